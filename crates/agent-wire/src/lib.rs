@@ -1,0 +1,17 @@
+//! What the fabric controller (FC) says to a fabric agent (FA), what a fabric agent says to a
+//! guest agent (GA), and what each observes.
+//!
+//! Goals flow down, observed state is read back up. Every type that comes from below denies
+//! unknown fields, and [`limits`] bounds it: whoever reads it treats it as hostile.
+
+pub mod guest;
+pub mod limits;
+pub mod node;
+pub mod role;
+
+pub use guest::{FromGuest, GuestGoal, GuestObserved, RoleState, ToGuest};
+pub use node::{
+    Accelerator, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, Vip,
+    VipBackend, VmState,
+};
+pub use role::{Endpoint, LocalResource, Peer, RoleEnvironment};

@@ -1,0 +1,188 @@
+//! What the FC says to an FA over mTLS, and what the FA observes.
+//!
+//! | call | meaning |
+//! |---|---|
+//! | `GET /v1/observed` | [`NodeObserved`] |
+//! | `PUT /v1/goal` | [`NodeGoal`], whole; 200 when taken, 409 when the node holds a newer generation |
+//! | `HEAD /v1/images/{sha256}` | 200 when the node has the image, else 404 |
+//! | `PUT /v1/images/{sha256}` | the image's bytes; 400 when they have another digest |
+//! | `GET /v1/instances/{deployment}/{instance}/log` | the end of the instance's console, as text |
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+use welkin_base::{Digest, Generation, InstanceId, NodeName};
+
+use crate::guest::{GuestGoal, RoleState};
+
+/// Everything that one node must run. What it does not name, the node ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeGoal {
+    /// The node that is meant: another refuses.
+    pub node: NodeName,
+    /// An older one than the node holds is refused.
+    pub generation: Generation,
+    /// The instances that the node runs.
+    pub instances: Vec<InstanceGoal>,
+    /// The virtual IPs that the node balances.
+    pub vips: Vec<Vip>,
+}
+
+/// One role instance on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceGoal {
+    /// Which instance.
+    pub id: InstanceId,
+    /// Rises when the instance must begin anew (moved, reimaged): D, E and C are made again.
+    pub incarnation: u64,
+    /// Virtual processors.
+    pub cores: u32,
+    /// Memory of the VM.
+    pub memory_mib: u32,
+    /// Size of C.
+    pub scratch_mib: u32,
+    /// D: the guest OS.
+    pub guest_os: GuestOs,
+    /// E: the squashfs image of the role's files.
+    pub application: Digest,
+    /// The guest interface's address; locally administered.
+    pub mac: String,
+    /// What the GA is told.
+    pub guest: GuestGoal,
+}
+
+/// A version of the guest OS: three images that belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestOs {
+    /// Its version, such as `WELKIN-GUEST-OS-1.0_202611-01`.
+    pub version: String,
+    /// The kernel (`-kernel`).
+    pub kernel: Digest,
+    /// The initramfs with the GA (`-initrd`).
+    pub initramfs: Digest,
+    /// The root file system, squashfs.
+    pub root: Digest,
+}
+
+/// A load-balanced endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vip {
+    /// The virtual address.
+    pub address: Ipv4Addr,
+    /// The public port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub transport: Transport,
+    /// Where connections go, as far as each is ready.
+    pub backends: Vec<VipBackend>,
+}
+
+/// Transport protocol of a load-balanced endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// One instance behind a load-balanced endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VipBackend {
+    /// Which instance. For one on this node the node's own view of readiness decides.
+    pub instance: InstanceId,
+    /// The instance's address.
+    pub address: Ipv4Addr,
+    /// The instance's port (`localPort`).
+    pub port: u16,
+    /// The FC's view of readiness, for an instance on another node.
+    pub ready: bool,
+    /// `ignoreRoleInstanceStatus`: in rotation even when not ready.
+    pub ignore_status: bool,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeObserved {
+    /// Its own name.
+    pub node: NodeName,
+    /// The generation of the goal that it holds; 0 for none.
+    pub generation: Generation,
+    /// What instances may use in all.
+    pub capacity: NodeCapacity,
+    /// How it runs VMs.
+    pub accelerator: Accelerator,
+    /// Every instance that it has, wanted or not yet ended.
+    pub instances: Vec<InstanceObserved>,
+    /// A trouble of the node itself (a missing program, a full disk), for people.
+    pub trouble: Option<String>,
+}
+
+/// What a node can give to instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeCapacity {
+    /// Virtual processors.
+    pub cores: u32,
+    /// Memory.
+    pub memory_mib: u32,
+    /// Disk.
+    pub disk_mib: u64,
+}
+
+/// How a node runs VMs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// Hardware virtualization: a VM was started with it and ran.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// What a node says of one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceObserved {
+    /// Which instance.
+    pub id: InstanceId,
+    /// The incarnation that exists on the node.
+    pub incarnation: u64,
+    /// The VM's state.
+    pub vm: VmState,
+    /// The role's state, once the guest has spoken in this boot.
+    pub role: Option<RoleState>,
+    /// Why it is not ready, for people.
+    pub message: String,
+    /// Times that the node started the VM again.
+    pub vm_restarts: u32,
+    /// Times that the role was started again in this boot.
+    pub role_restarts: u32,
+}
+
+/// State of a VM on its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VmState {
+    /// Drives, tap or filter are being made, or images are missing.
+    Preparing,
+    /// The VM process runs and the guest has not spoken.
+    Starting,
+    /// The guest speaks.
+    Running,
+    /// The guest has been silent too long.
+    Unresponsive,
+    /// The VM process is being ended.
+    Stopping,
+    /// There is no VM process.
+    Stopped,
+    /// It cannot be started; the message says why.
+    Failed,
+}

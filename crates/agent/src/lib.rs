@@ -1,0 +1,1 @@
+//! The fabric agent: QEMU, images, nftables, the guest channel.

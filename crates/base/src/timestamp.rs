@@ -1,0 +1,163 @@
+//! Moments in UTC, in ticks of 100 ns, the resolution of the Azure Storage protocol.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Ticks in a second.
+pub const TICKS_PER_SECOND: i64 = 10_000_000;
+
+/// Why a text is not a moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a date and time: expected a form such as 2026-11-24T10:00:00Z")]
+pub struct TimestampError(String);
+
+/// A moment: ticks of 100 ns since 1970-01-01T00:00:00Z. Always between the years 0001 and 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+/// 0001-01-01T00:00:00Z, the earliest moment of the protocol (`DateTime.MinValue`).
+const TICKS_MIN: i64 = -62_135_596_800 * TICKS_PER_SECOND;
+/// The last tick of the year 9999 (`DateTime.MaxValue`).
+const TICKS_MAX: i64 = 253_402_300_800 * TICKS_PER_SECOND - 1;
+
+impl Timestamp {
+    /// The earliest moment that can be said.
+    pub const MIN: Self = Self(TICKS_MIN);
+    /// The last moment that can be said.
+    pub const MAX: Self = Self(TICKS_MAX);
+
+    /// The moment `ticks` of 100 ns after 1970, kept within the years 0001 to 9999.
+    #[must_use]
+    pub const fn from_ticks(ticks: i64) -> Self {
+        if ticks < TICKS_MIN {
+            Self::MIN
+        } else if ticks > TICKS_MAX {
+            Self::MAX
+        } else {
+            Self(ticks)
+        }
+    }
+
+    /// Ticks of 100 ns since 1970.
+    #[must_use]
+    pub const fn ticks(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    #[must_use]
+    pub const fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(TICKS_PER_SECOND)
+    }
+
+    /// Parses RFC 3339, with up to nine fraction digits and any offset.
+    ///
+    /// # Errors
+    /// When the text is in another form, or names a moment outside the years 0001 to 9999.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, TimestampError> {
+        let bad = || TimestampError(text.chars().take(80).collect());
+        let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| bad())?;
+        let ticks = i64::try_from(moment.unix_timestamp_nanos().div_euclid(100)).map_err(|_| bad())?;
+        if (TICKS_MIN..=TICKS_MAX).contains(&ticks) { Ok(Self(ticks)) } else { Err(bad()) }
+    }
+
+    /// The moment with seven fraction digits, as in `2026-11-24T10:00:00.1234567Z`.
+    #[must_use]
+    pub fn to_iso7(self) -> String {
+        format!("{}.{:07}Z", self.date_time(), self.0.rem_euclid(TICKS_PER_SECOND))
+    }
+
+    /// The moment in whole seconds, as in `2026-11-24T10:00:00Z`.
+    #[must_use]
+    pub fn to_iso_seconds(self) -> String {
+        format!("{}Z", self.date_time())
+    }
+
+    /// The moment `duration` later, at most [`Self::MAX`].
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let ticks = i64::try_from(duration.as_nanos() / 100).unwrap_or(i64::MAX);
+        Self::from_ticks(self.0.saturating_add(ticks))
+    }
+
+    /// The time from `earlier` to here; zero when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let ticks = u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0);
+        Duration::new(ticks / 10_000_000, u32::try_from(ticks % 10_000_000).unwrap_or(0) * 100)
+    }
+
+    fn date_time(self) -> String {
+        let moment =
+            OffsetDateTime::from_unix_timestamp(self.unix_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+            moment.year(),
+            u8::from(moment.month()),
+            moment.day(),
+            moment.hour(),
+            moment.minute(),
+            moment.second()
+        )
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(moment: SystemTime) -> Self {
+        let epoch = Self(0);
+        match moment.duration_since(UNIX_EPOCH) {
+            Ok(after) => epoch.plus(after),
+            Err(before) => {
+                let ticks = i64::try_from(before.duration().as_nanos() / 100).unwrap_or(i64::MAX);
+                Self::from_ticks(ticks.saturating_neg())
+            }
+        }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(moment: Timestamp) -> Self {
+        let magnitude = Duration::from_nanos(moment.0.unsigned_abs().saturating_mul(100));
+        let shifted =
+            if moment.0 >= 0 { UNIX_EPOCH.checked_add(magnitude) } else { UNIX_EPOCH.checked_sub(magnitude) };
+        shifted.unwrap_or(UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_iso7())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        let moment = Timestamp::parse_rfc3339("2026-11-24T10:00:00.1234567Z").unwrap();
+        assert_eq!(moment.to_iso7(), "2026-11-24T10:00:00.1234567Z");
+        assert_eq!(moment.to_iso_seconds(), "2026-11-24T10:00:00Z");
+        assert_eq!(
+            Timestamp::parse_rfc3339("1601-01-01T00:00:00Z").unwrap().to_iso_seconds(),
+            "1601-01-01T00:00:00Z"
+        );
+        assert_eq!(Timestamp::MAX.to_iso7(), "9999-12-31T23:59:59.9999999Z");
+        assert_eq!(Timestamp::MIN.to_iso7(), "0001-01-01T00:00:00.0000000Z");
+        assert!(Timestamp::parse_rfc3339("yesterday").is_err());
+    }
+
+    #[test]
+    fn differences() {
+        let a = Timestamp::from_ticks(0);
+        let b = a.plus(Duration::from_millis(1500));
+        assert_eq!(b.since(a), Duration::from_millis(1500));
+        assert_eq!(a.since(b), Duration::ZERO);
+    }
+}

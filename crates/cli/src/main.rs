@@ -1,0 +1,3 @@
+//! `welkin`: every service is a subcommand; `welkin up` runs them all.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The fabric controller: reconcile loops, its own API, image serving.

@@ -1,0 +1,234 @@
+//! What management says to the fabric controller (FC), and what it reads back. JSON over mTLS.
+//!
+//! | call | meaning |
+//! |---|---|
+//! | `GET /v1/identity` | [`FabricIdentity`] |
+//! | `PUT /v1/packages/{sha256}` | an encrypted service package, by the digest of its bytes as sent |
+//! | `PUT /v1/deployments/{id}` | [`DeploymentGoal`]; 200 when taken, 409 for an older generation, 422 with [`Refusal`] when it cannot be |
+//! | `GET /v1/deployments/{id}` | [`DeploymentObserved`]; 404 when it does not exist or is wholly gone |
+//! | `DELETE /v1/deployments/{id}` | the goal is that it be gone; 202, and 404 from `GET` once it is |
+//! | `GET /v1/nodes` | list of [`NodeStatus`] |
+//! | `GET /v1/deployments/{id}/instances/{name}/log` | the end of an instance's console, as text |
+//! | `POST /v1/deployments/{id}/instances/{name}/reboot`, `…/reimage` | 202 |
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+use welkin_base::{
+    DeploymentId, Digest, Generation, InstanceName, NodeName, RoleName, ServiceName, SubscriptionId,
+};
+
+/// A service package as sent, in bytes, at most.
+pub const PACKAGE_BYTES_MAX: u64 = 600 << 20;
+/// A deployment goal in bytes of JSON, at most.
+pub const DEPLOYMENT_GOAL_BYTES_MAX: usize = 4 << 20;
+
+/// Who the FC is to those who send it packages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FabricIdentity {
+    /// The age recipient (`age1…`) to which service packages are encrypted.
+    pub package_recipient: String,
+}
+
+/// What management wants of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentGoal {
+    /// Rises with each change that management asks for.
+    pub generation: Generation,
+    /// Whose it is.
+    pub subscription: SubscriptionId,
+    /// The hosted service.
+    pub service: ServiceName,
+    /// `production` or `staging`.
+    pub slot: Slot,
+    /// The package, pushed before.
+    pub package: Digest,
+    /// The text of the service configuration (`.cscfg`).
+    pub configuration: String,
+    /// Whether instances run; `Suspended` keeps them placed and stopped.
+    pub status: GoalStatus,
+}
+
+/// Slot of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Slot {
+    /// The slot that the service's own address leads to.
+    Production,
+    /// The slot for trying a deployment out.
+    Staging,
+}
+
+/// Wanted status of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GoalStatus {
+    /// Instances run.
+    Running,
+    /// Instances are placed and stopped.
+    Suspended,
+}
+
+/// Why the FC refuses a goal: for the customer, every error of package and configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// What is refused.
+    pub reason: RefusalReason,
+    /// One line each, saying what to change.
+    pub messages: Vec<String>,
+}
+
+/// Kind of a [`Refusal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalReason {
+    /// The package is unknown, cannot be opened, or is not what it says.
+    Package,
+    /// The configuration is wrong or does not fit the definition.
+    Configuration,
+    /// The cluster has no room.
+    Capacity,
+}
+
+/// A deployment as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentObserved {
+    /// Its id.
+    pub id: DeploymentId,
+    /// The generation of the goal that this describes.
+    pub generation: Generation,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Number of update domains.
+    pub update_domains: u32,
+    /// Roles, in the order of the definition.
+    pub roles: Vec<RoleObserved>,
+    /// Instances, by role and number.
+    pub instances: Vec<InstanceStatus>,
+    /// The deployment's virtual IP, when it has an input endpoint.
+    pub vip: Option<Ipv4Addr>,
+    /// Load-balanced endpoints.
+    pub input_endpoints: Vec<InputEndpoint>,
+}
+
+/// A role of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleObserved {
+    /// Its name.
+    pub name: RoleName,
+    /// `vmsize`.
+    pub size: String,
+    /// The guest OS version that it runs.
+    pub guest_os: String,
+}
+
+/// A load-balanced endpoint of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputEndpoint {
+    /// Its role.
+    pub role: RoleName,
+    /// Its name in the definition.
+    pub name: String,
+    /// `http`, `https`, `tcp` or `udp`.
+    pub protocol: String,
+    /// The public port on the VIP.
+    pub port: u16,
+    /// The port on each instance.
+    pub local_port: u16,
+}
+
+/// One instance, as the FC knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceStatus {
+    /// Its name.
+    pub name: InstanceName,
+    /// Its role.
+    pub role: RoleName,
+    /// Where it is placed.
+    pub node: NodeName,
+    /// Counted from 0.
+    pub update_domain: u32,
+    /// Counted from 0.
+    pub fault_domain: u32,
+    /// `vmsize`.
+    pub size: String,
+    /// Its own address.
+    pub address: Ipv4Addr,
+    /// Its state.
+    pub state: InstanceState,
+    /// Why it is not ready, for people.
+    pub message: String,
+    /// Times that its VM was started again.
+    pub vm_restarts: u32,
+    /// Times that its role was started again.
+    pub role_restarts: u32,
+}
+
+/// State of an instance (SERVICEMODEL §5; the wire names are `management-wire`'s).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// The node has not said anything of it.
+    Unknown,
+    /// Drives are being made.
+    CreatingVm,
+    /// The VM boots.
+    StartingVm,
+    /// Startup tasks run or the role starts.
+    StartingRole,
+    /// Ready, in rotation.
+    Ready,
+    /// Runs, not ready.
+    Busy,
+    /// The role exited and is started again.
+    RestartingRole,
+    /// The role exits again and again.
+    Cycling,
+    /// A startup task failed or the program cannot start.
+    FailedStartingRole,
+    /// The VM cannot be started.
+    FailedStartingVm,
+    /// The guest agent or the node is silent.
+    Unresponsive,
+    /// The role is being stopped.
+    StoppingRole,
+    /// The VM is being stopped.
+    StoppingVm,
+    /// Stopped.
+    StoppedVm,
+    /// Being removed.
+    DeletingVm,
+}
+
+/// A node, as the FC knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: NodeName,
+    /// Counted from 0.
+    pub fault_domain: u32,
+    /// Whether it answers.
+    pub healthy: bool,
+    /// `kvm` or `tcg`, once it has answered.
+    pub accelerator: Option<String>,
+    /// Virtual processors in all and in use.
+    pub cores: u32,
+    /// See `cores`.
+    pub cores_used: u32,
+    /// Memory in all and in use.
+    pub memory_mib: u32,
+    /// See `memory_mib`.
+    pub memory_used_mib: u32,
+    /// Instances placed on it.
+    pub instances: u32,
+    /// A trouble that it reports, or why it is unhealthy.
+    pub trouble: Option<String>,
+}

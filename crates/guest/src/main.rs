@@ -1,0 +1,3 @@
+//! The guest agent: first process of the VM.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The classic Service Management API as bytes and values.

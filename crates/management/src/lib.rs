@@ -1,0 +1,1 @@
+//! Subscriptions, hosted services, storage accounts, deployments, operations; the management API.

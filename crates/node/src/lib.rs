@@ -1,0 +1,1 @@
+//! The pure core of the fabric agent: VM, drive, filter and load-balancer plans.

@@ -1,0 +1,1 @@
+//! Certificates, thumbprints, sealing to a public key, and mutual TLS set-up.

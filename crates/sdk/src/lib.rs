@@ -1,0 +1,1 @@
+//! What role code links: the role environment, and storage over signed HTTP.

@@ -1,0 +1,1 @@
+//! The whole fabric from one seed, in virtual time.

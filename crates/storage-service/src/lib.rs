@@ -1,0 +1,1 @@
+//! The storage front-ends: HTTP, authentication, streaming.

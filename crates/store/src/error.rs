@@ -1,0 +1,55 @@
+//! Why the store cannot answer.
+
+use std::path::PathBuf;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder is in use by another process.
+    #[error("{path} is in use by another process; end it, or choose another folder")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing} {path}")]
+    Io {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is on disk fails its checksum or cannot be: `what` names the place.
+    #[error("{what} is damaged: {why}")]
+    Damaged {
+        /// The file and the place in it.
+        what: String,
+        /// What was found.
+        why: String,
+    },
+    /// A flush failed before; nothing is acknowledged until the store is opened again.
+    #[error("the store refuses writes since a flush failed; restart to recover")]
+    Poisoned,
+    /// The disk is full: writes are refused, reads and deletes go on.
+    #[error("no space left for writes")]
+    Full,
+    /// A row, key or extent is larger than the store takes.
+    #[error("{what} has {length_bytes} bytes; at most {length_bytes_max} are taken")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// Its length.
+        length_bytes: u64,
+        /// The limit.
+        length_bytes_max: u64,
+    },
+    /// The extent does not exist (it was released).
+    #[error("extent {0} does not exist")]
+    NoExtent(String),
+    /// The table engine failed.
+    #[error("the row tables failed: {0}")]
+    Tables(String),
+}

@@ -1,0 +1,30 @@
+//! One abstraction for everything that must last: ordered rows with conditional atomic
+//! commits, and extents of bytes.
+//!
+//! * A *row* is `(space, partition, key) -> (value, version)`. A *space* is ordered by
+//!   (partition, key) in byte order, across its partitions, so listing is a scan.
+//! * A *partition* is the unit of atomicity: a commit checks and writes rows of one partition.
+//! * An *extent* is an immutable run of bytes. Its bytes are durable before a row names it, so a
+//!   crash leaves garbage and never a hole.
+//!
+//! Every change of state is read, compute, commit-if-unchanged. There are no locks and there is
+//! no other way to write. The store does not know what is stored.
+//!
+//! ```text
+//! let store = Store::open_local(path, LocalOptions::default()).await?;
+//! let row = store.get(SPACE, b"partition", b"key").await?;
+//! store.commit(Commit::new(SPACE, b"partition").check_absent(b"key").put(b"key", value)).await?;
+//! ```
+
+pub mod commit;
+pub mod error;
+pub mod extent;
+pub mod row;
+
+mod backend;
+
+pub use backend::Store;
+pub use commit::{Check, Commit, CommitError, Write};
+pub use error::StoreError;
+pub use extent::{ExtentRef, ExtentWriter};
+pub use row::{Row, ScanFrom, Space, Version};

@@ -1,0 +1,3 @@
+//! Repository chores and house rules.
+
+fn main() {}

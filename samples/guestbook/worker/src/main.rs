@@ -1,0 +1,3 @@
+//! The guestbook sample.
+
+fn main() {}
