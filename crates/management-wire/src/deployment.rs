@@ -1,0 +1,296 @@
+//! Deployments and their role instances.
+
+use std::fmt;
+
+use welkin_base::{DeploymentId, DeploymentName, Timestamp};
+use welkin_fabric_wire::{
+    DeploymentObserved, GoalStatus, InputEndpoint, InstanceState, InstanceStatus, RoleObserved, Slot,
+};
+
+use crate::error::ApiError;
+use crate::extended_property::{self, ExtendedProperties, PROPERTIES_MAX};
+use crate::hosted_service::check_texts;
+use crate::xml::{Element, encode_text, read};
+
+/// What `CreateDeployment` says. `Debug` leaves the URL out: it may carry a shared access signature.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CreateDeployment {
+    /// The deployment's name.
+    pub name: DeploymentName,
+    /// Where the package is.
+    pub package_url: String,
+    /// For people.
+    pub label: String,
+    /// The text of the service configuration.
+    pub configuration: String,
+    /// Whether instances start at once.
+    pub start: bool,
+    /// The customer's own.
+    pub extended_properties: ExtendedProperties,
+}
+
+impl fmt::Debug for CreateDeployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateDeployment").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl CreateDeployment {
+    /// Reads the request's body.
+    ///
+    /// # Errors
+    /// When it is not such a body or breaks a rule.
+    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        read(body, "CreateDeployment", |fields| {
+            let name = fields.required("Name")?;
+            let name =
+                DeploymentName::new(&name).map_err(|error| ApiError::bad_request(error.to_string()))?;
+            let label = fields.required_base64("Label")?;
+            check_texts(Some(&label), None)?;
+            // Warnings are not told apart from errors, so there is nothing that the flag could change.
+            fields.flag("TreatWarningsAsError")?;
+            if fields.one("ExtensionConfiguration")?.is_some_and(|element| element.has_children()) {
+                return Err(ApiError::bad_request(
+                    "there are no extensions: leave ExtensionConfiguration out",
+                ));
+            }
+            let properties = extended_property::read(fields, PROPERTIES_MAX / 2)?;
+            Ok(Self {
+                name,
+                package_url: fields.required("PackageUrl")?,
+                label,
+                configuration: fields.required_base64("Configuration")?,
+                start: fields.flag("StartDeployment")?,
+                extended_properties: properties.unwrap_or_default(),
+            })
+        })
+    }
+}
+
+/// Reads the body of "Update Deployment Status".
+///
+/// # Errors
+/// When it is not such a body.
+pub fn parse_status(body: &[u8]) -> Result<GoalStatus, ApiError> {
+    let status = read(body, "UpdateDeploymentStatus", |fields| fields.required("Status"))?;
+    match status.to_ascii_lowercase().as_str() {
+        "running" => Ok(GoalStatus::Running),
+        "suspended" => Ok(GoalStatus::Suspended),
+        _ => Err(ApiError::bad_request("Status must be Running or Suspended")),
+    }
+}
+
+/// The slot as responses have it.
+#[must_use]
+pub fn slot_name(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Production => "Production",
+        Slot::Staging => "Staging",
+    }
+}
+
+/// What management itself is doing with a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The package is being fetched and given to the fabric controller.
+    Creating,
+    /// It exists.
+    Created,
+    /// It is being deleted.
+    Deleting,
+}
+
+/// A deployment as it is answered.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Its name.
+    pub name: DeploymentName,
+    /// Its slot.
+    pub slot: Slot,
+    /// Its private id.
+    pub id: DeploymentId,
+    /// For people.
+    pub label: String,
+    /// Where its own address leads.
+    pub url: String,
+    /// The text of the service configuration.
+    pub configuration: String,
+    /// What management does with it.
+    pub phase: Phase,
+    /// What is wanted.
+    pub goal: GoalStatus,
+    /// What the fabric controller sees, once it has taken the goal.
+    pub observed: Option<DeploymentObserved>,
+    /// Whether an operation holds it.
+    pub locked: bool,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub modified: Timestamp,
+    /// The customer's own.
+    pub extended_properties: ExtendedProperties,
+}
+
+impl Deployment {
+    /// `Status` of the deployment (SERVICEMODEL §5).
+    #[must_use]
+    pub fn status(&self) -> &'static str {
+        let instances = self.observed.as_ref().map_or(&[][..], |observed| &observed.instances);
+        let all = |state| instances.iter().all(|instance| instance.state == state);
+        match (self.phase, self.goal) {
+            (Phase::Deleting, _) => "Deleting",
+            (Phase::Creating, _) => "Deploying",
+            (Phase::Created, _) if self.observed.is_none() => "Deploying",
+            (Phase::Created, GoalStatus::Suspended) if all(InstanceState::StoppedVm) => "Suspended",
+            (Phase::Created, GoalStatus::Suspended) => "SuspendedTransitioning",
+            (Phase::Created, GoalStatus::Running) if instances.iter().all(is_settled) => "Running",
+            (Phase::Created, GoalStatus::Running) => "RunningTransitioning",
+        }
+    }
+
+    /// The element `Deployment`, in the recorded order (SMAPI §6).
+    #[must_use]
+    pub fn element(&self) -> Element {
+        let none = (&[][..], &[][..], &[][..]);
+        let (instances, roles, endpoints) = self
+            .observed
+            .as_ref()
+            .map_or(none, |o| (o.instances.as_slice(), o.roles.as_slice(), o.input_endpoints.as_slice()));
+        let vip = self.observed.as_ref().and_then(|observed| observed.vip).map(|vip| vip.to_string());
+        let vip = vip.as_deref().unwrap_or("");
+        let domains = self.observed.as_ref().map_or(0, |observed| observed.update_domains);
+        let instance = |status| instance_element(status, endpoints, vip);
+        let role = |role| role_element(role, endpoints, vip);
+        let old_endpoint = |endpoint: &InputEndpoint| {
+            Element::new("InputEndpoint")
+                .with("RoleName", &endpoint.role)
+                .with("Vip", vip)
+                .with("Port", endpoint.port)
+        };
+        Element::new("Deployment")
+            .with("Name", &self.name)
+            .with("DeploymentSlot", slot_name(self.slot))
+            .with("PrivateID", &self.id)
+            .with("Status", self.status())
+            .with("Label", encode_text(&self.label))
+            .with("Url", &self.url)
+            .with("Configuration", encode_text(&self.configuration))
+            .child(Element::new("RoleInstanceList").children(instances.iter().map(instance)))
+            .with("UpgradeDomainCount", domains)
+            .child(Element::new("RoleList").children(roles.iter().map(role)))
+            .with("SdkVersion", "")
+            .child(Element::new("InputEndpointList").children(endpoints.iter().map(old_endpoint)))
+            .with("Locked", self.locked)
+            .with("RollbackAllowed", false)
+            .with("CreatedTime", self.created.to_iso_seconds())
+            .with("LastModifiedTime", self.modified.to_iso_seconds())
+            .child(extended_property::element(&self.extended_properties))
+            .child(virtual_ips(vip))
+    }
+}
+
+fn virtual_ips(vip: &str) -> Element {
+    let list = Element::new("VirtualIPs");
+    if vip.is_empty() {
+        return list;
+    }
+    let entry = Element::new("VirtualIP").with("Address", vip).with("IsDnsProgrammed", false);
+    list.child(entry.with("Name", "VIP"))
+}
+
+fn instance_element(status: &InstanceStatus, endpoints: &[InputEndpoint], vip: &str) -> Element {
+    let endpoints = endpoints.iter().filter(|endpoint| endpoint.role == status.role).map(|endpoint| {
+        Element::new("InstanceEndpoint")
+            .with("Name", &endpoint.name)
+            .with("Vip", vip)
+            .with("PublicPort", endpoint.port)
+            .with("LocalPort", endpoint.local_port)
+            .with("Protocol", &endpoint.protocol)
+    });
+    Element::new("RoleInstance")
+        .with("RoleName", &status.role)
+        .with("InstanceName", &status.name)
+        .with("InstanceStatus", state_name(status.state))
+        .with("InstanceUpgradeDomain", status.update_domain)
+        .with("InstanceFaultDomain", status.fault_domain)
+        .with("InstanceSize", &status.size)
+        .with("InstanceStateDetails", &status.message)
+        .with("IpAddress", status.address)
+        .child(Element::new("InstanceEndpoints").children(endpoints))
+        .with("PowerState", power_state(status.state))
+}
+
+fn role_element(role: &RoleObserved, endpoints: &[InputEndpoint], vip: &str) -> Element {
+    let endpoints = endpoints.iter().filter(|endpoint| endpoint.role == role.name).map(|endpoint| {
+        Element::new("InputEndpoint")
+            .with("Port", endpoint.port)
+            .with("Protocol", &endpoint.protocol)
+            .with("Vip", vip)
+    });
+    let network = Element::new("ConfigurationSet")
+        .attribute("i:type", "NetworkConfigurationSet")
+        .with("ConfigurationSetType", "NetworkConfiguration")
+        .child(Element::new("InputEndpoints").children(endpoints))
+        .child(Element::new("SubnetNames"));
+    Element::new("Role")
+        .with("RoleName", &role.name)
+        .with("OsVersion", &role.guest_os)
+        .child(Element::new("ConfigurationSets").child(network))
+}
+
+/// Whether an instance is in a state that it does not leave by itself on the way up.
+fn is_settled(instance: &InstanceStatus) -> bool {
+    !matches!(
+        instance.state,
+        InstanceState::Unknown
+            | InstanceState::CreatingVm
+            | InstanceState::StartingVm
+            | InstanceState::StartingRole
+            | InstanceState::StoppingRole
+            | InstanceState::StoppingVm
+            | InstanceState::StoppedVm
+            | InstanceState::DeletingVm
+    )
+}
+
+/// `InstanceStatus` (SERVICEMODEL §5).
+#[must_use]
+pub fn state_name(state: InstanceState) -> &'static str {
+    match state {
+        InstanceState::Unknown => "RoleStateUnknown",
+        InstanceState::CreatingVm => "CreatingVM",
+        InstanceState::StartingVm => "StartingVM",
+        InstanceState::StartingRole => "StartingRole",
+        InstanceState::Ready => "ReadyRole",
+        InstanceState::Busy => "BusyRole",
+        InstanceState::RestartingRole => "RestartingRole",
+        InstanceState::Cycling => "CyclingRole",
+        InstanceState::FailedStartingRole => "FailedStartingRole",
+        InstanceState::FailedStartingVm => "FailedStartingVM",
+        InstanceState::Unresponsive => "UnresponsiveRole",
+        InstanceState::StoppingRole => "StoppingRole",
+        InstanceState::StoppingVm => "StoppingVM",
+        InstanceState::StoppedVm => "StoppedVM",
+        InstanceState::DeletingVm => "DeletingVM",
+    }
+}
+
+/// `PowerState` (SERVICEMODEL §5).
+fn power_state(state: InstanceState) -> &'static str {
+    match state {
+        InstanceState::Unknown | InstanceState::Unresponsive => "Unknown",
+        InstanceState::CreatingVm | InstanceState::StartingVm => "Starting",
+        InstanceState::StoppingVm | InstanceState::DeletingVm => "Stopping",
+        InstanceState::StoppedVm | InstanceState::FailedStartingVm => "Stopped",
+        InstanceState::StartingRole
+        | InstanceState::Ready
+        | InstanceState::Busy
+        | InstanceState::RestartingRole
+        | InstanceState::Cycling
+        | InstanceState::FailedStartingRole
+        | InstanceState::StoppingRole => "Started",
+    }
+}
+
+#[cfg(test)]
+mod tests;
