@@ -1,1 +1,29 @@
-//! The pure core of the fabric controller: placement, network plan, what each node's goal is.
+//! The pure core of the fabric controller (FC). No I/O and no clock: what is known and the time are arguments.
+//!
+//! The shell reads the nodes ([`Cluster::observe`]), asks [`plan()`] what to do, commits and says it, and begins again.
+//! Management's wishes come through [`deploy()`], [`delete`] and [`reimage`]; [`deployment_observed`] answers it.
+
+pub mod cluster;
+pub mod cycling;
+pub mod deploy;
+pub mod deployment;
+pub mod goal;
+pub mod health;
+pub mod network;
+pub mod observed;
+pub mod placement;
+pub mod plan;
+pub mod row;
+pub mod status;
+pub mod vip;
+
+pub use cluster::{Cluster, Node, NodeRecord, Usage};
+pub use deploy::{Asked, Refused, compare, delete, deploy, reimage};
+pub use deployment::{Deployment, Instance, Leaving, Need, Reach, Role, RoleEndpoint, Task, Value};
+pub use goal::node_goal;
+pub use health::{Health, health};
+pub use network::{Network, NetworkError};
+pub use observed::{Lie, Seen};
+pub use placement::{NoRoom, Place, Room, Rule, Spread, Wanted};
+pub use plan::{Action, Change, plan};
+pub use status::{deployment_observed, node_status};

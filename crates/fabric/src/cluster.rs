@@ -1,0 +1,139 @@
+//! The cluster as the FC knows it: what is stored (deployments, each node's record) beside what was last read
+//! from the nodes, which is forgotten when the FC ends.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+use welkin_agent_wire::{GuestOs, NodeCapacity};
+use welkin_base::{DeploymentId, Digest, Generation, NodeName, Timestamp};
+
+use crate::deployment::{Deployment, Need};
+use crate::network::Network;
+use crate::observed::Seen;
+
+/// Everything that a decision of the FC rests on.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// The cloud's addresses.
+    pub network: Network,
+    /// The guest OS that new instances get.
+    pub guest_os: GuestOs,
+    /// Since when this controller watches.
+    pub since: Timestamp,
+    /// Nodes by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// Deployments by id.
+    pub deployments: BTreeMap<DeploymentId, Deployment>,
+}
+
+/// A node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its number, from which its addresses follow.
+    pub number: u8,
+    /// Its fault domain, counted from 0.
+    pub fault_domain: u32,
+    /// What is stored of it.
+    pub record: NodeRecord,
+    /// What was last read from it.
+    pub seen: Seen,
+}
+
+/// The stored half of a node: which goal it was given last. It is committed before the goal is pushed, so that
+/// no two goals ever carry the same generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Generation of the last goal; 0 before the first.
+    pub generation: Generation,
+    /// Digest of that goal without its generation.
+    pub goal: Option<Digest>,
+}
+
+/// What is free on a node and who stands there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// What placed and leaving instances take.
+    pub need: Need,
+    /// Instances placed.
+    pub instances: u32,
+}
+
+impl Cluster {
+    /// A cluster with nothing in it.
+    #[must_use]
+    pub fn new(network: Network, guest_os: GuestOs, since: Timestamp) -> Self {
+        Self { network, guest_os, since, nodes: BTreeMap::new(), deployments: BTreeMap::new() }
+    }
+
+    /// Adds a node of which nothing was read yet.
+    pub fn add_node(&mut self, name: NodeName, number: u8, fault_domain: u32, record: NodeRecord) {
+        let node = Node { name: name.clone(), number, fault_domain, record, seen: Seen::default() };
+        self.nodes.insert(name, node);
+    }
+
+    /// What instances take from each node.
+    #[must_use]
+    pub fn usage(&self) -> BTreeMap<&NodeName, Usage> {
+        let mut usage: BTreeMap<&NodeName, Usage> = BTreeMap::new();
+        for deployment in self.deployments.values() {
+            for (node, need, _) in deployment.holdings() {
+                usage.entry(node).or_default().need.add(need);
+            }
+            for instance in &deployment.instances {
+                usage.entry(&instance.node).or_default().instances += 1;
+            }
+        }
+        usage
+    }
+
+    /// Addresses of instances, placed or leaving.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.deployments.values().flat_map(Deployment::holdings).map(|(_, _, address)| address)
+    }
+
+    /// Virtual IPs in use.
+    pub fn vips(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.deployments.values().filter_map(|deployment| deployment.vip)
+    }
+}
+
+impl Need {
+    /// Adds another need.
+    pub fn add(&mut self, other: Self) {
+        self.cores = self.cores.saturating_add(other.cores);
+        self.memory_mib = self.memory_mib.saturating_add(other.memory_mib);
+        self.disk_mib = self.disk_mib.saturating_add(other.disk_mib);
+    }
+
+    /// What is left of it when `other` is taken away.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self {
+            cores: self.cores.saturating_sub(other.cores),
+            memory_mib: self.memory_mib.saturating_sub(other.memory_mib),
+            disk_mib: self.disk_mib.saturating_sub(other.disk_mib),
+        }
+    }
+
+    /// What is left of `capacity` beside this.
+    #[must_use]
+    pub fn free_of(self, capacity: NodeCapacity) -> Self {
+        Self { cores: capacity.cores, memory_mib: capacity.memory_mib, disk_mib: capacity.disk_mib }
+            .less(self)
+    }
+
+    /// How much of this is missing where `free` is free.
+    #[must_use]
+    pub fn missing_in(self, free: Self) -> Self {
+        self.less(free)
+    }
+
+    /// Whether it is nothing.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}

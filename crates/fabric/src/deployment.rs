@@ -1,0 +1,253 @@
+//! A deployment as the FC holds it: what is wanted, its roles, and where each instance stands.
+//!
+//! Invariants:
+//! * An instance has one placement. What it held before stays in `leaving` until the node no longer has it,
+//!   so capacity and addresses are never given twice.
+//! * Each placement of an instance has a higher incarnation than the one before.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+use welkin_agent_wire::guest::{Program, TaskKind};
+use welkin_agent_wire::{GuestOs, LocalResource};
+use welkin_base::{DeploymentId, Digest, InstanceId, InstanceName, NodeName, RoleName};
+use welkin_fabric_wire::{DeploymentGoal, GoalStatus};
+
+/// A deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its private id.
+    pub id: DeploymentId,
+    /// What management wants.
+    pub goal: DeploymentGoal,
+    /// The goal is that it be gone.
+    pub deleting: bool,
+    /// Number of update domains.
+    pub update_domains: u32,
+    /// The virtual IP, when a role has an input endpoint.
+    pub vip: Option<Ipv4Addr>,
+    /// Roles, in the order of the definition.
+    pub roles: Vec<Role>,
+    /// Instances, by role and number.
+    pub instances: Vec<Instance>,
+    /// What instances held before they were moved or removed.
+    pub leaving: Vec<Leaving>,
+}
+
+/// A role, with everything resolved that does not depend on the instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name.
+    pub name: RoleName,
+    /// `vmsize`.
+    pub size: String,
+    /// Number of instances.
+    pub count: u32,
+    /// What each instance takes from its node.
+    pub need: Need,
+    /// Size of C.
+    pub scratch_mib: u32,
+    /// D of each instance.
+    pub guest_os: GuestOs,
+    /// E of each instance.
+    pub application: Digest,
+    /// Settings by name.
+    pub settings: BTreeMap<String, String>,
+    /// Endpoints, in the order of the definition.
+    pub endpoints: Vec<RoleEndpoint>,
+    /// Local resources.
+    pub local_resources: Vec<LocalResource>,
+    /// Startup tasks, in order.
+    pub startup_tasks: Vec<Task>,
+    /// The role's program.
+    pub program: Option<Program>,
+    /// Variables of `Runtime/Environment`.
+    pub variables: BTreeMap<String, Value>,
+}
+
+/// What an instance takes from its node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// Virtual processors.
+    pub cores: u32,
+    /// Memory.
+    pub memory_mib: u32,
+    /// Disk: C, and what D and E may grow by.
+    pub disk_mib: u64,
+}
+
+/// An endpoint of a role, ports resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleEndpoint {
+    /// Its name in the definition.
+    pub name: String,
+    /// `http`, `https`, `tcp`, `udp` or `any`.
+    pub protocol: String,
+    /// The port on each instance.
+    pub local_port: u16,
+    /// Who reaches it.
+    pub reach: Reach,
+}
+
+/// Who reaches an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// Everyone, through the virtual IP.
+    Input {
+        /// The public port.
+        port: u16,
+        /// In rotation even when not ready.
+        ignore_status: bool,
+    },
+    /// Instances of the deployment.
+    Internal,
+}
+
+/// A startup task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its command line.
+    pub command_line: String,
+    /// Run as root.
+    pub elevated: bool,
+    /// How others wait for it.
+    pub kind: TaskKind,
+    /// Extra variables.
+    pub variables: BTreeMap<String, Value>,
+}
+
+/// The value of a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Value {
+    /// The same for every instance.
+    Text(String),
+    /// Follows from the instance: one of the twelve `RoleInstanceValue` forms (SERVICEMODEL §1, "XPaths").
+    Instance(InstanceValue),
+}
+
+/// What a `RoleInstanceValue` names. The text is the name of a setting, resource or endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceValue {
+    /// `/RoleEnvironment/Deployment/@id`
+    DeploymentId,
+    /// `/RoleEnvironment/Deployment/@emulated`
+    Emulated,
+    /// `…/CurrentInstance/@id`
+    InstanceName,
+    /// `…/CurrentInstance/@roleName`
+    RoleName,
+    /// `…/CurrentInstance/@faultDomain`
+    FaultDomain,
+    /// `…/CurrentInstance/@updateDomain`
+    UpdateDomain,
+    /// `…/ConfigurationSetting[@name='X']/@value`
+    Setting(String),
+    /// `…/LocalResource[@name='X']/@path`
+    LocalResourcePath(String),
+    /// `…/LocalResource[@name='X']/@sizeInMB`
+    LocalResourceSize(String),
+    /// `…/Endpoint[@name='X']/@address`
+    EndpointAddress(String),
+    /// `…/Endpoint[@name='X']/@port`
+    EndpointPort(String),
+    /// `…/Endpoint[@name='X']/@protocol`
+    EndpointProtocol(String),
+}
+
+/// A role instance and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its role.
+    pub role: RoleName,
+    /// Its number within the role.
+    pub index: u32,
+    /// Its node.
+    pub node: NodeName,
+    /// The node's fault domain.
+    pub fault_domain: u32,
+    /// Its update domain.
+    pub update_domain: u32,
+    /// Its own address.
+    pub address: Ipv4Addr,
+    /// Rises each time that it begins anew.
+    pub incarnation: u64,
+}
+
+/// What an instance held before; it is held until the node no longer has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Which instance.
+    pub name: InstanceName,
+    /// The node.
+    pub node: NodeName,
+    /// The last incarnation on that node.
+    pub incarnation: u64,
+    /// Its address there.
+    pub address: Ipv4Addr,
+    /// What it takes from the node.
+    pub need: Need,
+}
+
+impl Deployment {
+    /// The role called `name`.
+    #[must_use]
+    pub fn role(&self, name: &RoleName) -> Option<&Role> {
+        self.roles.iter().find(|role| role.name == *name)
+    }
+
+    /// The instance called `name`.
+    #[must_use]
+    pub fn instance(&self, name: &InstanceName) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.name() == *name)
+    }
+
+    /// Whether its instances are in their nodes' goals.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        !self.deleting && self.goal.status == GoalStatus::Running
+    }
+
+    /// The id of one of its instances.
+    #[must_use]
+    pub fn instance_id(&self, name: InstanceName) -> InstanceId {
+        InstanceId::new(self.id.clone(), name)
+    }
+
+    /// What each of its instances, placed or leaving, takes from which node, and its address there.
+    pub fn holdings(&self) -> impl Iterator<Item = (&NodeName, Need, Ipv4Addr)> {
+        let placed = self
+            .instances
+            .iter()
+            .filter_map(|instance| Some((&instance.node, self.role(&instance.role)?.need, instance.address)));
+        placed.chain(self.leaving.iter().map(|left| (&left.node, left.need, left.address)))
+    }
+
+    /// Gives up the placement of every instance that `gone` chooses.
+    pub fn let_go(&mut self, gone: impl Fn(&Instance) -> bool) {
+        let (go, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.instances).into_iter().partition(gone);
+        self.instances = stay;
+        for instance in go {
+            let need = self.role(&instance.role).map(|role| role.need).unwrap_or_default();
+            self.leaving.push(instance.leave(need));
+        }
+    }
+}
+
+impl Instance {
+    /// Its name within the deployment.
+    #[must_use]
+    pub fn name(&self) -> InstanceName {
+        InstanceName::of(&self.role, self.index)
+    }
+
+    /// What is left of the placement once the instance is to be elsewhere.
+    #[must_use]
+    pub fn leave(self, need: Need) -> Leaving {
+        let name = self.name();
+        Leaving { name, node: self.node, incarnation: self.incarnation, address: self.address, need }
+    }
+}

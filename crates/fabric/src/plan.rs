@@ -1,0 +1,154 @@
+//! What the controller does next. Every decision is here and in what is called from here; the shell only executes.
+//!
+//! An answer of `plan` is of one kind: first what must be stored, and when nothing must, what is said to the nodes.
+//! So a goal is stored before it is said, and a controller that ends in between goes on where it was.
+
+use std::collections::BTreeSet;
+
+use welkin_agent_wire::NodeGoal;
+use welkin_base::{DeploymentId, Digest, NodeName, Timestamp};
+
+use crate::cluster::{Cluster, Node, NodeRecord};
+use crate::deployment::{Deployment, Leaving};
+use crate::goal::{content_digest, node_goal};
+use crate::health::{Health, heal, health, is_settled};
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Commit a row, unless it changed since it was read, and plan again.
+    Store(Change),
+    /// Give a node its goal.
+    PushGoal(Box<NodeGoal>),
+    /// Give a node an image, unless it has it.
+    PushImage {
+        /// The node.
+        node: NodeName,
+        /// The image.
+        image: Digest,
+    },
+}
+
+/// A change of a stored row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A deployment as it is now.
+    Deployment(Box<Deployment>),
+    /// A deployment that is wholly gone.
+    Remove(DeploymentId),
+    /// A node's record as it is now.
+    Node(NodeName, NodeRecord),
+}
+
+/// What to do at `now`.
+#[must_use]
+pub fn plan(cluster: &Cluster, now: Timestamp) -> Vec<Action> {
+    if !is_settled(cluster, now) {
+        return Vec::new();
+    }
+    let goals: Vec<(&Node, NodeGoal)> =
+        cluster.nodes.values().map(|node| (node, node_goal(cluster, node, now))).collect();
+    let records: Vec<Action> = goals.iter().filter_map(|(node, goal)| raise(node, goal)).collect();
+    if !records.is_empty() {
+        return records;
+    }
+    let changes = changes(cluster, now);
+    if !changes.is_empty() {
+        return changes.into_iter().map(Action::Store).collect();
+    }
+    let answering = goals.into_iter().filter(|(node, _)| health(cluster, node, now) == Health::Healthy);
+    answering.flat_map(|(node, goal)| pushes(node, goal)).collect()
+}
+
+impl Cluster {
+    /// Takes over what was stored.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Deployment(deployment) => {
+                self.deployments.insert(deployment.id.clone(), *deployment);
+            }
+            Change::Remove(id) => {
+                self.deployments.remove(&id);
+            }
+            Change::Node(name, record) => {
+                if let Some(node) = self.nodes.get_mut(&name) {
+                    node.record = record;
+                }
+            }
+        }
+    }
+
+    /// Every image that a deployment needs.
+    #[must_use]
+    pub fn images(&self) -> BTreeSet<Digest> {
+        let roles = self.deployments.values().flat_map(|deployment| &deployment.roles);
+        let of_roles = roles.flat_map(|role| {
+            let os = &role.guest_os;
+            [role.application, os.kernel, os.initramfs, os.root]
+        });
+        let os = &self.guest_os;
+        of_roles.chain([os.kernel, os.initramfs, os.root]).collect()
+    }
+}
+
+/// The node's record with the next generation, when its goal is another than the one last given.
+fn raise(node: &Node, goal: &NodeGoal) -> Option<Action> {
+    let digest = Some(content_digest(goal));
+    (node.record.goal != digest).then(|| {
+        let record = NodeRecord { generation: node.record.generation.next(), goal: digest };
+        Action::Store(Change::Node(node.name.clone(), record))
+    })
+}
+
+fn changes(cluster: &Cluster, now: Timestamp) -> Vec<Change> {
+    let left: Vec<Change> =
+        cluster.deployments.values().filter_map(|deployment| leave(cluster, deployment, now)).collect();
+    if !left.is_empty() {
+        return left;
+    }
+    heal(cluster, now).into_iter().map(|healed| Change::Deployment(Box::new(healed))).collect()
+}
+
+/// Gives back what nodes no longer hold; a deployment that is to be gone and holds nothing is removed.
+fn leave(cluster: &Cluster, deployment: &Deployment, now: Timestamp) -> Option<Change> {
+    let leaving: Vec<Leaving> =
+        deployment.leaving.iter().filter(|left| !has_left(cluster, deployment, left, now)).cloned().collect();
+    if deployment.deleting && leaving.is_empty() {
+        return Some(Change::Remove(deployment.id.clone()));
+    }
+    let less = leaving.len() < deployment.leaving.len();
+    less.then(|| Change::Deployment(Box::new(Deployment { leaving, ..deployment.clone() })))
+}
+
+/// Whether the node has taken a goal without the instance and no longer reports it. Called only when each record
+/// is of the current goal, so the generation tells. A deletion does not wait for a node that is lost: what is still
+/// there is a stranger, which keeps new instances away until it has ended.
+fn has_left(cluster: &Cluster, deployment: &Deployment, left: &Leaving, now: Timestamp) -> bool {
+    let Some(node) = cluster.nodes.get(&left.node) else { return true };
+    match health(cluster, node, now) {
+        Health::Lost => return deployment.deleting,
+        Health::Unknown | Health::Unhealthy => return false,
+        Health::Healthy => {}
+    }
+    let holds_current = node.seen.state().is_some_and(|state| state.generation == node.record.generation);
+    let seen = node.seen.instance(&deployment.instance_id(left.name.clone()));
+    holds_current && seen.is_none_or(|seen| seen.incarnation > left.incarnation)
+}
+
+/// What is said to a node that answers: its goal when it holds an older one, and images that it lacks. The goal comes
+/// first, because what it ends must not wait for what it begins.
+fn pushes(node: &Node, goal: NodeGoal) -> Vec<Action> {
+    let images: BTreeSet<Digest> = goal
+        .instances
+        .iter()
+        .flat_map(|instance| {
+            let os = &instance.guest_os;
+            [os.kernel, os.initramfs, os.root, instance.application]
+        })
+        .filter(|image| !node.seen.has_image(image))
+        .collect();
+    let held = node.seen.state().map(|state| state.generation);
+    let push_goal = (held != Some(goal.generation)).then(|| Action::PushGoal(Box::new(goal)));
+    let push_images = images.into_iter().map(|image| Action::PushImage { node: node.name.clone(), image });
+    push_goal.into_iter().chain(push_images).collect()
+}

@@ -1,0 +1,13 @@
+//! The core of the fabric controller, by tables, by scripts and by properties.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod deploy;
+mod fixture;
+mod goal;
+mod healing;
+mod observed;
+mod placement;
+mod plan;
+mod property;
+mod status;
