@@ -1,0 +1,242 @@
+//! The packet filter of a node, as the text of one nftables transaction.
+//!
+//! What it upholds:
+//! * A guest sends only from its own MAC and IP address, in IP and in ARP, and only to its gateway. Guests share
+//!   no link: each tap is isolated, and the node answers for its neighbours (proxy ARP), so that every packet
+//!   between guests passes [`forward`]. Hence no rogue DHCP and no broadcast either.
+//! * A guest receives only frames that are meant for it.
+//! * A guest reaches the storage endpoints, virtual IPs, and the internal endpoints of its own deployment.
+//!   It does not reach the fabric agent, the node, another port of the host, or another customer's instance.
+//! * From outside, a guest is reached over a virtual IP only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use welkin_agent_wire::{InstanceGoal, NodeGoal};
+use welkin_base::InstanceId;
+
+use crate::load_balancer;
+use crate::slot::Slot;
+
+/// The bridge that a node's taps are on.
+pub const BRIDGE: &str = "wk0";
+
+/// A node's own network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeNetwork {
+    /// The bridge's address: the guests' gateway.
+    pub bridge: Ipv4Addr,
+    /// Bits of the guests' network.
+    pub prefix_length: u8,
+    /// Storage endpoints that guests may reach.
+    pub storage: Vec<SocketAddrV4>,
+}
+
+impl NodeNetwork {
+    fn mask(&self) -> u32 {
+        u32::MAX.checked_shl(32 - u32::from(self.prefix_length.min(32))).unwrap_or(0)
+    }
+
+    /// Whether the address lies in the guests' network.
+    #[must_use]
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        u32::from(address) & self.mask() == u32::from(self.bridge) & self.mask()
+    }
+
+    /// Whether a guest may have the address: not the gateway, nor the network's first or last.
+    #[must_use]
+    pub fn is_guest(&self, address: Ipv4Addr) -> bool {
+        let host = u32::from(address) & !self.mask();
+        self.contains(address) && address != self.bridge && host != 0 && host != !self.mask()
+    }
+}
+
+/// The MAC address of the bridge; it follows from its IP address, so that guests may keep it cached.
+#[must_use]
+pub fn gateway_mac(bridge: Ipv4Addr) -> String {
+    let [a, b, c, d] = bridge.octets();
+    format!("06:57:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+/// The whole filter and load balancer. It replaces what was there in one transaction.
+#[must_use]
+pub fn ruleset(
+    goal: &NodeGoal,
+    network: &NodeNetwork,
+    slots: &BTreeMap<InstanceId, Slot>,
+    ready: &BTreeSet<InstanceId>,
+) -> String {
+    let guests: Vec<Guest<'_>> =
+        goal.instances.iter().filter_map(|goal| Some(Guest { goal, slot: *slots.get(&goal.id)? })).collect();
+    let mut text = String::new();
+    text.push_str(&table("bridge", &[links(&guests), from_guest(network), to_guest()]));
+    text.push_str(&table(
+        "ip",
+        &[
+            reach(goal, network, &guests),
+            balance(goal, slots, ready),
+            chain(
+                "input",
+                "filter hook input priority filter; policy accept;",
+                &[drop_at("iifname", "node")],
+            ),
+            forward(),
+        ],
+    ));
+    text
+}
+
+struct Guest<'a> {
+    goal: &'a InstanceGoal,
+    slot: Slot,
+}
+
+impl Guest<'_> {
+    fn address(&self) -> Ipv4Addr {
+        self.goal.guest.network.address
+    }
+}
+
+/// Replaces a table whether it exists or not: `delete` of one that does not is an error, so it is added first.
+fn table(family: &str, parts: &[String]) -> String {
+    let body = parts.concat();
+    format!("table {family} welkin\ndelete table {family} welkin\ntable {family} welkin {{\n{body}}}\n")
+}
+
+fn chain(name: &str, kind: &str, rules: &[String]) -> String {
+    let head = if kind.is_empty() { String::new() } else { format!("    type {kind}\n") };
+    let rules: String = rules.iter().map(|rule| format!("    {rule}\n")).collect();
+    format!("  chain {name} {{\n{head}{rules}  }}\n")
+}
+
+fn set(name: &str, kind: &str, elements: &BTreeSet<String>) -> String {
+    // An empty list of elements is a syntax error.
+    let list: Vec<&str> = elements.iter().map(String::as_str).collect();
+    let elements =
+        if list.is_empty() { String::new() } else { format!("    elements = {{ {} }}\n", list.join(", ")) };
+    format!("  set {name} {{\n    type {kind}\n{elements}  }}\n")
+}
+
+fn drop_at(interface: &str, reason: &str) -> String {
+    format!("{interface} \"{BRIDGE}\" counter drop comment \"{reason}\"")
+}
+
+/// Who is behind each tap.
+fn links(guests: &[Guest<'_>]) -> String {
+    let of = |f: &dyn Fn(&str, &Guest<'_>) -> String| {
+        guests.iter().map(|g| f(&format!("\"{}\"", g.slot.tap()), g)).collect()
+    };
+    let macs = of(&|tap, g| format!("{tap} . {}", g.goal.mac));
+    let senders = of(&|tap, g| format!("{tap} . {} . {}", g.goal.mac, g.address()));
+    let owners = of(&|tap, g| format!("{tap} . {}", g.address()));
+    [
+        set("macs", "ifname . ether_addr", &macs),
+        set("senders", "ifname . ether_addr . ipv4_addr", &senders),
+        set("owners", "ifname . ipv4_addr", &owners),
+    ]
+    .concat()
+}
+
+/// Frames that a guest sends.
+fn from_guest(network: &NodeNetwork) -> String {
+    let gateway = gateway_mac(network.bridge);
+    let rules = [
+        "iifname . ether saddr != @macs counter drop comment \"spoofed MAC\"".to_owned(),
+        "ether type arp iifname . arp saddr ether . arp saddr ip != @senders counter drop comment \"spoofed ARP\""
+            .to_owned(),
+        "ether type arp arp operation { request, reply } accept".to_owned(),
+        "ether type != ip counter drop comment \"foreign protocol\"".to_owned(),
+        format!("ether daddr != {gateway} counter drop comment \"broadcast or foreign link\""),
+        "iifname . ether saddr . ip saddr != @senders counter drop comment \"spoofed IP\"".to_owned(),
+        "udp sport { 67, 547 } counter drop comment \"rogue DHCP\"".to_owned(),
+        "accept".to_owned(),
+    ];
+    chain("from-guest", "filter hook prerouting priority -300; policy drop;", &rules)
+}
+
+/// Frames that a guest receives.
+fn to_guest() -> String {
+    let rules = [
+        "oifname . ether daddr @macs accept".to_owned(),
+        "ether type arp oifname . arp daddr ip @owners accept".to_owned(),
+        "counter drop comment \"not for this guest\"".to_owned(),
+    ];
+    chain("to-guest", "filter hook postrouting priority 300; policy drop;", &rules)
+}
+
+/// Who may reach what.
+fn reach(goal: &NodeGoal, network: &NodeNetwork, guests: &[Guest<'_>]) -> String {
+    let vips = goal.vips.iter().map(|v| v.address.to_string()).collect();
+    let storage = network.storage.iter().map(|s| format!("{} . {}", s.ip(), s.port())).collect();
+    let selves = guests.iter().map(|g| format!("{0} . {0}", g.address())).collect();
+    let peers = guests.iter().flat_map(peers).collect();
+    [
+        set("vips", "ipv4_addr", &vips),
+        set("storage", "ipv4_addr . inet_service", &storage),
+        set("selves", "ipv4_addr . ipv4_addr", &selves),
+        set("peers", "ipv4_addr . ipv4_addr . inet_proto . inet_service", &peers),
+    ]
+    .concat()
+}
+
+/// `from . to . protocol . port` for each internal endpoint that a guest may call, or be called at by a peer on
+/// another node.
+fn peers(guest: &Guest<'_>) -> Vec<String> {
+    let own = guest.address();
+    let endpoints = || {
+        let peers = guest.goal.guest.environment.peers.iter();
+        peers.flat_map(|p| &p.endpoints).flat_map(|e| protocols(&e.protocol).iter().map(move |t| (e, *t)))
+    };
+    let others: BTreeSet<Ipv4Addr> = endpoints().map(|(e, _)| e.address).filter(|a| *a != own).collect();
+    let calls = endpoints()
+        .filter(|(e, _)| e.address != own)
+        .map(|(e, transport)| format!("{own} . {} . {transport} . {}", e.address, e.port));
+    let called = endpoints().filter(|(e, _)| e.address == own).flat_map(|(e, transport)| {
+        others.iter().map(move |other| format!("{other} . {own} . {transport} . {}", e.port))
+    });
+    calls.chain(called).collect()
+}
+
+/// The transport protocols of an endpoint's protocol (SERVICEMODEL: http, https, tcp, udp, any).
+fn protocols(protocol: &str) -> &'static [&'static str] {
+    match protocol {
+        "udp" => &["udp"],
+        "any" => &["tcp", "udp"],
+        _ => &["tcp"],
+    }
+}
+
+/// Virtual IPs, for connections from outside, from guests and from the node itself.
+fn balance(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, ready: &BTreeSet<InstanceId>) -> String {
+    let jump = ["jump balance".to_owned()];
+    // A guest that its own virtual IP leads back to would get a packet from itself; the node stands in.
+    let hairpin = ["ct status dnat ip saddr . ip daddr @selves masquerade".to_owned()];
+    [
+        chain("balance", "", &load_balancer::rules(goal, slots, ready)),
+        chain("prerouting", "nat hook prerouting priority dstnat; policy accept;", &jump),
+        chain("output", "nat hook output priority -100; policy accept;", &jump),
+        chain("postrouting", "nat hook postrouting priority srcnat; policy accept;", &hairpin),
+    ]
+    .concat()
+}
+
+/// Packets that pass through the node. A virtual IP without a ready instance is refused at once rather than left
+/// to time out.
+fn forward() -> String {
+    let rules = [
+        "ct state established,related accept".to_owned(),
+        "ct state invalid counter drop comment \"invalid\"".to_owned(),
+        // What the load balancer chose, here or on another node.
+        "ct status dnat accept".to_owned(),
+        "ip daddr @vips meta l4proto tcp reject with tcp reset".to_owned(),
+        "ip daddr @vips reject with icmp port-unreachable".to_owned(),
+        "ip saddr . ip daddr . meta l4proto . th dport @peers accept".to_owned(),
+        format!("iifname \"{BRIDGE}\" oifname != \"{BRIDGE}\" ip daddr . tcp dport @storage accept"),
+        format!("iifname \"{BRIDGE}\" counter reject with icmp admin-prohibited comment \"forbidden\""),
+        "counter drop comment \"from outside\"".to_owned(),
+    ];
+    chain("forward", "filter hook forward priority filter; policy drop;", &rules)
+}
+
+#[cfg(test)]
+mod tests;

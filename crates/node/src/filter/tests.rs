@@ -1,0 +1,53 @@
+use super::*;
+use crate::plan::samples::{check_golden, goal, id, network, peer};
+
+fn slots(count: u8) -> BTreeMap<InstanceId, Slot> {
+    (0..count).filter_map(|i| Some((id(i), Slot::new(i.into())?))).collect()
+}
+
+fn check(goal: &NodeGoal, held: u8, ready: &[u8], file: &str) {
+    let ready = ready.iter().map(|i| id(*i)).collect();
+    check_golden(&ruleset(goal, &network(), &slots(held), &ready), file);
+}
+
+#[test]
+fn rulesets() {
+    check(&goal(1, 0), 0, &[], "empty.nft");
+    check(&goal(1, 2), 2, &[0, 1], "two-ready.nft");
+    check(&goal(1, 2), 2, &[1], "one-ready.nft");
+    let mut peers = goal(1, 2);
+    for instance in &mut peers.instances {
+        instance.guest.environment.peers = vec![peer(0, "tcp", 7000), peer(1, "any", 7001)];
+    }
+    check(&peers, 2, &[], "peers.nft");
+}
+
+/// An instance without a folder has no tap, and one that the goal does not name loses its rules at once.
+#[test]
+fn only_what_is_wanted_and_held() {
+    let text = |goal: &NodeGoal, held| ruleset(goal, &network(), &slots(held), &BTreeSet::new());
+    assert_eq!(text(&goal(1, 2), 0).matches("tap").count(), 0);
+    assert_eq!(text(&goal(1, 0), 2).matches("tap").count(), 0);
+    assert_eq!(text(&goal(1, 2), 1).matches("\"tap0\"").count(), 3);
+}
+
+#[test]
+fn backends_elsewhere_and_unconditional() {
+    let mut other = goal(1, 1);
+    let check = |goal: &NodeGoal, ready: &[u8], expected: &str| {
+        let ready = ready.iter().map(|i| id(*i)).collect();
+        let rules = load_balancer::rules(goal, &slots(1), &ready);
+        assert_eq!(rules.join("\n"), expected);
+    };
+    other.vips = vec![crate::plan::samples::vip(2)];
+    check(&other, &[], "");
+    other.vips[0].backends[1].ready = true;
+    check(&other, &[], "ip daddr 10.177.240.1 tcp dport 80 dnat to 10.177.16.3:8080");
+    other.vips[0].backends[0].ignore_status = true;
+    other.vips[0].transport = welkin_agent_wire::node::Transport::Udp;
+    check(
+        &other,
+        &[],
+        "ip daddr 10.177.240.1 udp dport 80 dnat ip to numgen inc mod 2 map { 0 : 10.177.16.2 . 8080, 1 : 10.177.16.3 . 8080 }",
+    );
+}

@@ -1,0 +1,54 @@
+//! The load balancer: which instances a virtual IP's connections go to, as nftables rules.
+//!
+//! The kernel spreads new connections in turn; one that exists keeps its instance by connection tracking,
+//! whatever the rules become.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use welkin_agent_wire::node::Transport;
+use welkin_agent_wire::{NodeGoal, Vip};
+use welkin_base::InstanceId;
+
+use crate::slot::Slot;
+
+/// One rule for each endpoint that has an instance to go to.
+#[must_use]
+pub fn rules(
+    goal: &NodeGoal,
+    slots: &BTreeMap<InstanceId, Slot>,
+    ready: &BTreeSet<InstanceId>,
+) -> Vec<String> {
+    goal.vips.iter().filter_map(|vip| rule(vip, goal, slots, ready)).collect()
+}
+
+fn rule(
+    vip: &Vip,
+    goal: &NodeGoal,
+    slots: &BTreeMap<InstanceId, Slot>,
+    ready: &BTreeSet<InstanceId>,
+) -> Option<String> {
+    let here = |id: &InstanceId| goal.instances.iter().any(|i| i.id == *id) || slots.contains_key(id);
+    let targets: Vec<_> = vip
+        .backends
+        .iter()
+        .filter(|b| b.ignore_status || if here(&b.instance) { ready.contains(&b.instance) } else { b.ready })
+        .map(|b| (b.address, b.port))
+        .collect();
+    let transport = match vip.transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+    };
+    let head = format!("ip daddr {} {transport} dport {}", vip.address, vip.port);
+    match targets.as_slice() {
+        [] => None,
+        [(address, port)] => Some(format!("{head} dnat to {address}:{port}")),
+        several => {
+            let map: Vec<String> = several
+                .iter()
+                .enumerate()
+                .map(|(i, (address, port))| format!("{i} : {address} . {port}"))
+                .collect();
+            Some(format!("{head} dnat ip to numgen inc mod {} map {{ {} }}", several.len(), map.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A VM as a QEMU command line.
+//!
+//! QEMU runs in the instance's folder as a user of its own, so that every path is a short name in it. It owns
+//! its sockets and outlives the fabric agent.
+
+use welkin_agent_wire::Accelerator;
+use welkin_agent_wire::guest::PORT_NAME;
+use welkin_base::InstanceId;
+
+use serde::{Deserialize, Serialize};
+
+use crate::slot::Slot;
+
+/// QEMU's program.
+pub const QEMU: &str = "qemu-system-x86_64";
+/// Names in the instance's folder.
+pub const KERNEL: &str = "kernel";
+/// The initramfs.
+pub const INITRAMFS: &str = "initramfs";
+/// D's base.
+pub const D_BASE: &str = "d.base";
+/// D's delta.
+pub const D: &str = "d.qcow2";
+/// E's base.
+pub const E_BASE: &str = "e.base";
+/// E's delta.
+pub const E: &str = "e.qcow2";
+/// C.
+pub const C: &str = "c.img";
+/// The console's log.
+pub const CONSOLE: &str = "console.log";
+/// What QEMU itself says.
+pub const QEMU_LOG: &str = "qemu.log";
+/// The socket of the guest channel.
+pub const CHANNEL: &str = "run/channel.sock";
+/// The socket on which QEMU takes orders.
+pub const QMP: &str = "run/qmp.sock";
+
+/// Translated code that an emulated VM keeps, in MiB: QEMU's own default would be 1 GiB.
+pub const TCG_CACHE_MIB: u32 = 64;
+
+/// The kind of machine that QEMU shows to the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    /// A PC with PCI and ACPI.
+    Q35,
+    /// No PCI and no firmware tables: less to emulate.
+    Microvm,
+}
+
+impl Machine {
+    /// The suffix of virtio devices on the machine's bus.
+    fn bus(self) -> &'static str {
+        match self {
+            Self::Q35 => "pci",
+            Self::Microvm => "device",
+        }
+    }
+}
+
+/// Everything that a VM's command line follows from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmSpec {
+    /// Whose VM.
+    pub id: InstanceId,
+    /// Its slot.
+    pub slot: Slot,
+    /// The kind of machine.
+    pub machine: Machine,
+    /// How it runs.
+    pub accelerator: Accelerator,
+    /// Virtual processors.
+    pub cores: u32,
+    /// Memory.
+    pub memory_mib: u32,
+    /// The guest interface's address.
+    pub mac: String,
+    /// Frequency of the host's time stamp counter, where known: `microvm` has no timer to calibrate it by.
+    pub tsc_khz: Option<u32>,
+}
+
+/// The program and its arguments.
+#[must_use]
+pub fn qemu_command(spec: &VmSpec) -> Vec<String> {
+    let parts = [base(spec), boot(spec), drives(spec), network(spec), channel(spec), confinement()];
+    let arguments = parts.into_iter().flatten();
+    std::iter::once(QEMU.to_owned()).chain(arguments).collect()
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn base(spec: &VmSpec) -> Vec<String> {
+    let machine = match spec.machine {
+        Machine::Q35 => "-M q35,usb=off,sata=off,smbus=off,hpet=off,vmport=off -bios qboot.rom",
+        Machine::Microvm => "-M microvm,acpi=off,rtc=on,pit=on,pic=on,auto-kernel-cmdline=on,isa-serial=on",
+    };
+    let processor = match spec.accelerator {
+        Accelerator::Kvm => "-accel kvm -cpu host".to_owned(),
+        Accelerator::Tcg => format!("-accel tcg,thread=multi,tb-size={TCG_CACHE_MIB} -cpu qemu64,-svm"),
+    };
+    let (cores, memory_mib) = (spec.cores, spec.memory_mib);
+    let mut arguments = words(&format!(
+        "-nodefaults -no-user-config -display none -no-reboot {machine} {processor} -smp {cores} -m {memory_mib}"
+    ));
+    arguments.push("-name".to_owned());
+    arguments.push(format!("guest={}", spec.id));
+    arguments
+}
+
+fn boot(spec: &VmSpec) -> Vec<String> {
+    // The guest ends rather than hangs when it panics, and the node starts it again. Self-tests of the kernel's
+    // ciphers and mitigations of faults of a real processor cost an emulated one seconds.
+    let mut append = "console=ttyS0 quiet panic=-1 cryptomgr.notests=1".to_owned();
+    if spec.accelerator == Accelerator::Tcg {
+        append.push_str(" mitigations=off");
+    }
+    if let (Machine::Microvm, Some(tsc_khz)) = (spec.machine, spec.tsc_khz) {
+        append.push_str(&format!(" tsc_early_khz={tsc_khz}"));
+    }
+    let mut arguments = words(&format!(
+        "-kernel {KERNEL} -initrd {INITRAMFS} -chardev file,id=console,path={CONSOLE},append=on -serial chardev:console"
+    ));
+    arguments.extend(["-append".to_owned(), append]);
+    arguments
+}
+
+fn drives(spec: &VmSpec) -> Vec<String> {
+    let bus = spec.machine.bus();
+    [("D", D, "qcow2"), ("E", E, "qcow2"), ("C", C, "raw")]
+        .iter()
+        .flat_map(|(letter, file, format)| {
+            words(&format!(
+                "-drive if=none,id={letter},file={file},format={format},discard=unmap \
+                 -device virtio-blk-{bus},drive={letter},serial={letter}"
+            ))
+        })
+        .collect()
+}
+
+fn network(spec: &VmSpec) -> Vec<String> {
+    let (bus, tap, mac) = (spec.machine.bus(), spec.slot.tap(), &spec.mac);
+    let rom = if spec.machine == Machine::Q35 { ",romfile=" } else { "" };
+    words(&format!(
+        "-netdev tap,id=net,ifname={tap},script=no,downscript=no \
+         -device virtio-net-{bus},netdev=net,mac={mac}{rom} -device virtio-rng-{bus}"
+    ))
+}
+
+fn channel(spec: &VmSpec) -> Vec<String> {
+    let bus = spec.machine.bus();
+    words(&format!(
+        "-device virtio-serial-{bus} -chardev socket,id=channel,path={CHANNEL},server=on,wait=off \
+         -device virtserialport,chardev=channel,name={PORT_NAME} \
+         -chardev socket,id=qmp,path={QMP},server=on,wait=off -mon chardev=qmp,mode=control"
+    ))
+}
+
+fn confinement() -> Vec<String> {
+    words("-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::samples;
+
+    #[test]
+    fn command_lines() {
+        let check = |machine, accelerator, expected| {
+            let spec = VmSpec {
+                id: samples::id(0),
+                slot: Slot::new(3).unwrap(),
+                machine,
+                accelerator,
+                cores: 2,
+                memory_mib: 192,
+                mac: "02:00:00:00:00:02".into(),
+                tsc_khz: Some(2_000_000),
+            };
+            samples::check_golden(&(qemu_command(&spec).join("\n") + "\n"), expected);
+        };
+        check(Machine::Q35, Accelerator::Tcg, "q35-tcg.txt");
+        check(Machine::Microvm, Accelerator::Kvm, "microvm-kvm.txt");
+    }
+}
