@@ -10,7 +10,7 @@ use welkin_fabric_wire::{
 use crate::error::ApiError;
 use crate::extended_property::{self, ExtendedProperties, PROPERTIES_MAX};
 use crate::hosted_service::check_texts;
-use crate::xml::{Element, encode_text, read};
+use crate::xml::{Element, Fields, encode_text, read};
 
 /// What `CreateDeployment` says. `Debug` leaves the URL out: it may carry a shared access signature.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl CreateDeployment {
             check_texts(Some(&label), None)?;
             // Warnings are not told apart from errors, so there is nothing that the flag could change.
             fields.flag("TreatWarningsAsError")?;
-            if fields.one("ExtensionConfiguration")?.is_some_and(|element| element.has_children()) {
+            if fields.one("ExtensionConfiguration")?.is_some_and(Fields::has_children) {
                 return Err(ApiError::bad_request(
                     "there are no extensions: leave ExtensionConfiguration out",
                 ));

@@ -53,7 +53,7 @@ impl Parameters {
     /// # Errors
     /// `BadRequest` when the text is no such name.
     pub fn service(&self) -> Result<ServiceName, ApiError> {
-        ServiceName::new(self.raw("{service}")).map_err(bad_name)
+        ServiceName::new(self.raw("{service}")).map_err(|error| bad_name(&error))
     }
 
     /// The storage account's name.
@@ -61,7 +61,7 @@ impl Parameters {
     /// # Errors
     /// `BadRequest` when the text is no such name.
     pub fn account(&self) -> Result<AccountName, ApiError> {
-        AccountName::new(self.raw("{account}")).map_err(bad_name)
+        AccountName::new(self.raw("{account}")).map_err(|error| bad_name(&error))
     }
 
     /// The role instance's name.
@@ -69,7 +69,7 @@ impl Parameters {
     /// # Errors
     /// `BadRequest` when the text is no such name.
     pub fn instance(&self) -> Result<InstanceName, ApiError> {
-        InstanceName::new(self.raw("{instance}")).map_err(bad_name)
+        InstanceName::new(self.raw("{instance}")).map_err(|error| bad_name(&error))
     }
 
     /// The slot.
@@ -88,11 +88,11 @@ impl Parameters {
         if self.path.contains_key("{slot}") {
             return self.slot().map(DeploymentKey::Slot);
         }
-        DeploymentName::new(self.raw("{deployment}")).map(DeploymentKey::Name).map_err(bad_name)
+        DeploymentName::new(self.raw("{deployment}")).map(DeploymentKey::Name).map_err(|error| bad_name(&error))
     }
 }
 
-fn bad_name(error: NameError) -> ApiError {
+fn bad_name(error: &NameError) -> ApiError {
     ApiError::bad_request(error.to_string())
 }
 

@@ -38,6 +38,7 @@ impl Element {
 
     /// An element that holds text.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "texts are made where they are passed")]
     pub fn of(name: &'static str, text: impl ToString) -> Self {
         Self { text: Some(text.to_string()), ..Self::new(name) }
     }
@@ -58,6 +59,7 @@ impl Element {
 
     /// With one more child that holds text.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "texts are made where they are passed")]
     pub fn with(self, name: &'static str, text: impl ToString) -> Self {
         self.child(Self::of(name, text))
     }
