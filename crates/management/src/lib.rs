@@ -1,1 +1,33 @@
-//! Subscriptions, hosted services, storage accounts, deployments, operations; the management API.
+//! Subscriptions, hosted services, storage accounts, deployments and operations, and the API that customers
+//! manage them with.
+//!
+//! A request is authenticated, routed and answered in [`api`]. What lasts is in the store ([`state`]): a change and
+//! the operation that asked for it are one commit. What takes long goes on in [`deploy`] after the answer 202, and
+//! after a restart too.
+
+mod api;
+mod config;
+mod deploy;
+mod failure;
+mod management;
+mod reply;
+mod request;
+mod run;
+mod state;
+
+mod deployment;
+mod hosted_service;
+mod instance;
+mod location;
+mod operation;
+mod storage_account;
+mod subscription;
+
+mod cloud_status;
+
+mod fabric;
+mod package;
+mod storage;
+
+pub use config::{Config, FabricConfig, Quotas, StorageConfig, SubscriptionConfig};
+pub use run::{RunError, run};

@@ -1,0 +1,143 @@
+//! A request's way: authenticated, routed, read, answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request as HttpRequest, Response, header};
+use hyper::body::Incoming;
+use welkin_management_wire::{
+    ApiError, Call, ErrorCode, Operation, REQUEST_BYTES_MAX, VERSION_HEADER, check_version, route,
+    subscription_of,
+};
+use welkin_transport::{Body, BodyError, Peer, read_body};
+
+use crate::failure::Failure;
+use crate::management::Management;
+use crate::operation::{self, RequestId};
+use crate::reply::{Reply, finish, refuse};
+use crate::request::Request;
+use crate::{cloud_status, deployment, hosted_service, instance, location, storage_account, subscription};
+
+/// A body must arrive within this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Answers a request.
+pub async fn handle(
+    management: Arc<Management>,
+    peer: Peer,
+    request: HttpRequest<Incoming>,
+) -> Response<Body> {
+    let (id, began) = (RequestId::generate(), Instant::now());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("request", %id);
+    let answered =
+        tracing::Instrument::instrument(answer(&management, &peer, &id, request), span.clone()).await;
+    let _entered = span.enter();
+    let mut response = match answered {
+        Ok(reply) => reply.into_response(),
+        Err(failure) => {
+            let error = failure.told();
+            tracing::info!(%error, "refused");
+            refuse(&error)
+        }
+    };
+    finish(&mut response, id.as_str(), &management.config.location);
+    let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (status, client) = (response.status().as_u16(), peer.address);
+    tracing::info!(%method, path, status, milliseconds, %client, "answered");
+    response
+}
+
+/// Nothing is read of a request, and nothing is told about the API, before the caller is known.
+async fn answer(
+    management: &Arc<Management>,
+    peer: &Peer,
+    id: &RequestId,
+    http: HttpRequest<Incoming>,
+) -> Result<Reply, Failure> {
+    let Some(subscription) = subscription_of(http.uri()) else {
+        let listed = subscription::list(management, peer).await?;
+        check_version(version(&http))?;
+        let call = route(http.method(), http.uri())?;
+        return match call.operation {
+            Operation::ListSubscriptions => Ok(listed),
+            other => Err(not_built(other).into()),
+        };
+    };
+    let (subscription, caller) = subscription::authenticate(management, peer, subscription)?;
+    let Call { operation, parameters } = route(http.method(), http.uri())?;
+    check_version(version(&http))?;
+    let origin = http.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin = origin.map_or_else(|| management.config.listen.to_string(), str::to_owned);
+    let origin = format!("https://{origin}");
+    let body = body(http.into_body()).await?;
+    let request = Request { id: id.clone(), operation, parameters, subscription, caller, origin, body };
+    dispatch(management, &request).await
+}
+
+fn version(http: &HttpRequest<Incoming>) -> Option<&str> {
+    http.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok())
+}
+
+async fn body(incoming: Incoming) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let message = format!("the body has more than {REQUEST_BYTES_MAX} bytes");
+        ApiError::new(ErrorCode::RequestBodyTooLarge, message)
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, read_body(incoming, REQUEST_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(BodyError::TooLarge { .. })) => Err(too_large()),
+        Ok(Err(_)) | Err(_) => {
+            Err(ApiError::new(ErrorCode::InvalidXmlRequest, "the body did not arrive whole"))
+        }
+    }
+}
+
+/// The one place that says what is built.
+async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
+    let config = &management.config;
+    match request.operation {
+        Operation::GetSubscription => subscription::get(management, &request.subscription).await,
+        Operation::ListLocations => Ok(location::list(config)),
+        Operation::ListRoleSizes => Ok(location::list_role_sizes()),
+        Operation::ListOperatingSystems => Ok(location::list_operating_systems(config)),
+        Operation::ListOperatingSystemFamilies => Ok(location::list_operating_system_families(config)),
+        Operation::GetOperationStatus => {
+            operation::status(management, &request.subscription, &request.parameters).await
+        }
+
+        Operation::CheckStorageAccountName => storage_account::check_name(management, request).await,
+        Operation::ListStorageAccounts => storage_account::list(management, request).await,
+        Operation::GetStorageAccount => storage_account::get(management, request).await,
+        Operation::CreateStorageAccount => storage_account::create(management, request).await,
+        Operation::DeleteStorageAccount => storage_account::delete(management, request).await,
+        Operation::GetStorageAccountKeys => storage_account::keys(management, request).await,
+        Operation::RegenerateStorageAccountKeys => storage_account::regenerate(management, request).await,
+
+        Operation::CheckHostedServiceName => hosted_service::check_name(management, request).await,
+        Operation::ListHostedServices => hosted_service::list(management, request).await,
+        Operation::GetHostedService => hosted_service::get(management, request).await,
+        Operation::CreateHostedService => hosted_service::create(management, request).await,
+        Operation::UpdateHostedService => hosted_service::update(management, request).await,
+        Operation::DeleteHostedService => hosted_service::delete(management, request).await,
+
+        Operation::GetDeployment => deployment::get(management, request).await,
+        Operation::CreateDeployment => deployment::create(management, request).await,
+        Operation::DeleteDeployment => deployment::delete(management, request).await,
+        Operation::UpdateDeploymentStatus => deployment::update_status(management, request).await,
+
+        Operation::RebootRoleInstance => instance::act(management, request, "reboot").await,
+        Operation::ReimageRoleInstance => instance::act(management, request, "reimage").await,
+
+        Operation::GetFabricKey => cloud_status::fabric_key(management).await,
+        Operation::GetCloudStatus => cloud_status::get(management, &request.subscription).await,
+        Operation::GetInstanceLog => instance::log(management, request).await,
+
+        other => Err(not_built(other).into()),
+    }
+}
+
+fn not_built(operation: Operation) -> ApiError {
+    ApiError::new(ErrorCode::NotImplemented, format!("the operation {operation:?} is not built yet"))
+}

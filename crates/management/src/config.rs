@@ -1,0 +1,96 @@
+//! Configuration of the management service.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use welkin_base::SubscriptionId;
+use welkin_management_wire::location::OperatingSystem;
+use welkin_pki::{Sha1Thumbprint, Thumbprint};
+
+/// Configuration of the management service, in TOML.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the service's data, which is made when missing.
+    pub data: PathBuf,
+    /// Folder with the service's `cert.pem` and `key.pem`. Customers' clients check its chain and name.
+    pub identity: PathBuf,
+    /// Where the API is served.
+    pub listen: SocketAddr,
+    /// The name of this cloud's only location.
+    pub location: String,
+    /// The fabric controller.
+    pub fabric: FabricConfig,
+    /// The storage service.
+    pub storage: StorageConfig,
+    /// The guest OS versions that the cloud has.
+    #[serde(default)]
+    pub operating_systems: Vec<OperatingSystem>,
+    /// Who may manage what.
+    #[serde(default)]
+    pub subscriptions: Vec<SubscriptionConfig>,
+}
+
+/// How the fabric controller is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FabricConfig {
+    /// Where its API is.
+    pub address: SocketAddr,
+    /// Its certificate's SHA-256 thumbprint.
+    pub thumbprint: Thumbprint,
+}
+
+/// How the storage service is reached, and where customers reach it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Where its administration is.
+    pub address: SocketAddr,
+    /// Its certificate's SHA-256 thumbprint.
+    pub thumbprint: Thumbprint,
+    /// The blob endpoint that customers are told, such as `http://127.0.0.1:10000`; the account's name follows it.
+    pub blob_endpoint: String,
+    /// The queue endpoint that customers are told.
+    pub queue_endpoint: String,
+    /// The table endpoint that customers are told.
+    pub table_endpoint: String,
+    /// Other endpoints at which the same blobs answer. A package is fetched from `blob_endpoint` and from these, and
+    /// from nowhere else, so that nobody can have management reach an address of their choice.
+    #[serde(default)]
+    pub other_blob_endpoints: Vec<String>,
+}
+
+/// A subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionConfig {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Its name, for people.
+    pub name: String,
+    /// SHA-1 thumbprints of the management certificates registered on it.
+    pub certificates: Vec<Sha1Thumbprint>,
+    /// How much it may use.
+    #[serde(default)]
+    pub quotas: Quotas,
+}
+
+/// How much a subscription may use. The defaults are the classic service's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    /// Virtual processors.
+    pub cores: u32,
+    /// Hosted services.
+    pub hosted_services: u32,
+    /// Storage accounts.
+    pub storage_accounts: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { cores: 20, hosted_services: 20, storage_accounts: 20 }
+    }
+}

@@ -1,0 +1,246 @@
+//! The work of operations that go on after their answer: creating, starting, suspending and deleting a deployment,
+//! and making a storage account.
+//!
+//! What an operation has to do is in the record that it holds, so it begins from there, now or after a restart. Each
+//! step may be done twice. The end of the operation and the end of its hold are one commit.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::Instrument as _;
+use welkin_base::{AccountName, ServiceName, SubscriptionId};
+use welkin_fabric_wire::{DeploymentGoal, Slot};
+use welkin_management_wire::{ApiError, ErrorCode};
+use welkin_store::Commit;
+
+use crate::deployment::{Change, DeploymentRecord, Hold, SLOTS, in_slot, slot_key};
+use crate::failure::{Failure, chain};
+use crate::hosted_service::{self, HostedServiceRecord};
+use crate::management::{Management, now};
+use crate::operation;
+use crate::package;
+use crate::state::{ACCOUNTS, Kind, Read, SERVICES, State, encode};
+use crate::storage_account::{self, AccountRecord};
+
+/// How long a step that nobody answers is tried again before the operation fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The first pause before a step is tried again; it doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+/// The longest pause between tries, and between looks at a deployment that is being deleted.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Starts the work of the operation that holds the deployment in a slot.
+pub fn start(management: &Arc<Management>, service: String, slot: Slot) {
+    let span = tracing::info_span!("deployment", service, ?slot);
+    let own = Arc::clone(management);
+    let work = async move {
+        if let Err(failure) = carry_out(&own, &service, slot).await {
+            tracing::error!(error = chain(&failure), "the operation stops here until the next start");
+        }
+    };
+    management.jobs.start(work.instrument(span));
+}
+
+/// Goes on with every operation that was in progress when the service ended.
+pub async fn resume(management: &Arc<Management>) -> Result<(), Failure> {
+    for subscription in management.state.subscriptions().await? {
+        for service in management.state.names(&subscription, Kind::Service).await? {
+            for slot in SLOTS {
+                let read = in_slot(management, &service, slot).await?;
+                if read.is_some_and(|read| read.record.held.is_some()) {
+                    tracing::info!(service, ?slot, "going on with an operation");
+                    start(management, service.clone(), slot);
+                }
+            }
+        }
+        for account in management.state.names(&subscription, Kind::Account).await? {
+            let read: Option<Read<AccountRecord>> =
+                management.state.get(ACCOUNTS, &account, storage_account::KEY).await?;
+            if let Some(record) = read.map(|read| read.record).filter(|record| record.held.is_some()) {
+                start_account(management, record.name);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn carry_out(management: &Arc<Management>, service: &str, slot: Slot) -> Result<(), Failure> {
+    let Some(read) = in_slot(management, service, slot).await? else { return Ok(()) };
+    let Some(hold) = read.record.held.clone() else { return Ok(()) };
+    let owner: Option<Read<HostedServiceRecord>> =
+        management.state.get(SERVICES, service, hosted_service::KEY).await?;
+    // A service is never removed while it has a deployment.
+    let Some(owner) = owner.map(|owner| owner.record) else { return Ok(()) };
+    let deployment =
+        Held { management, service: owner.name, subscription: owner.subscription, slot, read, hold };
+    match deployment.hold.change.clone() {
+        Change::Create { package_url } => deployment.create(&package_url).await,
+        Change::Status { before } => deployment.set_status(before).await,
+        Change::Delete => deployment.delete().await,
+    }
+}
+
+/// A deployment that this operation holds: nobody else changes its record.
+struct Held<'a> {
+    management: &'a Arc<Management>,
+    service: ServiceName,
+    subscription: SubscriptionId,
+    slot: Slot,
+    read: Read<DeploymentRecord>,
+    hold: Hold,
+}
+
+impl Held<'_> {
+    async fn create(mut self, package_url: &str) -> Result<(), Failure> {
+        match self.hand_over(package_url).await {
+            Ok(()) => self.end(Ok(())).await,
+            Err(failure) => {
+                let error = failure.told();
+                tracing::info!(%error, "the deployment was not created");
+                // The FC may have taken the goal though its answer was lost.
+                self.remove_from_fabric().await?;
+                self.gone(Err(error)).await
+            }
+        }
+    }
+
+    /// Fetches the package and gives it and the goal to the FC.
+    async fn hand_over(&mut self, package_url: &str) -> Result<(), Failure> {
+        let management = self.management;
+        let fetched = package::fetch(management, &self.subscription, package_url).await?;
+        tracing::info!(digest = %fetched.digest, bytes = fetched.length_bytes, "package fetched");
+        patiently(|| management.fabric.put_package(fetched.digest, fetched.path())).await?;
+        self.read.record.package = Some(fetched.digest);
+        self.put_goal().await
+    }
+
+    async fn set_status(mut self, before: welkin_fabric_wire::GoalStatus) -> Result<(), Failure> {
+        let result = match self.put_goal().await {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                self.read.record.goal = before;
+                Err(failure.told())
+            }
+        };
+        self.end(result).await
+    }
+
+    async fn delete(self) -> Result<(), Failure> {
+        self.remove_from_fabric().await?;
+        self.gone(Ok(())).await
+    }
+
+    async fn put_goal(&self) -> Result<(), Failure> {
+        let record = &self.read.record;
+        let Some(package) = record.package else {
+            return Err(ApiError::bad_request("the deployment has no package").into());
+        };
+        let goal = DeploymentGoal {
+            generation: record.generation,
+            subscription: self.subscription.clone(),
+            service: self.service.clone(),
+            slot: self.slot,
+            package,
+            configuration: record.configuration.clone(),
+            status: record.goal,
+        };
+        patiently(|| self.management.fabric.put_goal(&record.id, &goal)).await
+    }
+
+    /// Has the FC remove the deployment and waits until it is gone, however long that takes: nothing is left behind.
+    async fn remove_from_fabric(&self) -> Result<(), Failure> {
+        let id = &self.read.record.id;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let gone = async {
+                self.management.fabric.delete(id).await?;
+                Ok::<_, Failure>(self.management.fabric.observed(id).await?.is_none())
+            };
+            match gone.await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(failure) => tracing::warn!(error = chain(&failure), "cannot delete the deployment yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Ends the operation: the deployment stays.
+    async fn end(self, result: Result<(), ApiError>) -> Result<(), Failure> {
+        let record = DeploymentRecord { held: None, modified: now(), ..self.read.record.clone() };
+        let change = self.unchanged().put(slot_key(self.slot), encode(&record)?);
+        self.finish(change, result).await
+    }
+
+    /// Ends the operation: the deployment is gone.
+    async fn gone(self, result: Result<(), ApiError>) -> Result<(), Failure> {
+        let change = self.unchanged().delete(slot_key(self.slot));
+        self.finish(change, result).await
+    }
+
+    fn unchanged(&self) -> Commit {
+        State::change(SERVICES, self.service.as_str()).check_version(slot_key(self.slot), self.read.version)
+    }
+
+    async fn finish(self, change: Commit, result: Result<(), ApiError>) -> Result<(), Failure> {
+        let (state, service) = (&self.management.state, self.service.as_str());
+        let succeeded = result.is_ok();
+        let change =
+            operation::finish(state, change, SERVICES, service, &self.hold.operation, result).await?;
+        state.commit(change).await?;
+        tracing::info!(operation = %self.hold.operation, change = ?self.hold.change, succeeded, "operation ended");
+        Ok(())
+    }
+}
+
+/// Starts making a storage account that has a record already.
+pub fn start_account(management: &Arc<Management>, name: AccountName) {
+    let span = tracing::info_span!("account", %name);
+    let own = Arc::clone(management);
+    let work = async move {
+        if let Err(failure) = make_account(&own, &name).await {
+            tracing::error!(error = chain(&failure), "the operation stops here until the next start");
+        }
+    };
+    management.jobs.start(work.instrument(span));
+}
+
+async fn make_account(management: &Management, name: &AccountName) -> Result<(), Failure> {
+    let key = storage_account::KEY;
+    let read: Option<Read<AccountRecord>> = management.state.get(ACCOUNTS, name.as_str(), key).await?;
+    let Some(read) = read else { return Ok(()) };
+    let Some(operation) = read.record.held.clone() else { return Ok(()) };
+    // That there is one by now means that an earlier try made it: the record has claimed the name.
+    let made = patiently(|| management.storage.create(name)).await;
+    let change = State::change(ACCOUNTS, name.as_str()).check_version(key, read.version);
+    let (change, result) = match made {
+        Ok(_) => (change.put(key, encode(&AccountRecord { held: None, ..read.record })?), Ok(())),
+        Err(failure) => (change.delete(key), Err(failure.told())),
+    };
+    let change =
+        operation::finish(&management.state, change, ACCOUNTS, name.as_str(), &operation, result).await?;
+    management.state.commit(change).await
+}
+
+/// Tries a step again while nobody answers, for [`PATIENCE`].
+async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
+    mut step: impl FnMut() -> F,
+) -> Result<T, Failure> {
+    let (began, mut pause) = (Instant::now(), PAUSE_MIN);
+    loop {
+        match step().await {
+            Err(failure) if failure.is_passing() && began.elapsed() < PATIENCE => {
+                tracing::warn!(error = chain(&failure), "trying again");
+            }
+            Err(failure) if failure.is_passing() => {
+                let error = failure.told();
+                let message = format!("{}, and did not for {} s", error.message, PATIENCE.as_secs());
+                return Err(ApiError::new(ErrorCode::ServerBusy, message).into());
+            }
+            other => return other,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}

@@ -1,0 +1,125 @@
+//! The fabric controller (FC), as management speaks to it.
+
+use std::path::Path;
+
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio_util::io::ReaderStream;
+use welkin_base::{DeploymentId, Digest, InstanceName};
+use welkin_fabric_wire::{DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, Refusal};
+use welkin_management_wire::ApiError;
+use welkin_pki::{Identity, PkiError, ServerAuth, client_config};
+use welkin_transport::{Body, CallError, Client, full, read_body, stream};
+
+use crate::config::FabricConfig;
+use crate::failure::Failure;
+
+/// An answer of the FC in bytes, at most: what it says is bounded before it is read.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// The end of an instance's console in bytes, at most.
+const LOG_BYTES_MAX: usize = 1 << 20;
+/// Of a refusal this much is read.
+const REFUSAL_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a package that are read from disk at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// A client of the FC.
+#[derive(Debug, Clone)]
+pub struct Fabric {
+    client: Client,
+}
+
+impl Fabric {
+    /// A client with management's own certificate.
+    pub fn new(config: &FabricConfig, identity: &Identity) -> Result<Self, PkiError> {
+        let tls = client_config(Some(identity), ServerAuth::Pinned(config.thumbprint))?;
+        Ok(Self { client: Client::new(config.address, tls) })
+    }
+
+    /// Who the FC is to those who send it packages.
+    pub async fn identity(&self) -> Result<FabricIdentity, Failure> {
+        self.client.get_json("/v1/identity", ANSWER_BYTES_MAX).await.map_err(Failure::Fabric)
+    }
+
+    /// Gives the FC a package, as it was sent.
+    pub async fn put_package(&self, digest: Digest, file: &Path) -> Result<(), Failure> {
+        let open = tokio::fs::File::open(file).await;
+        let file = open.map_err(|source| Failure::File { doing: "read a package", source })?;
+        let body = stream(ReaderStream::with_capacity(file, PIECE_BYTES));
+        self.ask(Method::PUT, &format!("/v1/packages/{digest}"), body).await
+    }
+
+    /// Gives the FC the goal of a deployment. What it refuses is the customer's to put right.
+    pub async fn put_goal(&self, id: &DeploymentId, goal: &DeploymentGoal) -> Result<(), Failure> {
+        let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
+        let body = full(serde_json::to_vec(goal).map_err(malformed)?);
+        self.ask(Method::PUT, &format!("/v1/deployments/{id}"), body).await
+    }
+
+    /// A deployment as the FC sees it; `None` when it does not have it.
+    pub async fn observed(&self, id: &DeploymentId) -> Result<Option<DeploymentObserved>, Failure> {
+        match self.client.get_json(&format!("/v1/deployments/{id}"), ANSWER_BYTES_MAX).await {
+            Ok(observed) => Ok(Some(observed)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(Failure::Fabric(error)),
+        }
+    }
+
+    /// Has the FC remove a deployment. That it is gone already is no error.
+    pub async fn delete(&self, id: &DeploymentId) -> Result<(), Failure> {
+        match self.ask(Method::DELETE, &format!("/v1/deployments/{id}"), full("")).await {
+            Err(Failure::Fabric(error)) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The cluster's nodes.
+    pub async fn nodes(&self) -> Result<Vec<NodeStatus>, Failure> {
+        self.client.get_json("/v1/nodes", ANSWER_BYTES_MAX).await.map_err(Failure::Fabric)
+    }
+
+    /// Has the FC reboot or reimage an instance.
+    pub async fn act(&self, id: &DeploymentId, instance: &InstanceName, action: &str) -> Result<(), Failure> {
+        let path = format!("/v1/deployments/{id}/instances/{instance}/{action}");
+        self.ask(Method::POST, &path, full("")).await
+    }
+
+    /// The end of an instance's console; `None` when there is no such instance.
+    pub async fn log(&self, id: &DeploymentId, instance: &InstanceName) -> Result<Option<String>, Failure> {
+        let path = format!("/v1/deployments/{id}/instances/{instance}/log");
+        let response = self.client.send(Method::GET, &path, full("")).await.map_err(Failure::Fabric)?;
+        match success(response).await {
+            Ok(response) => {
+                let bytes = read_body(response.into_body(), LOG_BYTES_MAX).await;
+                let bytes = bytes.map_err(|e| Failure::Fabric(CallError::Malformed(e.to_string())))?;
+                Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+            }
+            Err(Failure::Fabric(error)) if error.is_not_found() => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Body) -> Result<(), Failure> {
+        let response = self.client.send(method, path, body).await.map_err(Failure::Fabric)?;
+        let response = success(response).await?;
+        // Read to the end, so that the connection serves the next call.
+        let _ = read_body(response.into_body(), REFUSAL_BYTES_MAX).await;
+        Ok(())
+    }
+}
+
+/// The response, if it says that what was asked is done.
+async fn success(response: Response<Incoming>) -> Result<Response<Incoming>, Failure> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = read_body(response.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    if status == StatusCode::UNPROCESSABLE_ENTITY
+        && let Ok(refusal) = serde_json::from_slice::<Refusal>(&body)
+    {
+        return Err(ApiError::bad_request(refusal.messages.join("\n")).into());
+    }
+    let message = String::from_utf8_lossy(&body).into_owned();
+    Err(Failure::Fabric(CallError::Refused { status, message }))
+}

@@ -1,0 +1,69 @@
+//! What all handlers and operations in progress share.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use welkin_base::Timestamp;
+
+use crate::config::{Config, SubscriptionConfig};
+use crate::fabric::Fabric;
+use crate::state::State;
+use crate::storage::Storage;
+
+/// The service.
+#[derive(Debug)]
+pub struct Management {
+    /// Its configuration.
+    pub config: Config,
+    /// Who may manage what.
+    pub subscriptions: Vec<Arc<SubscriptionConfig>>,
+    /// What lasts.
+    pub state: State,
+    /// The fabric controller.
+    pub fabric: Fabric,
+    /// The storage service.
+    pub storage: Storage,
+    /// Operations in progress.
+    pub jobs: Jobs,
+}
+
+/// Tasks that outlive the request that started them. At shutdown they end where they wait; what they were doing
+/// is in the store and goes on at the next start.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Jobs {
+    /// Runs `job` until it ends or the service does.
+    pub fn start(&self, job: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = job => {}
+            }
+        });
+    }
+
+    /// Told when the service ends.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Ends every job and waits until it has ended.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+/// The time, which the store keeps with what is created and changed.
+pub fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}

@@ -1,0 +1,115 @@
+//! Starting and ending the service.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use welkin_pki::{ClientAuth, Identity, PkiError, server_config};
+use welkin_store::{Store, StoreError};
+use welkin_transport::serve;
+
+use crate::api::handle;
+use crate::config::Config;
+use crate::deploy;
+use crate::fabric::Fabric;
+use crate::failure::{Failure, chain};
+use crate::management::{Jobs, Management};
+use crate::package;
+use crate::state::State;
+use crate::storage::Storage;
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its address.
+    #[error("cannot listen on {address}: end the program that uses it, or change `listen`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder.
+    #[error("cannot {doing} {path}")]
+    Folder {
+        /// What was being done.
+        doing: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A subscription that is there twice.
+    #[error("the subscription {0} is configured twice: keep one")]
+    Twice(String),
+    /// Certificates.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was in progress cannot be read.
+    #[error("cannot go on with what was in progress: {0}")]
+    Resume(String),
+}
+
+/// Runs the management service until `shutdown` resolves and requests that run have ended. Operations in progress
+/// stop where they are and go on at the next start.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    let identity = Identity::load(&config.identity)?;
+    let tls = server_config(&identity, ClientAuth::Requested)?;
+    let address = config.listen;
+    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    let management = Arc::new(open(config, &identity).await?);
+    deploy::resume(&management).await.map_err(|failure| RunError::Resume(chain(&failure)))?;
+    tracing::info!(%address, thumbprint = %identity.thumbprint(), "management serves");
+    let handler = {
+        let management = Arc::clone(&management);
+        move |peer, request| handle(Arc::clone(&management), peer, request)
+    };
+    serve(listener, tls, handler, shutdown).await;
+    management.jobs.stop().await;
+    match management.state.close().await {
+        Err(Failure::Store(error)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+async fn open(config: Config, identity: &Identity) -> Result<Management, RunError> {
+    let subscriptions: Vec<_> = config.subscriptions.iter().cloned().map(Arc::new).collect();
+    for (index, subscription) in subscriptions.iter().enumerate() {
+        if subscriptions.iter().skip(index + 1).any(|other| other.id == subscription.id) {
+            return Err(RunError::Twice(subscription.id.to_string()));
+        }
+    }
+    empty_folder(&package::folder(&config.data))?;
+    let store = Store::open_local(&config.data.join("store")).await?;
+    Ok(Management {
+        fabric: Fabric::new(&config.fabric, identity)?,
+        storage: Storage::new(&config.storage, identity)?,
+        state: State::new(store),
+        subscriptions,
+        jobs: Jobs::default(),
+        config,
+    })
+}
+
+/// What a service that was killed left of packages on their way is of no use.
+fn empty_folder(path: &Path) -> Result<(), RunError> {
+    let failed = |doing| move |source| RunError::Folder { doing, path: path.to_owned(), source };
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed("empty")(error)),
+        _ => {}
+    }
+    std::fs::create_dir_all(path).map_err(failed("make"))
+}

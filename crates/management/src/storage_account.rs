@@ -1,0 +1,202 @@
+//! Storage accounts: whose they are. What is in them, and their keys, the storage service has.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use welkin_base::{AccountName, SubscriptionId, Timestamp};
+use welkin_management_wire::extended_property::ExtendedProperties;
+use welkin_management_wire::hosted_service::availability;
+use welkin_management_wire::operation_status::Progress;
+use welkin_management_wire::storage_account::{self as wire, CreateStorageAccount, KeyType, StorageAccount};
+use welkin_management_wire::{ApiError, Element};
+use welkin_storage_wire::admin::AccountKeys;
+
+use crate::config::SubscriptionConfig;
+use crate::deploy;
+use crate::failure::Failure;
+use crate::location;
+use crate::management::{Management, now};
+use crate::operation::{self, RequestId};
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::state::{ACCOUNTS, Kind, Read, State, encode};
+use crate::subscription::check_quota;
+
+/// The key of an account's row.
+pub const KEY: &str = "account";
+
+/// A storage account as it is stored here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// Its name.
+    pub name: AccountName,
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// For people.
+    pub label: String,
+    /// For people.
+    pub description: Option<String>,
+    /// The operation that is making it.
+    pub held: Option<RequestId>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The customer's own.
+    pub extended_properties: ExtendedProperties,
+}
+
+fn unknown(name: &AccountName) -> ApiError {
+    ApiError::not_found(format!("there is no storage account {name}"))
+}
+
+/// The account of this name, if the subscription has it.
+pub async fn find(
+    management: &Management,
+    subscription: &SubscriptionId,
+    name: &AccountName,
+) -> Result<Read<AccountRecord>, Failure> {
+    let read: Option<Read<AccountRecord>> = management.state.get(ACCOUNTS, name.as_str(), KEY).await?;
+    let own = read.filter(|read| read.record.subscription == *subscription);
+    Ok(own.ok_or_else(|| unknown(name))?)
+}
+
+/// Every account of a subscription.
+pub async fn all(
+    management: &Management,
+    subscription: &SubscriptionConfig,
+) -> Result<Vec<AccountRecord>, Failure> {
+    let mut accounts = Vec::new();
+    for name in management.state.names(&subscription.id, Kind::Account).await? {
+        let read: Option<Read<AccountRecord>> = management.state.get(ACCOUNTS, &name, KEY).await?;
+        accounts.extend(read.map(|read| read.record).filter(|record| record.subscription == subscription.id));
+    }
+    Ok(accounts)
+}
+
+fn url(request: &Request, name: &AccountName) -> String {
+    request.url(&format!("services/storageservices/{name}"))
+}
+
+fn describe(management: &Management, request: &Request, record: AccountRecord) -> Element {
+    let storage = &management.config.storage;
+    let endpoint = |base: &str| format!("{}/{}/", base.trim_end_matches('/'), record.name);
+    let endpoints =
+        [&storage.blob_endpoint, &storage.queue_endpoint, &storage.table_endpoint].map(|base| endpoint(base));
+    let account = StorageAccount {
+        url: url(request, &record.name),
+        name: record.name,
+        label: record.label,
+        description: record.description,
+        location: management.config.location.clone(),
+        created: record.created,
+        endpoints,
+        extended_properties: record.extended_properties,
+    };
+    account.element()
+}
+
+/// "List Storage Accounts".
+pub async fn list(management: &Management, request: &Request) -> Result<Reply, Failure> {
+    let accounts = all(management, &request.subscription).await?;
+    let elements = accounts.into_iter().map(|record| describe(management, request, record));
+    Ok(Reply::Xml(Element::new("StorageServices").children(elements)))
+}
+
+/// "Get Storage Account Properties".
+pub async fn get(management: &Management, request: &Request) -> Result<Reply, Failure> {
+    let name = request.parameters.account()?;
+    let read = find(management, &request.subscription.id, &name).await?;
+    Ok(Reply::Xml(describe(management, request, read.record)))
+}
+
+/// "Create Storage Account": 202, and the storage service makes it.
+pub async fn create(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
+    let asked = CreateStorageAccount::parse(&request.body)?;
+    location::check(&management.config, &asked.location)?;
+    let accounts = all(management, &request.subscription).await?;
+    check_quota("storage accounts", accounts.len(), request.subscription.quotas.storage_accounts)?;
+    let name = asked.name;
+    let taken = || ApiError::conflict(format!("the storage account name {name} is taken"));
+    if management.storage.keys(&name).await?.is_some() {
+        return Err(taken().into());
+    }
+    let record = AccountRecord {
+        name: name.clone(),
+        subscription: request.subscription.id.clone(),
+        label: asked.label,
+        description: asked.description,
+        held: Some(request.id.clone()),
+        created: now(),
+        extended_properties: asked.extended_properties,
+    };
+    let state = &management.state;
+    state.enter(&request.subscription.id, Kind::Account, name.as_str(), "").await?;
+    operation::announce(state, request, ACCOUNTS, name.as_str()).await?;
+    let change = State::change(ACCOUNTS, name.as_str()).check_absent(KEY).put(KEY, encode(&record)?);
+    let change = operation::record(change, request, name.as_str(), Progress::InProgress)?;
+    match state.commit(change).await {
+        Ok(()) => {}
+        Err(Failure::Raced) => return Err(taken().into()),
+        Err(other) => return Err(other),
+    }
+    deploy::start_account(management, name.clone());
+    Ok(Reply::ACCEPTED)
+}
+
+/// "Delete Storage Account": the account and all in it. Done again after a crash in the middle, it ends the same.
+pub async fn delete(management: &Management, request: &Request) -> Result<Reply, Failure> {
+    let name = request.parameters.account()?;
+    let read = find(management, &request.subscription.id, &name).await?;
+    free(&read.record)?;
+    let entry = management.state.entry(&request.subscription.id, Kind::Account, name.as_str()).await?;
+    management.storage.delete(&name).await?;
+    operation::announce(&management.state, request, ACCOUNTS, name.as_str()).await?;
+    let change = State::change(ACCOUNTS, name.as_str()).check_version(KEY, read.version).delete(KEY);
+    let change = operation::record(change, request, name.as_str(), operation::done())?;
+    management.state.commit(change).await?;
+    management.state.leave(&request.subscription.id, Kind::Account, name.as_str(), entry).await?;
+    Ok(Reply::OK)
+}
+
+fn free(record: &AccountRecord) -> Result<(), ApiError> {
+    match &record.held {
+        None => Ok(()),
+        Some(id) => {
+            Err(ApiError::conflict(format!("the operation {id} is making the account: wait for its end")))
+        }
+    }
+}
+
+fn keys_reply(request: &Request, name: &AccountName, keys: Option<AccountKeys>) -> Result<Reply, Failure> {
+    let keys = keys.ok_or_else(|| unknown(name))?;
+    Ok(Reply::Xml(wire::keys(&url(request, name), &keys.primary, &keys.secondary)))
+}
+
+/// "Get Storage Account Keys".
+pub async fn keys(management: &Management, request: &Request) -> Result<Reply, Failure> {
+    let name = request.parameters.account()?;
+    find(management, &request.subscription.id, &name).await?;
+    keys_reply(request, &name, management.storage.keys(&name).await?)
+}
+
+/// "Regenerate Storage Account Keys": the old key is cut off at once.
+pub async fn regenerate(management: &Management, request: &Request) -> Result<Reply, Failure> {
+    let key = KeyType::parse(&request.body)?;
+    let name = request.parameters.account()?;
+    let read = find(management, &request.subscription.id, &name).await?;
+    free(&read.record)?;
+    let keys = management.storage.regenerate(&name, key).await?;
+    operation::announce(&management.state, request, ACCOUNTS, name.as_str()).await?;
+    let change = State::change(ACCOUNTS, name.as_str());
+    let change = operation::record(change, request, name.as_str(), operation::done())?;
+    management.state.commit(change).await?;
+    keys_reply(request, &name, keys)
+}
+
+/// "Check Storage Account Name Availability".
+pub async fn check_name(management: &Management, request: &Request) -> Result<Reply, Failure> {
+    let name = request.parameters.account()?;
+    let row: Option<Read<AccountRecord>> = management.state.get(ACCOUNTS, name.as_str(), KEY).await?;
+    let taken = row.is_some() || management.storage.keys(&name).await?.is_some();
+    let reason = taken.then(|| format!("the storage account name {name} is taken"));
+    Ok(Reply::Xml(availability(reason.as_deref())))
+}
