@@ -1,1 +1,34 @@
-//! Service definition, service configuration and service package: parse, validate, say what is wrong and on which line.
+//! The classic cloud-service model: what a customer hands over, and what is wrong with it.
+//!
+//! | file | parsed by | joined into |
+//! |---|---|---|
+//! | service definition, `.csdef` | [`ServiceDefinition::parse`] | [`validate`] makes a [`ServiceModel`] of the two |
+//! | service configuration, `.cscfg` | [`ServiceConfiguration::parse`] | |
+//!
+//! Parsing is strict: an element or attribute that is not known is a [`Problem`] with its line and
+//! column, and all of them are told at once. What a Linux guest cannot honour is refused or is a
+//! warning; nothing is dropped in silence.
+
+pub mod certificate;
+pub mod configuration;
+pub mod definition;
+pub mod endpoint;
+pub mod import;
+pub mod local_resource;
+pub mod model;
+mod network_configuration;
+pub mod probe;
+pub mod problem;
+pub mod role;
+pub mod size;
+pub mod startup_task;
+pub mod traffic_rule;
+pub mod variable;
+mod xml;
+
+pub use configuration::{ServiceConfiguration, SettingValue};
+pub use definition::ServiceDefinition;
+pub use model::{Reach, Role, RoleEndpoint, ServiceModel, validate};
+pub use problem::{Position, Problem, Problems, SourceFile};
+pub use role::{RoleDefinition, RoleKind};
+pub use size::RoleSize;

@@ -1,0 +1,323 @@
+//! The service model: definition and configuration joined, each name checked against the other
+//! file, each port decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::certificate::Certificate;
+use crate::configuration::{RoleConfiguration, ServiceConfiguration, SettingValue};
+use crate::definition::{ServiceDefinition, TopologyChangeDiscovery};
+use crate::endpoint::{LocalPort, Protocol};
+use crate::probe::Probe;
+use crate::problem::{Position, Problem, Problems, SourceFile};
+use crate::role::RoleDefinition;
+use crate::traffic_rule::{TrafficRule, TrafficSource};
+use crate::xml::echo;
+
+/// Where ports that the system chooses begin, counted up within each role.
+pub const DYNAMIC_PORT_FIRST: u16 = 20_000;
+
+/// A service that can be placed and run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceModel {
+    /// The service's name in definition and configuration.
+    pub name: String,
+    /// Update domains, at most; see [`ServiceModel::update_domain_count`].
+    pub update_domain_count_max: u32,
+    /// How running instances hear of a change of counts.
+    pub topology_change_discovery: TopologyChangeDiscovery,
+    /// `osFamily`.
+    pub os_family: u32,
+    /// `osVersion`: a guest OS version, or `*` for the newest.
+    pub os_version: String,
+    /// The roles, in the order of the definition.
+    pub roles: Vec<Role>,
+    /// Custom load balancer probes.
+    pub probes: Vec<Probe>,
+    /// Who may reach which internal endpoint.
+    pub traffic_rules: Vec<TrafficRule>,
+    /// What has no effect here, for people.
+    pub warnings: Vec<Problem>,
+}
+
+/// A role of a [`ServiceModel`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// What the definition says of it.
+    pub definition: RoleDefinition,
+    /// Instances that are wanted.
+    pub instance_count: u32,
+    /// Every setting with its value.
+    pub settings: BTreeMap<String, SettingValue>,
+    /// Every certificate with its thumbprint.
+    pub certificates: Vec<Certificate>,
+    /// Prefix of the instances' computer names.
+    pub vm_name: Option<String>,
+    /// Every endpoint with the ports that it has on an instance.
+    pub endpoints: Vec<RoleEndpoint>,
+}
+
+/// An endpoint of a role, its ports decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleEndpoint {
+    /// Its name.
+    pub name: String,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// First and last port on each instance; mostly the same.
+    pub local_ports: (u16, u16),
+    /// Who reaches it.
+    pub reach: Reach,
+}
+
+/// Who reaches an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody, at this port of the virtual IP, spread over the instances.
+    Input {
+        /// The public port.
+        public_port: u16,
+        /// Keeps an instance that is not ready in rotation.
+        ignore_role_instance_status: bool,
+    },
+    /// Other instances of the deployment.
+    Internal,
+    /// Everybody, instance `n` at the first of these ports of the virtual IP plus `n`.
+    InstanceInput {
+        /// First and last public port.
+        public_ports: (u16, u16),
+    },
+}
+
+/// Joins a definition and a configuration.
+///
+/// # Errors
+/// Every way in which the two do not fit.
+pub fn validate(
+    definition: &ServiceDefinition,
+    configuration: &ServiceConfiguration,
+) -> Result<ServiceModel, Problems> {
+    let mut join = Join { problems: Vec::new(), warnings: definition.warnings.clone() };
+    join.warnings.extend(configuration.warnings.iter().cloned());
+    if definition.name != configuration.service_name {
+        let message = format!(
+            "serviceName is {}, but the service definition's name is {}; make them equal",
+            echo(&configuration.service_name),
+            echo(&definition.name)
+        );
+        join.configuration(Position { line: 1, column: 1 }, message);
+    }
+    for role in configuration.roles.iter().filter(|role| definition.role(role.name.as_str()).is_none()) {
+        let message = format!(
+            "role {} is not in the service definition; remove it here, or declare it there",
+            role.name
+        );
+        join.configuration(role.position, message);
+    }
+    let roles = definition.roles.iter().filter_map(|role| join.role(role, configuration)).collect();
+    let model = ServiceModel {
+        name: definition.name.clone(),
+        update_domain_count_max: definition.update_domain_count,
+        topology_change_discovery: definition.topology_change_discovery,
+        os_family: configuration.os_family,
+        os_version: configuration.os_version.clone(),
+        roles,
+        probes: definition.probes.clone(),
+        traffic_rules: definition.traffic_rules.clone(),
+        warnings: join.warnings,
+    };
+    Problems::or(join.problems, model)
+}
+
+struct Join {
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Join {
+    fn configuration(&mut self, position: Position, message: String) {
+        self.problems.push(Problem { file: SourceFile::Configuration, position, message });
+    }
+
+    fn definition(&mut self, position: Position, message: String) {
+        self.problems.push(Problem { file: SourceFile::Definition, position, message });
+    }
+
+    fn role(&mut self, definition: &RoleDefinition, configuration: &ServiceConfiguration) -> Option<Role> {
+        let name = &definition.name;
+        if definition.runtime.program.is_none() && definition.startup_tasks.is_empty() {
+            let message = format!(
+                "role {name} has nothing to run; add <Runtime><EntryPoint>\
+                 <ProgramEntryPoint commandLine=\"…\" setReadyOnProcessStart=\"true\" />"
+            );
+            self.definition(definition.position, message);
+        }
+        let Some(configured) = configuration.roles.iter().find(|role| role.name == *name) else {
+            let message = format!(
+                "role {name} of the service definition is not configured; add <Role name=\"{name}\">"
+            );
+            self.configuration(Position { line: 1, column: 1 }, message);
+            return None;
+        };
+        self.settings(definition, configured);
+        self.certificates(definition, configured);
+        self.instance_ports(definition, configured);
+        let settings = configured.settings.iter().map(|(name, value, _)| (name.clone(), value.clone()));
+        Some(Role {
+            definition: definition.clone(),
+            instance_count: configured.instance_count,
+            settings: settings.collect(),
+            certificates: configured.certificates.clone(),
+            vm_name: configured.vm_name.clone(),
+            endpoints: decide_ports(definition),
+        })
+    }
+
+    fn settings(&mut self, definition: &RoleDefinition, configured: &RoleConfiguration) {
+        let role = &definition.name;
+        for name in &definition.settings {
+            if !configured.settings.iter().any(|(given, _, _)| given == name) {
+                let message = format!(
+                    "role {role} has no value for the setting {name}; add <Setting name=\"{name}\" value=\"…\" />"
+                );
+                self.configuration(configured.position, message);
+            }
+        }
+        for (name, _, position) in &configured.settings {
+            let imported = definition.imports.iter().any(|module| module.adds(name));
+            if !imported && !definition.settings.contains(name) {
+                let message = format!(
+                    "role {role} does not declare the setting {name}; remove it, or declare it in the service \
+                     definition's <ConfigurationSettings>"
+                );
+                self.configuration(*position, message);
+            }
+        }
+    }
+
+    fn certificates(&mut self, definition: &RoleDefinition, configured: &RoleConfiguration) {
+        let role = &definition.name;
+        for declared in &definition.certificates {
+            if !configured.certificates.iter().any(|given| given.name == declared.name) {
+                let message = format!(
+                    "role {role} has no thumbprint for the certificate {0}; add <Certificate name=\"{0}\" \
+                     thumbprint=\"…\" thumbprintAlgorithm=\"sha1\" />",
+                    declared.name
+                );
+                self.configuration(configured.position, message);
+            }
+        }
+        for given in &configured.certificates {
+            let imported = definition.imports.iter().any(|module| module.adds(&given.name));
+            if !imported && !definition.certificates.iter().any(|declared| declared.name == given.name) {
+                let message = format!(
+                    "role {role} does not declare the certificate {}; remove it, or declare it in the service \
+                     definition's <Certificates>",
+                    given.name
+                );
+                self.configuration(configured.position, message);
+            }
+        }
+    }
+
+    /// An instance input endpoint has one public port for each instance.
+    fn instance_ports(&mut self, definition: &RoleDefinition, configured: &RoleConfiguration) {
+        for endpoint in &definition.endpoints.instance_input {
+            let (first, last) = endpoint.public_ports;
+            let ports = u32::from(last - first) + 1;
+            if ports < configured.instance_count {
+                let message = format!(
+                    "role {} has {} instances, but its endpoint {} has {ports} public ports; \
+                     widen the port range or lower the count",
+                    definition.name, configured.instance_count, endpoint.name
+                );
+                self.configuration(configured.position, message);
+            }
+        }
+    }
+}
+
+/// Gives each endpoint its ports: the fixed ones first, then the dynamic ones around them, in the
+/// order of the file, so that the same definition always has the same ports.
+fn decide_ports(role: &RoleDefinition) -> Vec<RoleEndpoint> {
+    let endpoints = &role.endpoints;
+    let internal = endpoints.internal.iter().map(|endpoint| endpoint.local_port);
+    let wanted = endpoints.input.iter().map(|endpoint| endpoint.local_port).chain(internal);
+    let mut taken: BTreeSet<u16> = endpoints.instance_input.iter().map(|e| e.local_port).collect();
+    for port in wanted {
+        match port {
+            LocalPort::Dynamic => {}
+            LocalPort::Fixed(port) => taken.extend([port]),
+            LocalPort::Range(first, last) => taken.extend(first..=last),
+        }
+    }
+    let mut decide = |port: LocalPort| match port {
+        LocalPort::Fixed(port) => (port, port),
+        LocalPort::Range(first, last) => (first, last),
+        LocalPort::Dynamic => {
+            let free = (DYNAMIC_PORT_FIRST..=u16::MAX).find(|port| taken.insert(*port));
+            let port = free.unwrap_or(DYNAMIC_PORT_FIRST);
+            (port, port)
+        }
+    };
+    let mut decided = Vec::with_capacity(endpoints.len());
+    for endpoint in &endpoints.input {
+        decided.push(RoleEndpoint {
+            name: endpoint.name.clone(),
+            protocol: endpoint.protocol,
+            local_ports: decide(endpoint.local_port),
+            reach: Reach::Input {
+                public_port: endpoint.port,
+                ignore_role_instance_status: endpoint.ignore_role_instance_status,
+            },
+        });
+    }
+    for endpoint in &endpoints.internal {
+        decided.push(RoleEndpoint {
+            name: endpoint.name.clone(),
+            protocol: endpoint.protocol,
+            local_ports: decide(endpoint.local_port),
+            reach: Reach::Internal,
+        });
+    }
+    for endpoint in &endpoints.instance_input {
+        decided.push(RoleEndpoint {
+            name: endpoint.name.clone(),
+            protocol: endpoint.protocol,
+            local_ports: (endpoint.local_port, endpoint.local_port),
+            reach: Reach::InstanceInput { public_ports: endpoint.public_ports },
+        });
+    }
+    decided
+}
+
+impl ServiceModel {
+    /// Update domains that the deployment has: no more than its largest role has instances
+    /// (SERVICEMODEL, "Placement").
+    #[must_use]
+    pub fn update_domain_count(&self) -> u32 {
+        let largest = self.roles.iter().map(|role| role.instance_count).max().unwrap_or(1);
+        self.update_domain_count_max.min(largest).max(1)
+    }
+
+    /// The role called `name`.
+    #[must_use]
+    pub fn role(&self, name: &str) -> Option<&Role> {
+        self.roles.iter().find(|role| role.definition.name.as_str() == name)
+    }
+
+    /// Whether instances of role `from` may reach the internal endpoint `endpoint` of role `to`:
+    /// always, unless a rule names the endpoint; then when one of the rules that do names the role.
+    #[must_use]
+    pub fn allows_traffic(&self, from: &str, to: &str, endpoint: &str) -> bool {
+        let mut about = self
+            .traffic_rules
+            .iter()
+            .filter(|rule| rule.destinations.iter().any(|d| d.role == to && d.endpoint == endpoint))
+            .peekable();
+        about.peek().is_none()
+            || about.any(|rule| match &rule.source {
+                TrafficSource::All => true,
+                TrafficSource::Roles(roles) => roles.iter().any(|role| role == from),
+            })
+    }
+}
