@@ -4,6 +4,7 @@
 //! Management's wishes come through [`deploy()`], [`delete`] and [`reimage`]; [`deployment_observed`] answers it.
 
 pub mod cluster;
+pub mod compile;
 pub mod cycling;
 pub mod deploy;
 pub mod deployment;
