@@ -1,3 +1,20 @@
 //! The Azure Storage protocol as bytes and values: operations, headers, XML, OData, SharedKey, SAS.
+//!
+//! In the order in which a request meets them:
+//!
+//! * [`request`]: the head of a request: account, path, query, version.
+//! * [`operation`]: every operation of the protocol, and the way from a head to one.
+//! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_url` are for clients.
+//! * [`error`]: every error with its status, code and message.
+//! * [`blob`]: bodies of containers and blobs.
+//! * [`admin`]: what management says to the storage service, apart from the protocol.
 
 pub mod admin;
+pub mod error;
+pub mod operation;
+pub mod query;
+pub mod request;
+
+pub use error::{ErrorCode, ProtocolError};
+pub use operation::{BlobOperation, Operation, QueueOperation, Service, TableOperation};
+pub use request::{ApiVersion, RequestHead};

@@ -1,0 +1,300 @@
+//! One table maps each error code to its HTTP status and message (STORAGE, sections 0 and 8).
+//!
+//! A handler answers with a [`ProtocolError`]; [`ProtocolError::body`] writes it in the form of its
+//! service: XML for blobs and queues, JSON for tables.
+
+use std::fmt;
+
+use http::StatusCode;
+use quick_xml::escape::escape;
+
+use crate::operation::Service;
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $code:ident, $status:ident, $message:literal;)*) => {
+        /// An error code of the protocol. The variant's name is what the wire says.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "each variant's meaning is its message, in the table below")]
+        pub enum ErrorCode { $($(#[$doc])* $code,)* }
+
+        impl ErrorCode {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$code,)*];
+
+            /// The code as the wire spells it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$code => stringify!($code),)* }
+            }
+
+            /// The HTTP status that goes with the code.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status,)* }
+            }
+
+            /// What it means, for people.
+            #[must_use]
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$code => $message,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    // Any service.
+    NotModified, NOT_MODIFIED, "The condition specified using HTTP conditional header(s) is not met.";
+    InvalidAuthenticationInfo, BAD_REQUEST, "The Authorization header is not in a form that is understood.";
+    InvalidHeaderValue, BAD_REQUEST, "The value of one of the HTTP headers is not in the correct format.";
+    InvalidInput, BAD_REQUEST, "One of the request inputs is not valid.";
+    InvalidMd5, BAD_REQUEST, "The MD5 value specified in the request is invalid: it is 128 bits in base64.";
+    Md5Mismatch, BAD_REQUEST, "The MD5 value specified in the request did not match the MD5 of what arrived.";
+    InvalidMetadata, BAD_REQUEST, "The metadata is invalid: names are identifiers, and values are printable.";
+    EmptyMetadataKey, BAD_REQUEST, "The name of one of the metadata pairs is empty.";
+    MetadataTooLarge, BAD_REQUEST, "The metadata has more than 8 KiB.";
+    InvalidQueryParameterValue, BAD_REQUEST, "The value of one of the query parameters is not valid.";
+    OutOfRangeQueryParameterValue, BAD_REQUEST, "A query parameter is outside the permissible range.";
+    OutOfRangeInput, BAD_REQUEST, "One of the request inputs is out of range.";
+    InvalidResourceName, BAD_REQUEST, "The specified resource name contains invalid characters.";
+    InvalidUri, BAD_REQUEST, "The requested URI does not represent any resource on the server.";
+    RequestUrlFailedToParse, BAD_REQUEST, "The URL in the request could not be parsed.";
+    InvalidXmlDocument, BAD_REQUEST, "The specified XML is not syntactically valid.";
+    InvalidXmlNodeValue, BAD_REQUEST, "The value of one of the XML nodes is not valid.";
+    MissingRequiredXmlNode, BAD_REQUEST, "A required XML node was not in the request body.";
+    MissingRequiredHeader, BAD_REQUEST, "A required HTTP header was not specified.";
+    MissingRequiredQueryParameter, BAD_REQUEST, "A required query parameter was not specified.";
+    UnsupportedHeader, BAD_REQUEST, "One of the HTTP headers specified in the request is not supported.";
+    MultipleConditionHeadersNotSupported, BAD_REQUEST, "More condition headers were given than are supported.";
+    ConditionHeadersNotSupported, BAD_REQUEST, "Condition headers are not supported on this operation.";
+    NoAuthenticationInformation, UNAUTHORIZED, "The request has no credentials, and this resource is not public.";
+    AuthenticationFailed, FORBIDDEN, "The server failed to authenticate the request. Check the Authorization header, or the shared access signature.";
+    AuthorizationFailure, FORBIDDEN, "This request is not authorized to perform this operation.";
+    AuthorizationPermissionMismatch, FORBIDDEN, "The credentials do not have the permission that this operation needs.";
+    AuthorizationServiceMismatch, FORBIDDEN, "The credentials are not for this service.";
+    AuthorizationResourceTypeMismatch, FORBIDDEN, "The credentials are not for this type of resource.";
+    AuthorizationProtocolMismatch, FORBIDDEN, "The credentials are not for this protocol.";
+    AuthorizationSourceIPMismatch, FORBIDDEN, "The credentials are not for this source address.";
+    InsufficientAccountPermissions, FORBIDDEN, "The account does not permit this operation.";
+    UnauthorizedBlobOverwrite, FORBIDDEN, "The credentials may create blobs, but not overwrite them.";
+    ResourceNotFound, NOT_FOUND, "The specified resource does not exist.";
+    UnsupportedHttpVerb, METHOD_NOT_ALLOWED, "The resource does not support the specified HTTP verb.";
+    ResourceAlreadyExists, CONFLICT, "The specified resource already exists.";
+    MissingContentLengthHeader, LENGTH_REQUIRED, "The Content-Length header was not specified.";
+    ConditionNotMet, PRECONDITION_FAILED, "The condition specified using HTTP conditional header(s) is not met.";
+    RequestBodyTooLarge, PAYLOAD_TOO_LARGE, "The request body is larger than this operation takes.";
+    InvalidRange, RANGE_NOT_SATISFIABLE, "The range specified is invalid for the current size of the resource.";
+    InternalError, INTERNAL_SERVER_ERROR, "The server encountered an internal error. Please retry the request.";
+    OperationTimedOut, INTERNAL_SERVER_ERROR, "The operation did not complete within the permitted time.";
+    NotImplemented, NOT_IMPLEMENTED, "This operation of the protocol is not built in this server.";
+    ServerBusy, SERVICE_UNAVAILABLE, "The server is busy. Please retry the request.";
+    InsufficientStorage, INSUFFICIENT_STORAGE, "The server has no space left for writes.";
+    // Blobs.
+    ContainerNotFound, NOT_FOUND, "The specified container does not exist.";
+    ContainerAlreadyExists, CONFLICT, "The specified container already exists.";
+    ContainerBeingDeleted, CONFLICT, "The specified container is being deleted.";
+    BlobNotFound, NOT_FOUND, "The specified blob does not exist.";
+    BlobAlreadyExists, CONFLICT, "The specified blob already exists.";
+    InvalidBlobType, CONFLICT, "The blob type is invalid for this operation.";
+    InvalidBlobOrBlock, BAD_REQUEST, "The specified blob or block content is invalid: all block ids of a blob have one length.";
+    InvalidBlockId, BAD_REQUEST, "The specified block ID is invalid: it is base64 of at most 64 bytes.";
+    InvalidBlockList, BAD_REQUEST, "The specified block list is invalid: it names a block that was not uploaded.";
+    BlockListTooLong, BAD_REQUEST, "The block list has more than 50,000 blocks.";
+    BlockCountExceedsLimit, CONFLICT, "The uncommitted blocks of this blob exceed the limit of 100,000.";
+    LeaseNotPresentWithBlobOperation, PRECONDITION_FAILED, "There is currently no lease on the blob.";
+    LeaseNotPresentWithContainerOperation, PRECONDITION_FAILED, "There is currently no lease on the container.";
+    // Queues.
+    QueueNotFound, NOT_FOUND, "The specified queue does not exist.";
+    QueueAlreadyExists, CONFLICT, "The specified queue already exists.";
+    QueueBeingDeleted, CONFLICT, "The specified queue is being deleted.";
+    QueueNotEmpty, CONFLICT, "The specified queue is not empty.";
+    MessageNotFound, NOT_FOUND, "The specified message does not exist.";
+    MessageTooLarge, BAD_REQUEST, "The message exceeds the maximum of 64 KiB.";
+    PopReceiptMismatch, BAD_REQUEST, "The specified pop receipt did not match the pop receipt of the message.";
+    // Tables.
+    TableNotFound, NOT_FOUND, "The table specified does not exist.";
+    TableAlreadyExists, CONFLICT, "The table specified already exists.";
+    TableBeingDeleted, CONFLICT, "The specified table is being deleted.";
+    EntityNotFound, NOT_FOUND, "The entity specified does not exist.";
+    EntityAlreadyExists, CONFLICT, "The specified entity already exists.";
+    UpdateConditionNotSatisfied, PRECONDITION_FAILED, "The update condition specified in the request was not satisfied.";
+    EntityTooLarge, BAD_REQUEST, "The entity is larger than the maximum of 1 MiB.";
+    KeyValueTooLarge, BAD_REQUEST, "The PartitionKey or RowKey has more than 1 KiB.";
+    TooManyProperties, BAD_REQUEST, "The entity contains more properties than allowed: 252 of its own.";
+    PropertiesNeedValue, BAD_REQUEST, "The values are not specified for all properties in the entity.";
+    PropertyNameInvalid, BAD_REQUEST, "The property name is invalid.";
+    PropertyNameTooLong, BAD_REQUEST, "The property name exceeds the maximum of 255 characters.";
+    PropertyValueTooLarge, BAD_REQUEST, "The property value exceeds the maximum of 64 KiB.";
+    DuplicatePropertiesSpecified, BAD_REQUEST, "A property is specified more than one time.";
+    InvalidValueType, BAD_REQUEST, "The value specified is not of the property's type.";
+    InvalidDuplicateRow, BAD_REQUEST, "The entity group transaction names an entity more than once.";
+    CommandsInBatchActOnDifferentPartitions, BAD_REQUEST, "All commands in an entity group transaction must act on one partition.";
+    JsonFormatNotSupported, UNSUPPORTED_MEDIA_TYPE, "The JSON format asked for is not supported.";
+    AtomFormatNotSupported, UNSUPPORTED_MEDIA_TYPE, "The Atom format is not supported; use JSON.";
+    MediaTypeNotSupported, UNSUPPORTED_MEDIA_TYPE, "None of the media types in the Accept header is supported.";
+    XMethodNotUsingPost, BAD_REQUEST, "The request uses X-HTTP-Method with an HTTP verb other than POST.";
+    XMethodIncorrectValue, BAD_REQUEST, "The value of X-HTTP-Method is invalid.";
+    XMethodIncorrectCount, BAD_REQUEST, "More than one X-HTTP-Method is specified.";
+    HostInformationNotPresent, BAD_REQUEST, "The required host information is not present in the request.";
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An answer that is an error. What it says goes to the client; internal detail never does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {}", self.message())]
+pub struct ProtocolError {
+    code: ErrorCode,
+    message: Option<String>,
+    details: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl From<ErrorCode> for ProtocolError {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, details: Vec::new(), headers: Vec::new() }
+    }
+}
+
+impl ProtocolError {
+    /// The error with a message of its own in place of the table's.
+    #[must_use]
+    pub fn saying(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..code.into() }
+    }
+
+    /// A header whose value cannot be used.
+    #[must_use]
+    pub fn header(name: &'static str, value: &str) -> Self {
+        Self::from(ErrorCode::InvalidHeaderValue)
+            .with_detail("HeaderName", name)
+            .with_detail("HeaderValue", value)
+    }
+
+    /// A header that is missing.
+    #[must_use]
+    pub fn missing_header(name: &'static str) -> Self {
+        Self::from(ErrorCode::MissingRequiredHeader).with_detail("HeaderName", name)
+    }
+
+    /// A query parameter whose value cannot be used.
+    #[must_use]
+    pub fn query(name: &str, value: &str) -> Self {
+        Self::from(ErrorCode::InvalidQueryParameterValue)
+            .with_detail("QueryParameterName", name)
+            .with_detail("QueryParameterValue", value)
+    }
+
+    /// Adds an element to the XML body, such as `HeaderName`.
+    #[must_use]
+    pub fn with_detail(mut self, element: &'static str, value: &str) -> Self {
+        self.details.push((element, value.chars().take(ECHO_CHARS_MAX).collect()));
+        self
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// What `x-ms-error-code` says: a failed condition is `ConditionNotMet` for reads (304) and writes (412).
+    #[must_use]
+    pub fn code_text(&self) -> &'static str {
+        match self.code {
+            ErrorCode::NotModified => ErrorCode::ConditionNotMet.as_str(),
+            code => code.as_str(),
+        }
+    }
+
+    /// Headers that the answer has beside the common ones.
+    #[must_use]
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+
+    /// The message, without the request id and time.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or(self.code.message())
+    }
+
+    /// The body and its content type. `request_id` and `time` end the message, as clients show them.
+    #[must_use]
+    pub fn body(&self, service: Service, request_id: &str, time: &str) -> (String, &'static str) {
+        let message = format!("{}\nRequestId:{request_id}\nTime:{time}", self.message());
+        match service {
+            Service::Table => (self.json(&message), "application/json;odata=minimalmetadata;charset=utf-8"),
+            Service::Blob | Service::Queue => (self.xml(&message), "application/xml"),
+        }
+    }
+
+    fn xml(&self, message: &str) -> String {
+        let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error>");
+        let mut element = |name: &str, value: &str| {
+            let clean: String = value.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+            text.push_str(&format!("<{name}>{}</{name}>", escape(&clean)));
+        };
+        element("Code", self.code_text());
+        element("Message", message);
+        for (name, value) in &self.details {
+            element(name, value);
+        }
+        text.push_str("</Error>");
+        text
+    }
+
+    fn json(&self, message: &str) -> String {
+        let code = self.code_text();
+        let message = serde_json::json!({ "lang": "en-US", "value": message });
+        serde_json::json!({ "odata.error": { "code": code, "message": message } }).to_string()
+    }
+}
+
+/// An error echoes at most this much of a value that the client sent.
+const ECHO_CHARS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies() {
+        let error = ProtocolError::query("comp", "<x>");
+        let (xml, _) = error.body(Service::Blob, "id", "now");
+        let document = roxmltree::Document::parse(&xml).unwrap();
+        let text = |name: &str| {
+            document.descendants().find(|n| n.has_tag_name(name)).and_then(|n| n.text()).unwrap().to_owned()
+        };
+        assert_eq!(text("Code"), "InvalidQueryParameterValue");
+        assert_eq!(text("QueryParameterValue"), "<x>");
+        assert!(text("Message").ends_with("RequestId:id\nTime:now"));
+        let (json, _) = error.body(Service::Table, "id", "now");
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["odata.error"]["code"], "InvalidQueryParameterValue");
+    }
+
+    #[test]
+    fn statuses_are_errors() {
+        for code in ErrorCode::ALL {
+            assert!(code.status().as_u16() == 304 || code.status().as_u16() >= 400, "{code}");
+        }
+    }
+}

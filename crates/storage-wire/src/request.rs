@@ -1,0 +1,214 @@
+//! The head of a request: who is asked, for what, and in which version of the protocol.
+
+use http::{HeaderMap, Method, Uri};
+
+use crate::error::{ErrorCode, ProtocolError};
+use crate::operation::Service;
+use crate::query::{Query, decode};
+
+/// The oldest version of the protocol that is understood.
+const VERSION_MIN: &str = "2009-04-14";
+/// What a request without a version gets, as Azure does for signed ones.
+const VERSION_DEFAULT: &str = "2009-09-19";
+/// A client's request id is echoed when it has at most this many characters (Azure: 1 KiB).
+const CLIENT_REQUEST_ID_CHARS_MAX: usize = 1024;
+
+/// A version of the protocol: a date, compared as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion(String);
+
+impl ApiVersion {
+    /// Any well-formed date from 2009-04-14 on; later ones than are known, too.
+    ///
+    /// # Errors
+    /// When the text is not such a date.
+    pub fn parse(text: &str) -> Result<Self, ProtocolError> {
+        let shape = text.len() == 10
+            && text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+        let in_range = |part: &str, max: u8| part.parse::<u8>().is_ok_and(|n| (1..=max).contains(&n));
+        if shape && in_range(&text[5..7], 12) && in_range(&text[8..10], 31) && text >= VERSION_MIN {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ProtocolError::header("x-ms-version", text))
+        }
+    }
+
+    /// As the wire spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ApiVersion {
+    fn default() -> Self {
+        Self(VERSION_DEFAULT.to_owned())
+    }
+}
+
+/// What a request's head says, before it is known who asks.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// The service, known by the port or the host.
+    pub service: Service,
+    /// The method.
+    pub method: Method,
+    /// The account, without `-secondary`.
+    pub account: String,
+    /// Whether the secondary endpoint is asked.
+    pub secondary: bool,
+    /// The whole path as sent, still encoded: what signatures cover.
+    pub path: String,
+    /// Where in `path` the account's part ends: 0 for host style.
+    account_end: usize,
+    /// The query.
+    pub query: Query,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The version of the protocol; what the answer echoes.
+    pub version: ApiVersion,
+}
+
+impl RequestHead {
+    /// Reads the head. `host_suffixes` are the domains under which `{account}.{service}.{suffix}` names an
+    /// account; any other host means path style.
+    ///
+    /// # Errors
+    /// When the URL names no account or cannot be decoded, or the version is not a date.
+    pub fn parse(
+        service: Service,
+        method: Method,
+        uri: &Uri,
+        headers: HeaderMap,
+        host_suffixes: &[String],
+    ) -> Result<Self, ProtocolError> {
+        let path = uri.path().to_owned();
+        let query = Query::parse(uri.query().unwrap_or(""))?;
+        let host = uri.host().or_else(|| headers.get(http::header::HOST).and_then(|h| h.to_str().ok()));
+        let (named, account_end) = match account_in_host(service, host.unwrap_or(""), host_suffixes) {
+            Some(account) => (account, 0),
+            None => account_in_path(&path)?,
+        };
+        let (account, secondary) = match named.strip_suffix("-secondary") {
+            Some(primary) => (primary.to_owned(), true),
+            None => (named, false),
+        };
+        let version = version_of(&headers, &query)?;
+        Ok(Self { service, method, account, secondary, path, account_end, query, headers, version })
+    }
+
+    /// The path of the resource within the account, decoded; begins with `/` unless empty.
+    ///
+    /// # Errors
+    /// When it is not percent-encoded UTF-8, or holds a NUL.
+    pub fn resource_path(&self) -> Result<String, ProtocolError> {
+        let path = decode(self.path.get(self.account_end..).unwrap_or(""))?;
+        if path.contains('\0') { Err(ErrorCode::InvalidUri.into()) } else { Ok(path) }
+    }
+
+    /// Whether the account is in the path.
+    #[must_use]
+    pub fn is_path_style(&self) -> bool {
+        self.account_end > 0
+    }
+
+    /// A header's value as text.
+    ///
+    /// # Errors
+    /// When it is not printable ASCII.
+    pub fn header(&self, name: &'static str) -> Result<Option<&str>, ProtocolError> {
+        let value = self.headers.get(name);
+        value.map(|v| v.to_str().map_err(|_| ProtocolError::header(name, ""))).transpose()
+    }
+
+    /// The account's URL as the client spelled it, without a final `/`: what listings say as `ServiceEndpoint`.
+    #[must_use]
+    pub fn endpoint(&self, scheme: &str) -> String {
+        let host = self.headers.get(http::header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
+        format!("{scheme}://{host}{}", self.path.get(..self.account_end).unwrap_or(""))
+    }
+}
+
+/// What the client calls its request, if it can be echoed.
+#[must_use]
+pub fn client_request_id(headers: &HeaderMap) -> Option<&http::HeaderValue> {
+    let value = headers.get("x-ms-client-request-id")?;
+    (value.len() <= CLIENT_REQUEST_ID_CHARS_MAX && value.to_str().is_ok()).then_some(value)
+}
+
+fn version_of(headers: &HeaderMap, query: &Query) -> Result<ApiVersion, ProtocolError> {
+    let header = match headers.get("x-ms-version") {
+        Some(value) => Some(value.to_str().map_err(|_| ProtocolError::header("x-ms-version", ""))?),
+        None => None,
+    };
+    match header.or_else(|| query.get("api-version")).or_else(|| query.get("sv")) {
+        Some(text) => ApiVersion::parse(text),
+        None => Ok(ApiVersion::default()),
+    }
+}
+
+fn account_in_host(service: Service, host: &str, suffixes: &[String]) -> Option<String> {
+    let host = host.rsplit_once(':').map_or(host, |(name, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
+    });
+    let host = host.to_ascii_lowercase();
+    suffixes.iter().find_map(|suffix| {
+        let labels = host.strip_suffix(&format!(".{}.{suffix}", service.as_str()))?;
+        (!labels.is_empty() && !labels.contains('.')).then(|| labels.to_owned())
+    })
+}
+
+fn account_in_path(path: &str) -> Result<(String, usize), ProtocolError> {
+    let rest = path.strip_prefix('/').ok_or(ErrorCode::InvalidUri)?;
+    let end = rest.find('/').unwrap_or(rest.len());
+    if end == 0 {
+        let why = "The URL names no storage account: it has the form http://host:port/account/resource.";
+        return Err(ProtocolError::saying(ErrorCode::InvalidUri, why));
+    }
+    Ok((decode(&rest[..end])?, 1 + end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(host: &str, uri: &str) -> Result<RequestHead, ProtocolError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", host.parse().unwrap());
+        let suffixes = ["example.org".to_owned()];
+        RequestHead::parse(Service::Blob, Method::GET, &uri.parse().unwrap(), headers, &suffixes)
+    }
+
+    #[test]
+    fn accounts_and_paths() {
+        for (host, uri, account, secondary, resource) in [
+            ("127.0.0.1:10000", "/acct/c/b", "acct", false, "/c/b"),
+            ("127.0.0.1:10000", "/acct", "acct", false, ""),
+            ("localhost", "/acct-secondary/?comp=list", "acct", true, "/"),
+            ("acct.blob.example.org", "/c/b%20c", "acct", false, "/c/b c"),
+            ("acct-secondary.blob.example.org:443", "/c", "acct", true, "/c"),
+            ("acct.queue.example.org", "/other/c", "other", false, "/c"),
+        ] {
+            let head = parse(host, uri).unwrap();
+            assert_eq!((head.account.as_str(), head.secondary), (account, secondary), "{host}{uri}");
+            assert_eq!(head.resource_path().unwrap(), resource, "{host}{uri}");
+        }
+        assert!(parse("localhost", "/").is_err());
+        assert!(parse("localhost", "/a?x=%ff").is_err());
+    }
+
+    #[test]
+    fn versions() {
+        for (text, valid) in [
+            ("2009-04-14", true),
+            ("2031-12-31", true),
+            ("2009-04-13", false),
+            ("2021-13-01", false),
+            ("2021-1-01", false),
+            ("latest", false),
+            ("2021-01-0é", false),
+        ] {
+            assert_eq!(ApiVersion::parse(text).is_ok(), valid, "{text}");
+        }
+    }
+}
