@@ -84,7 +84,7 @@ pub struct Stop {
 pub enum StopStage {
     /// The guest was asked to power off.
     Asked,
-    /// QEMU was told to quit.
+    /// QEMU was told to quit (SIGTERM): it flushes its drives and ends.
     Quit,
     /// The process was killed.
     Killed,

@@ -123,13 +123,14 @@ fn keep(situation: &Situation<'_>, goal: &InstanceGoal, instance: &Held) -> Opti
         Vm::Running(vm) if vm.shape.as_ref() != Some(&wanted) => next_stop(&goal.id, vm, now_ms),
         Vm::Running(vm) => hung(vm, now_ms).then_some(Action::Stop { id, stage: StopStage::Killed }),
         Vm::Stopped if image::missing(goal, situation.held).is_some() => None,
+        Vm::Stopped if now_ms < instance.restarts.not_before_ms => None,
         Vm::Stopped => {
             let make = to_make(instance.drives.as_ref(), &wanted.drives);
             if !make.is_empty() {
                 let (drives, scratch_mib) = (wanted.drives, goal.scratch_mib);
                 return Some(Action::MakeDrives { id, make, drives, scratch_mib });
             }
-            (now_ms >= instance.restarts.not_before_ms).then_some(Action::Start { id, shape: wanted })
+            Some(Action::Start { id, shape: wanted })
         }
     }
 }

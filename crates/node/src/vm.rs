@@ -31,10 +31,10 @@ pub const C: &str = "c.img";
 pub const CONSOLE: &str = "console.log";
 /// What QEMU itself says.
 pub const QEMU_LOG: &str = "qemu.log";
+/// The folder that QEMU makes its socket in.
+pub const RUN: &str = "run";
 /// The socket of the guest channel.
 pub const CHANNEL: &str = "run/channel.sock";
-/// The socket on which QEMU takes orders.
-pub const QMP: &str = "run/qmp.sock";
 
 /// Translated code that an emulated VM keeps, in MiB: QEMU's own default would be 1 GiB.
 pub const TCG_CACHE_MIB: u32 = 64;
@@ -83,34 +83,56 @@ pub struct VmSpec {
 /// The program and its arguments.
 #[must_use]
 pub fn qemu_command(spec: &VmSpec) -> Vec<String> {
-    let parts = [base(spec), boot(spec), drives(spec), network(spec), channel(spec), confinement()];
-    let arguments = parts.into_iter().flatten();
-    std::iter::once(QEMU.to_owned()).chain(arguments).collect()
+    let parts = [
+        base(spec.machine, spec.accelerator, spec.cores, spec.memory_mib),
+        vec!["-name".to_owned(), format!("guest={}", spec.id)],
+        boot(&kernel_arguments(spec)),
+        drives(spec),
+        network(spec),
+        channel(spec),
+        confinement(),
+    ];
+    std::iter::once(QEMU.to_owned()).chain(parts.into_iter().flatten()).collect()
+}
+
+/// What the kernel says on the console when it starts its first process.
+pub const PROBED: &str = "Run /init as init process";
+
+/// A VM that proves whether KVM works: the guest's kernel and initramfs, and nothing else.
+#[must_use]
+pub fn probe_command(machine: Machine) -> Vec<String> {
+    let (kvm, cores, memory_mib) = (Accelerator::Kvm, 1, 256);
+    let parts = [base(machine, kvm, cores, memory_mib), boot("console=ttyS0 panic=-1"), confinement()];
+    std::iter::once(QEMU.to_owned()).chain(parts.into_iter().flatten()).collect()
 }
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn base(spec: &VmSpec) -> Vec<String> {
-    let machine = match spec.machine {
+fn base(machine: Machine, accelerator: Accelerator, cores: u32, memory_mib: u32) -> Vec<String> {
+    let machine = match machine {
         Machine::Q35 => "-M q35,usb=off,sata=off,smbus=off,hpet=off,vmport=off -bios qboot.rom",
         Machine::Microvm => "-M microvm,acpi=off,rtc=on,pit=on,pic=on,auto-kernel-cmdline=on,isa-serial=on",
     };
-    let processor = match spec.accelerator {
+    let processor = match accelerator {
         Accelerator::Kvm => "-accel kvm -cpu host".to_owned(),
         Accelerator::Tcg => format!("-accel tcg,thread=multi,tb-size={TCG_CACHE_MIB} -cpu qemu64,-svm"),
     };
-    let (cores, memory_mib) = (spec.cores, spec.memory_mib);
-    let mut arguments = words(&format!(
+    words(&format!(
         "-nodefaults -no-user-config -display none -no-reboot {machine} {processor} -smp {cores} -m {memory_mib}"
+    ))
+}
+
+fn boot(append: &str) -> Vec<String> {
+    let mut arguments = words(&format!(
+        "-kernel {KERNEL} -initrd {INITRAMFS} -chardev file,id=console,path={CONSOLE},append=on -serial chardev:console"
     ));
-    arguments.push("-name".to_owned());
-    arguments.push(format!("guest={}", spec.id));
+    arguments.extend(["-append".to_owned(), append.to_owned()]);
     arguments
 }
 
-fn boot(spec: &VmSpec) -> Vec<String> {
+fn kernel_arguments(spec: &VmSpec) -> String {
     // The guest ends rather than hangs when it panics, and the node starts it again. Self-tests of the kernel's
     // ciphers and mitigations of faults of a real processor cost an emulated one seconds.
     let mut append = "console=ttyS0 quiet panic=-1 cryptomgr.notests=1".to_owned();
@@ -120,11 +142,7 @@ fn boot(spec: &VmSpec) -> Vec<String> {
     if let (Machine::Microvm, Some(tsc_khz)) = (spec.machine, spec.tsc_khz) {
         append.push_str(&format!(" tsc_early_khz={tsc_khz}"));
     }
-    let mut arguments = words(&format!(
-        "-kernel {KERNEL} -initrd {INITRAMFS} -chardev file,id=console,path={CONSOLE},append=on -serial chardev:console"
-    ));
-    arguments.extend(["-append".to_owned(), append]);
-    arguments
+    append
 }
 
 fn drives(spec: &VmSpec) -> Vec<String> {
@@ -153,8 +171,7 @@ fn channel(spec: &VmSpec) -> Vec<String> {
     let bus = spec.machine.bus();
     words(&format!(
         "-device virtio-serial-{bus} -chardev socket,id=channel,path={CHANNEL},server=on,wait=off \
-         -device virtserialport,chardev=channel,name={PORT_NAME} \
-         -chardev socket,id=qmp,path={QMP},server=on,wait=off -mon chardev=qmp,mode=control"
+         -device virtserialport,chardev=channel,name={PORT_NAME}"
     ))
 }
 
