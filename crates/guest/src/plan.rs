@@ -1,0 +1,233 @@
+//! The guest's decisions: what to do next, from the goal, what is observed and the time. No I/O.
+//!
+//! The life of a role (SERVICEMODEL, "Role lifecycle"): startup tasks in order, then the program; when it
+//! ends, or a simple task fails, everything of it is ended and it begins again after a back-off.
+
+use std::collections::BTreeMap;
+
+use welkin_agent_wire::guest::{GuestGoal, GuestNetwork, Program, RoleState, StartupTask, TaskKind};
+use welkin_agent_wire::role::RoleEnvironment;
+
+/// The first wait after a role ended; doubles each time up to the longest.
+pub const BACK_OFF_MS_MIN: u64 = 1_000;
+/// See [`BACK_OFF_MS_MIN`].
+pub const BACK_OFF_MS_MAX: u64 = 60_000;
+/// A role that ran so long begins again with the first wait.
+pub const STABLE_MS: u64 = 60_000;
+/// How long a role may take to end in order before it is killed.
+pub const STOP_GRACE_MS: u64 = 20_000;
+
+/// One step towards the goal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Set host name, address and route.
+    ConfigureNetwork,
+    /// Make the role environment known.
+    Publish,
+    /// End what is left of the last run and prepare the role's folders.
+    Begin,
+    /// Start the startup task of this index.
+    StartTask(usize),
+    /// Start the role's program.
+    StartProgram,
+    /// A role without a program is ready now.
+    Rest,
+    /// Ask the role to end.
+    Terminate,
+    /// End the role at once.
+    Kill,
+    /// Sync and power the machine off.
+    PowerOff,
+}
+
+/// What a run of the role was begun with: a goal that differs in it needs a new run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    startup_tasks: Vec<StartupTask>,
+    program: Option<Program>,
+    variables: BTreeMap<String, String>,
+}
+
+impl Recipe {
+    /// The part of a goal that a run is made from.
+    pub fn of(goal: &GuestGoal) -> Self {
+        Self {
+            startup_tasks: goal.startup_tasks.clone(),
+            program: goal.program.clone(),
+            variables: goal.variables.clone(),
+        }
+    }
+}
+
+/// How far the role is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing of it runs and nothing keeps it from beginning.
+    Idle,
+    /// The startup task of this index, or after the last the program, is next.
+    Next(usize),
+    /// The simple task of this index runs.
+    Task(usize),
+    /// The program runs.
+    Program {
+        /// Since when.
+        since_ms: u64,
+        /// It takes traffic.
+        ready: bool,
+    },
+    /// The tasks are done and there is no program.
+    Resting,
+    /// It was asked to end.
+    Stopping {
+        /// Since when.
+        since_ms: u64,
+        /// It was killed since.
+        killed: bool,
+    },
+    /// It ended by itself.
+    Ended {
+        /// When.
+        since_ms: u64,
+        /// It could not start, rather than ended.
+        failed: bool,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// What is so in this guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// The network as it was set.
+    pub network: Option<GuestNetwork>,
+    /// The role environment as it was published.
+    pub environment: Option<RoleEnvironment>,
+    /// What the last run was begun with.
+    pub recipe: Option<Recipe>,
+    /// How far the role is.
+    pub stage: Stage,
+    /// Foreground tasks that run.
+    pub foreground: usize,
+    /// Times in a row that the role ended soon.
+    pub failures: u32,
+    /// Times that the role was begun.
+    pub begun: u32,
+    /// Since when the FA wants the machine off.
+    pub shutdown_ms: Option<u64>,
+}
+
+impl Observed {
+    /// A guest that has just booted.
+    pub fn at_boot() -> Self {
+        Self {
+            network: None,
+            environment: None,
+            recipe: None,
+            stage: Stage::Idle,
+            foreground: 0,
+            failures: 0,
+            begun: 0,
+            shutdown_ms: None,
+        }
+    }
+
+    /// The running task or program ended.
+    pub fn ended(&mut self, now_ms: u64, success: bool, how: &str) {
+        self.stage = match self.stage {
+            Stage::Task(index) if success => Stage::Next(index + 1),
+            Stage::Task(index) => {
+                self.failures = self.failures.saturating_add(1);
+                Stage::Ended {
+                    since_ms: now_ms,
+                    failed: true,
+                    why: format!("startup task {} {how}", index + 1),
+                }
+            }
+            Stage::Stopping { .. } => {
+                self.failures = 0;
+                Stage::Idle
+            }
+            Stage::Program { since_ms, .. } => {
+                let stable = now_ms.saturating_sub(since_ms) >= STABLE_MS;
+                self.failures = if stable { 1 } else { self.failures.saturating_add(1) };
+                Stage::Ended { since_ms: now_ms, failed: false, why: format!("the role {how}") }
+            }
+            ref other => other.clone(),
+        };
+    }
+
+    /// A step could not be done.
+    pub fn failed(&mut self, now_ms: u64, why: String) {
+        self.failures = self.failures.saturating_add(1);
+        self.stage = Stage::Ended { since_ms: now_ms, failed: true, why };
+    }
+
+    /// The role's state as the FA is told.
+    pub fn role_state(&self) -> RoleState {
+        match &self.stage {
+            _ if self.shutdown_ms.is_some() => RoleState::Stopping,
+            Stage::Idle | Stage::Next(_) | Stage::Task(_) => RoleState::Starting,
+            Stage::Program { ready: true, .. } | Stage::Resting => RoleState::Ready,
+            Stage::Program { ready: false, .. } => RoleState::Busy,
+            Stage::Stopping { .. } => RoleState::Stopping,
+            Stage::Ended { failed: true, .. } => RoleState::Failed,
+            Stage::Ended { failed: false, .. } => RoleState::Recycling,
+        }
+    }
+}
+
+/// How long to wait before the role begins again.
+pub fn back_off_ms(failures: u32) -> u64 {
+    let doublings = failures.saturating_sub(1).min(16);
+    BACK_OFF_MS_MIN.saturating_mul(1 << doublings).min(BACK_OFF_MS_MAX)
+}
+
+/// The next step, or `None` when there is nothing to do but wait.
+pub fn plan(goal: Option<&GuestGoal>, observed: &Observed, now_ms: u64) -> Option<Action> {
+    if let Some(since_ms) = observed.shutdown_ms {
+        return plan_shutdown(observed, since_ms, now_ms);
+    }
+    let goal = goal?;
+    match &observed.stage {
+        Stage::Stopping { since_ms, killed } => plan_stopping(*since_ms, *killed, now_ms),
+        Stage::Ended { since_ms, .. } => {
+            let changed = observed.recipe.as_ref() != Some(&Recipe::of(goal));
+            let waited = now_ms.saturating_sub(*since_ms) >= back_off_ms(observed.failures);
+            ((waited || changed) && observed.foreground == 0).then_some(Action::Begin)
+        }
+        _ if observed.network.as_ref() != Some(&goal.network) => Some(Action::ConfigureNetwork),
+        _ if observed.environment.as_ref() != Some(&goal.environment) => Some(Action::Publish),
+        Stage::Idle => Some(Action::Begin),
+        _ if observed.recipe.as_ref() != Some(&Recipe::of(goal)) => Some(Action::Terminate),
+        Stage::Next(index) if *index < goal.startup_tasks.len() => Some(Action::StartTask(*index)),
+        Stage::Next(_) if goal.program.is_some() => Some(Action::StartProgram),
+        Stage::Next(_) => Some(Action::Rest),
+        Stage::Task(_) | Stage::Program { .. } | Stage::Resting => None,
+    }
+}
+
+fn plan_stopping(since_ms: u64, killed: bool, now_ms: u64) -> Option<Action> {
+    let overdue = now_ms.saturating_sub(since_ms) >= STOP_GRACE_MS;
+    (overdue && !killed).then_some(Action::Kill)
+}
+
+fn plan_shutdown(observed: &Observed, since_ms: u64, now_ms: u64) -> Option<Action> {
+    match &observed.stage {
+        Stage::Task(_) | Stage::Program { .. } => Some(Action::Terminate),
+        Stage::Stopping { since_ms, killed } => plan_stopping(*since_ms, *killed, now_ms),
+        // A foreground task delays the shutdown, but not for ever.
+        _ if observed.foreground > 0 && now_ms.saturating_sub(since_ms) < STOP_GRACE_MS => None,
+        _ => Some(Action::PowerOff),
+    }
+}
+
+/// Where a startup task leads once it has been started.
+pub fn after_start(index: usize, kind: TaskKind) -> Stage {
+    match kind {
+        TaskKind::Simple => Stage::Task(index),
+        TaskKind::Background | TaskKind::Foreground => Stage::Next(index + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests;
