@@ -9,6 +9,7 @@ pub mod route;
 pub mod version;
 pub mod xml;
 
+pub mod answer;
 pub mod cloud_status;
 pub mod deployment;
 pub mod extended_property;

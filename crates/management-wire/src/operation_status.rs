@@ -6,6 +6,13 @@ use welkin_base::Timestamp;
 use crate::error::ApiError;
 use crate::xml::Element;
 
+/// `Status` of an operation that runs.
+pub const IN_PROGRESS: &str = "InProgress";
+/// `Status` of an operation that did what was asked.
+pub const SUCCEEDED: &str = "Succeeded";
+/// `Status` of an operation that did not.
+pub const FAILED: &str = "Failed";
+
 /// How far an operation is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,10 +43,10 @@ pub fn element(id: &str, progress: &Progress) -> Element {
     };
     let operation = Element::new("Operation").with("ID", guid);
     match progress {
-        Progress::InProgress => operation.with("Status", "InProgress"),
-        Progress::Succeeded { .. } => operation.with("Status", "Succeeded").with("HttpStatusCode", 200),
+        Progress::InProgress => operation.with("Status", IN_PROGRESS),
+        Progress::Succeeded { .. } => operation.with("Status", SUCCEEDED).with("HttpStatusCode", 200),
         Progress::Failed { error, .. } => operation
-            .with("Status", "Failed")
+            .with("Status", FAILED)
             .with("HttpStatusCode", error.code.status().as_u16())
             .child(error.element()),
     }

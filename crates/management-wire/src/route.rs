@@ -88,7 +88,9 @@ impl Parameters {
         if self.path.contains_key("{slot}") {
             return self.slot().map(DeploymentKey::Slot);
         }
-        DeploymentName::new(self.raw("{deployment}")).map(DeploymentKey::Name).map_err(|error| bad_name(&error))
+        DeploymentName::new(self.raw("{deployment}"))
+            .map(DeploymentKey::Name)
+            .map_err(|error| bad_name(&error))
     }
 }
 

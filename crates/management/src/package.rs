@@ -194,7 +194,7 @@ mod tests {
             ("http://user@127.0.0.1:10000/abc/c/p", Err("must be of a blob in this cloud's storage")),
             ("https://127.0.0.1:10000/abc/c/p", Err("must be of a blob in this cloud's storage")),
             ("http://localhost:10000/abc/c/p", Err("must be of a blob in this cloud's storage")),
-            ("file:///etc/shadow", Err("must begin with http")),
+            ("file:///etc/shadow", Err("is not a URL")),
             ("/abc/c/p", Err("must begin with http")),
             ("nonsense url", Err("is not a URL")),
             ("http://127.0.0.1:10000/abc/c", Err("must name a blob")),

@@ -1,0 +1,15 @@
+//! The management service on a real port with real mutual TLS, between a fabric controller and a storage service
+//! that keep to their wires and do as the tests say.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
+mod fabric;
+mod rig;
+mod storage;
+
+mod authorization;
+mod deployment;
+mod hosted_service;
+mod protocol;
+mod restart;
+mod storage_account;

@@ -1,0 +1,134 @@
+//! A storage service for tests: its administration over mutual TLS, and an HTTP endpoint with blobs to fetch.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use welkin_pki::{ClientAuth, Identity, Thumbprint, server_config};
+use welkin_storage_wire::admin::AccountKeys;
+use welkin_transport::{Body, empty, json, serve};
+
+use crate::rig::base64;
+
+/// The bytes of the public blob `/public/c/p.cspkg`, of the same blob of every account that management makes, and
+/// of `/signed/c/p.cspkg?sig=right`.
+pub const PACKAGE: &[u8] = b"a service package, as far as management can tell";
+
+/// The storage service.
+pub struct TestStorage {
+    /// Where its administration is.
+    pub address: SocketAddr,
+    /// Its certificate.
+    pub thumbprint: Thumbprint,
+    /// Where its blobs are.
+    pub blob_endpoint: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: BTreeMap<String, AccountKeys>,
+    keys_made: u32,
+}
+
+impl State {
+    fn new_key(&mut self) -> String {
+        self.keys_made += 1;
+        base64(&format!("{:064}", self.keys_made))
+    }
+}
+
+impl TestStorage {
+    /// Serves whoever has the certificate `client`, and blobs to everybody.
+    pub fn start(runtime: &Handle, client: Thumbprint) -> Self {
+        let identity = Identity::self_signed("storage").unwrap();
+        let tls = server_config(&identity, ClientAuth::Pinned(vec![client])).unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::<Mutex<State>>::default();
+        let shared = Arc::clone(&state);
+        let handler = move |_, request: Request<Incoming>| {
+            let answer = administer(&mut shared.lock().unwrap(), request.method(), request.uri().path());
+            async move { answer }
+        };
+        runtime.spawn(async move { serve(listener, tls, handler, std::future::pending()).await });
+        let blobs = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let blob_endpoint = format!("http://{}", blobs.local_addr().unwrap());
+        runtime.spawn(serve_blobs(blobs, Arc::clone(&state)));
+        Self { address, thumbprint: identity.thumbprint(), blob_endpoint, state }
+    }
+
+    /// Names of the accounts that there are.
+    pub fn accounts(&self) -> Vec<String> {
+        self.state.lock().unwrap().accounts.keys().cloned().collect()
+    }
+
+    /// Makes an account that management does not know.
+    pub fn make_foreign(&self, name: &str) {
+        administer(&mut self.state.lock().unwrap(), &Method::PUT, &format!("/v1/accounts/{name}"));
+    }
+}
+
+fn administer(state: &mut State, method: &Method, path: &str) -> Response<Body> {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').skip(2).collect();
+    match (method, parts.as_slice()) {
+        (&Method::PUT, [name]) if state.accounts.contains_key(*name) => empty(StatusCode::CONFLICT),
+        (&Method::PUT, [name]) => {
+            let keys = AccountKeys { primary: state.new_key(), secondary: state.new_key() };
+            let answer = json(StatusCode::CREATED, &keys);
+            state.accounts.insert((*name).to_owned(), keys);
+            answer
+        }
+        (&Method::DELETE, [name]) => match state.accounts.remove(*name) {
+            Some(_) => empty(StatusCode::NO_CONTENT),
+            None => empty(StatusCode::NOT_FOUND),
+        },
+        (&Method::GET, [name, "keys"]) => match state.accounts.get(*name) {
+            Some(keys) => json(StatusCode::OK, keys),
+            None => empty(StatusCode::NOT_FOUND),
+        },
+        (&Method::POST, [name, "keys", which]) => {
+            let key = state.new_key();
+            let Some(keys) = state.accounts.get_mut(*name) else { return empty(StatusCode::NOT_FOUND) };
+            let changed = if *which == "primary" { &mut keys.primary } else { &mut keys.secondary };
+            *changed = key;
+            json(StatusCode::OK, keys)
+        }
+        _ => empty(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn serve_blobs(listener: TcpListener, state: Arc<Mutex<State>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = blob(&state.lock().unwrap(), &request);
+            async move { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+fn blob(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let account = request.uri().path().split('/').nth(1).unwrap();
+    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let by_owner = state.accounts.contains_key(account)
+        && authorization.is_some_and(|value| value.starts_with(&format!("SharedKey {account}:")));
+    let by_signature = account == "signed" && request.uri().query() == Some("sv=1&sig=right");
+    let found = request.uri().path() == format!("/{account}/c/p.cspkg");
+    let (status, bytes) = match (account == "public" || by_owner || by_signature, found) {
+        (true, true) => (200, PACKAGE),
+        (true, false) => (404, &b""[..]),
+        (false, _) => (403, &b""[..]),
+    };
+    Response::builder().status(status).body(Full::new(Bytes::from_static(bytes))).unwrap()
+}
