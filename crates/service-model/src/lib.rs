@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | service definition, `.csdef` | [`ServiceDefinition::parse`] | [`validate`] makes a [`ServiceModel`] of the two |
 //! | service configuration, `.cscfg` | [`ServiceConfiguration::parse`] | |
+//! | service package, `.cspkg` | [`Package::open`] | written by [`PackageWriter`] |
 //!
 //! Parsing is strict: an element or attribute that is not known is a [`Problem`] with its line and
 //! column, and all of them are told at once. What a Linux guest cannot honour is refused or is a
@@ -17,6 +18,7 @@ pub mod import;
 pub mod local_resource;
 pub mod model;
 mod network_configuration;
+pub mod package;
 pub mod probe;
 pub mod problem;
 pub mod role;
@@ -28,7 +30,8 @@ mod xml;
 
 pub use configuration::{ServiceConfiguration, SettingValue};
 pub use definition::ServiceDefinition;
-pub use model::{Reach, Role, RoleEndpoint, ServiceModel, validate};
+pub use model::{Role, ServiceModel, validate};
+pub use package::{Package, PackageError, PackageWriter};
 pub use problem::{Position, Problem, Problems, SourceFile};
 pub use role::{RoleDefinition, RoleKind};
 pub use size::RoleSize;

@@ -1,20 +1,16 @@
 //! The service model: definition and configuration joined, each name checked against the other
-//! file, each port decided.
+//! file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::certificate::Certificate;
 use crate::configuration::{RoleConfiguration, ServiceConfiguration, SettingValue};
 use crate::definition::{ServiceDefinition, TopologyChangeDiscovery};
-use crate::endpoint::{LocalPort, Protocol};
 use crate::probe::Probe;
 use crate::problem::{Position, Problem, Problems, SourceFile};
 use crate::role::RoleDefinition;
-use crate::traffic_rule::{TrafficRule, TrafficSource};
+use crate::traffic_rule::TrafficRule;
 use crate::xml::echo;
-
-/// Where ports that the system chooses begin, counted up within each role.
-pub const DYNAMIC_PORT_FIRST: u16 = 20_000;
 
 /// A service that can be placed and run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,40 +48,6 @@ pub struct Role {
     pub certificates: Vec<Certificate>,
     /// Prefix of the instances' computer names.
     pub vm_name: Option<String>,
-    /// Every endpoint with the ports that it has on an instance.
-    pub endpoints: Vec<RoleEndpoint>,
-}
-
-/// An endpoint of a role, its ports decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoleEndpoint {
-    /// Its name.
-    pub name: String,
-    /// Its protocol.
-    pub protocol: Protocol,
-    /// First and last port on each instance; mostly the same.
-    pub local_ports: (u16, u16),
-    /// Who reaches it.
-    pub reach: Reach,
-}
-
-/// Who reaches an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Everybody, at this port of the virtual IP, spread over the instances.
-    Input {
-        /// The public port.
-        public_port: u16,
-        /// Keeps an instance that is not ready in rotation.
-        ignore_role_instance_status: bool,
-    },
-    /// Other instances of the deployment.
-    Internal,
-    /// Everybody, instance `n` at the first of these ports of the virtual IP plus `n`.
-    InstanceInput {
-        /// First and last public port.
-        public_ports: (u16, u16),
-    },
 }
 
 /// Joins a definition and a configuration.
@@ -168,7 +130,6 @@ impl Join {
             settings: settings.collect(),
             certificates: configured.certificates.clone(),
             vm_name: configured.vm_name.clone(),
-            endpoints: decide_ports(definition),
         })
     }
 
@@ -236,60 +197,6 @@ impl Join {
     }
 }
 
-/// Gives each endpoint its ports: the fixed ones first, then the dynamic ones around them, in the
-/// order of the file, so that the same definition always has the same ports.
-fn decide_ports(role: &RoleDefinition) -> Vec<RoleEndpoint> {
-    let endpoints = &role.endpoints;
-    let internal = endpoints.internal.iter().map(|endpoint| endpoint.local_port);
-    let wanted = endpoints.input.iter().map(|endpoint| endpoint.local_port).chain(internal);
-    let mut taken: BTreeSet<u16> = endpoints.instance_input.iter().map(|e| e.local_port).collect();
-    for port in wanted {
-        match port {
-            LocalPort::Dynamic => {}
-            LocalPort::Fixed(port) => taken.extend([port]),
-            LocalPort::Range(first, last) => taken.extend(first..=last),
-        }
-    }
-    let mut decide = |port: LocalPort| match port {
-        LocalPort::Fixed(port) => (port, port),
-        LocalPort::Range(first, last) => (first, last),
-        LocalPort::Dynamic => {
-            let free = (DYNAMIC_PORT_FIRST..=u16::MAX).find(|port| taken.insert(*port));
-            let port = free.unwrap_or(DYNAMIC_PORT_FIRST);
-            (port, port)
-        }
-    };
-    let mut decided = Vec::with_capacity(endpoints.len());
-    for endpoint in &endpoints.input {
-        decided.push(RoleEndpoint {
-            name: endpoint.name.clone(),
-            protocol: endpoint.protocol,
-            local_ports: decide(endpoint.local_port),
-            reach: Reach::Input {
-                public_port: endpoint.port,
-                ignore_role_instance_status: endpoint.ignore_role_instance_status,
-            },
-        });
-    }
-    for endpoint in &endpoints.internal {
-        decided.push(RoleEndpoint {
-            name: endpoint.name.clone(),
-            protocol: endpoint.protocol,
-            local_ports: decide(endpoint.local_port),
-            reach: Reach::Internal,
-        });
-    }
-    for endpoint in &endpoints.instance_input {
-        decided.push(RoleEndpoint {
-            name: endpoint.name.clone(),
-            protocol: endpoint.protocol,
-            local_ports: (endpoint.local_port, endpoint.local_port),
-            reach: Reach::InstanceInput { public_ports: endpoint.public_ports },
-        });
-    }
-    decided
-}
-
 impl ServiceModel {
     /// Update domains that the deployment has: no more than its largest role has instances
     /// (SERVICEMODEL, "Placement").
@@ -303,21 +210,5 @@ impl ServiceModel {
     #[must_use]
     pub fn role(&self, name: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.definition.name.as_str() == name)
-    }
-
-    /// Whether instances of role `from` may reach the internal endpoint `endpoint` of role `to`:
-    /// always, unless a rule names the endpoint; then when one of the rules that do names the role.
-    #[must_use]
-    pub fn allows_traffic(&self, from: &str, to: &str, endpoint: &str) -> bool {
-        let mut about = self
-            .traffic_rules
-            .iter()
-            .filter(|rule| rule.destinations.iter().any(|d| d.role == to && d.endpoint == endpoint))
-            .peekable();
-        about.peek().is_none()
-            || about.any(|rule| match &rule.source {
-                TrafficSource::All => true,
-                TrafficSource::Roles(roles) => roles.iter().any(|role| role == from),
-            })
     }
 }

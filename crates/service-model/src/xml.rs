@@ -147,7 +147,7 @@ impl<'d, 'i> Reader<'d, 'i> {
         for attribute in node.attributes() {
             let known = attribute.namespace().is_none() && shape.attributes.contains(&attribute.name());
             if !known && attribute.namespace() != Some(INSTANCE_NAMESPACE) {
-                let advice = instead(attribute.name(), shape.attributes, |name| name.to_owned());
+                let advice = instead(attribute.name(), shape.attributes, str::to_owned);
                 let message = format!(
                     "attribute {} is not known in <{}>; {advice}",
                     attribute.name(),
