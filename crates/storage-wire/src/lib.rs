@@ -14,6 +14,8 @@ pub mod error;
 pub mod operation;
 pub mod query;
 pub mod request;
+pub mod sas;
+pub mod shared_key;
 
 pub use error::{ErrorCode, ProtocolError};
 pub use operation::{BlobOperation, Operation, QueueOperation, Service, TableOperation};
