@@ -11,11 +11,11 @@ use welkin_management_wire::deployment::{CreateDeployment, Deployment, Phase, pa
 use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::operation_status::Progress;
 use welkin_management_wire::{ApiError, DeploymentKey, Element, cloud_status};
+use welkin_service_model::RoleSize;
 
 use crate::deploy;
 use crate::failure::Failure;
 use crate::hosted_service::{self, HostedServiceRecord};
-use crate::location;
 use crate::management::{Management, now};
 use crate::operation::{self, RequestId};
 use crate::package;
@@ -178,8 +178,8 @@ pub async fn cores(management: &Management, service: &HostedServiceRecord) -> Re
         let Some(read) = in_slot(management, service.name.as_str(), slot).await? else { continue };
         let observed = management.fabric.observed(&read.record.id).await.ok().flatten();
         for instance in observed.iter().flat_map(|observed| &observed.instances) {
-            let size = location::SIZES.iter().find(|size| size.name == instance.size);
-            cores += size.map_or(0, |size| size.cores);
+            let size = RoleSize::ALL.into_iter().find(|size| size.as_str() == instance.size);
+            cores += size.map_or(0, RoleSize::cores);
         }
     }
     Ok(cores)

@@ -8,27 +8,23 @@ use welkin_management_wire::location::{
 use crate::config::Config;
 use crate::reply::Reply;
 
-const fn size(name: &'static str, cores: u32, memory_mib: u32, local_disk_mib: u32) -> RoleSize {
-    RoleSize { name, cores, memory_mib, local_disk_mib }
+fn sizes() -> [RoleSize; 5] {
+    welkin_service_model::RoleSize::ALL.map(|size| RoleSize {
+        name: size.as_str(),
+        cores: size.cores(),
+        memory_mib: size.memory_mib(),
+        local_disk_mib: size.local_disk_mib(),
+    })
 }
-
-/// The sizes of role instances, as the classic service had them in 2010 (SMAPI §6).
-pub const SIZES: [RoleSize; 5] = [
-    size("ExtraSmall", 1, 768, 20_480),
-    size("Small", 1, 1_792, 230_400),
-    size("Medium", 2, 3_584, 501_760),
-    size("Large", 4, 7_168, 1_024_000),
-    size("ExtraLarge", 8, 14_336, 2_088_960),
-];
 
 /// "List Locations".
 pub fn list(config: &Config) -> Reply {
-    Reply::Xml(locations(&config.location, &SIZES))
+    Reply::Xml(locations(&config.location, &sizes()))
 }
 
 /// "List Role Sizes".
 pub fn list_role_sizes() -> Reply {
-    Reply::Xml(role_sizes(&SIZES))
+    Reply::Xml(role_sizes(&sizes()))
 }
 
 /// "List Operating Systems".

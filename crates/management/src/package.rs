@@ -6,9 +6,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::Uri;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::{Method, Uri};
 use sha2::Digest as _;
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
@@ -16,16 +17,21 @@ use ureq::Agent;
 use welkin_base::{AccountName, Digest, SubscriptionId};
 use welkin_fabric_wire::PACKAGE_BYTES_MAX;
 use welkin_management_wire::ApiError;
+use welkin_storage_wire::Service;
+use welkin_storage_wire::shared_key::{self, AccountKey};
+use welkin_transport::CallError;
 
 use crate::config::StorageConfig;
 use crate::failure::Failure;
-use crate::management::{Management, now};
+use crate::management::Management;
 use crate::storage_account;
 
 /// The whole fetch may take this long.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(600);
 /// A connection must be made within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Version of the storage protocol that requests are signed for.
+const STORAGE_VERSION: &str = "2021-10-04";
 /// Bytes read at once.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -99,7 +105,7 @@ pub async fn fetch(
     url: &str,
 ) -> Result<Package, Failure> {
     let blob = parse_url(&management.config.storage, url)?;
-    let mut headers = Vec::new();
+    let mut headers = HeaderMap::new();
     if !blob.signed
         && storage_account::find(management, subscription, &blob.account).await.is_ok()
         && let Some(keys) = management.storage.keys(&blob.account).await?
@@ -115,14 +121,27 @@ pub async fn fetch(
 }
 
 /// The headers that let an account's owner read the blob.
-fn sign(_account: &AccountName, _key: &str, _url: &str) -> Result<Vec<(String, String)>, ApiError> {
-    let _ = now();
-    Ok(Vec::new())
+fn sign(account: &AccountName, key: &str, url: &str) -> Result<HeaderMap, Failure> {
+    let unusable = |why: String| Failure::Storage(CallError::Malformed(why));
+    let key = AccountKey::from_base64(key).map_err(|error| unusable(error.to_string()))?;
+    let url: Uri = url.parse().map_err(|_| ApiError::bad_request("PackageUrl is not a URL"))?;
+    let mut headers = HeaderMap::new();
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    for (name, value) in [("x-ms-date", date.as_str()), ("x-ms-version", STORAGE_VERSION)] {
+        let value = HeaderValue::from_str(value).map_err(|error| unusable(error.to_string()))?;
+        headers.insert(name, value);
+    }
+    let account = account.as_str();
+    let value = shared_key::authorize(account, &key, Service::Blob, &Method::GET, &url, &headers)
+        .map_err(|_| ApiError::bad_request("PackageUrl has a query that cannot be read"))?;
+    let value = HeaderValue::from_str(&value).map_err(|error| unusable(error.to_string()))?;
+    headers.insert(AUTHORIZATION, value);
+    Ok(headers)
 }
 
 fn download(
     url: &str,
-    headers: &[(String, String)],
+    headers: &HeaderMap,
     folder: &Path,
     stop: &CancellationToken,
 ) -> Result<Package, Failure> {
@@ -135,7 +154,8 @@ fn download(
         .timeout_global(Some(FETCH_TIMEOUT))
         .build()
         .into();
-    let request = headers.iter().fold(agent.get(url), |request, (name, value)| request.header(name, value));
+    let request =
+        headers.iter().fold(agent.get(url), |request, (name, value)| request.header(name, value.clone()));
     let mut response = request.call().map_err(|error| refused(error.to_string()))?;
     if response.status() != http::StatusCode::OK {
         let status = response.status();
