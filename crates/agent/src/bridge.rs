@@ -8,11 +8,13 @@ use crate::tap::exists;
 
 /// What the namespace's network must be set to: the node forwards, answers ARP for each guest to the others, and
 /// leaves frames on the bridge to the bridge's own rules.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("net/ipv4/ip_forward", "1"),
     ("net/ipv4/conf/all/send_redirects", "0"),
     ("net/ipv4/conf/wk0/send_redirects", "0"),
     ("net/ipv4/conf/wk0/proxy_arp_pvlan", "1"),
+    // At once: the default is a pause of up to 0.8 s.
+    ("net/ipv4/neigh/wk0/proxy_delay", "0"),
     ("net/ipv6/conf/wk0/disable_ipv6", "1"),
     ("net/bridge/bridge-nf-call-iptables", "0"),
     ("net/bridge/bridge-nf-call-ip6tables", "0"),

@@ -72,16 +72,7 @@ pub fn ruleset(
     text.push_str(&table("bridge", &[links(&guests), from_guest(network), to_guest()]));
     text.push_str(&table(
         "ip",
-        &[
-            reach(goal, network, &guests),
-            balance(goal, slots, ready),
-            chain(
-                "input",
-                "filter hook input priority filter; policy accept;",
-                &[drop_at("iifname", "node")],
-            ),
-            forward(),
-        ],
+        &[reach(goal, network, &guests), balance(goal, slots, ready), input(), forward()],
     ));
     text
 }
@@ -115,10 +106,6 @@ fn set(name: &str, kind: &str, elements: &BTreeSet<String>) -> String {
     let elements =
         if list.is_empty() { String::new() } else { format!("    elements = {{ {} }}\n", list.join(", ")) };
     format!("  set {name} {{\n    type {kind}\n{elements}  }}\n")
-}
-
-fn drop_at(interface: &str, reason: &str) -> String {
-    format!("{interface} \"{BRIDGE}\" counter drop comment \"{reason}\"")
 }
 
 /// Who is behind each tap.
@@ -218,6 +205,15 @@ fn balance(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, ready: &BTreeSet
         chain("postrouting", "nat hook postrouting priority srcnat; policy accept;", &hairpin),
     ]
     .concat()
+}
+
+/// Packets for the node itself: from guests, only answers to what the node asked them.
+fn input() -> String {
+    let rules = [
+        format!("iifname \"{BRIDGE}\" ct state established,related accept"),
+        format!("iifname \"{BRIDGE}\" counter drop comment \"node\""),
+    ];
+    chain("input", "filter hook input priority filter; policy accept;", &rules)
 }
 
 /// Packets that pass through the node. A virtual IP without a ready instance is refused at once rather than left

@@ -1,0 +1,245 @@
+//! The node's packet filter and load balancer, between namespaces that stand for VMs.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use welkin_agent_wire::{Endpoint, NodeGoal, Peer};
+use welkin_node::{Slot, ruleset};
+
+use crate::agent::Agent;
+use crate::namespace::ip;
+use crate::vm::goal;
+
+const VIP: &str = "10.177.240.1:80";
+const CONNECT_LIMIT: Duration = Duration::from_millis(800);
+
+struct Node {
+    agent: Agent,
+    goal: NodeGoal,
+}
+
+impl Node {
+    /// Three guests; the first two are of one deployment and behind the virtual IP, the third is a stranger.
+    fn new() -> Self {
+        let mut agent = Agent::new("q35");
+        agent.start();
+        agent.signal(Signal::TERM);
+        let mut node = Self { agent, goal: three() };
+        for index in 0..3 {
+            node.connect(index);
+        }
+        node.apply(&[0, 1]);
+        node
+    }
+
+    /// A namespace in the place of a VM, on the tap's end of the bridge.
+    fn connect(&mut self, index: usize) {
+        let (guest, mac) = (format!("g{index}"), self.goal.instances[index].mac.clone());
+        let namespaces = &mut self.agent.namespaces;
+        namespaces.add(&guest);
+        let (guest, node) = (namespaces.name(&guest), namespaces.name("node"));
+        ip(&format!("-n {node} link add tap{index} type veth peer name eth0 address {mac} netns {guest}"));
+        ip(&format!("-n {node} link set tap{index} master wk0"));
+        ip(&format!("-n {node} link set tap{index} type bridge_slave isolated on"));
+        ip(&format!("-n {node} link set tap{index} up"));
+        ip(&format!("-n {guest} address add 10.177.16.{}/24 dev eth0", index + 2));
+        ip(&format!("-n {guest} link set eth0 up"));
+        ip(&format!("-n {guest} route add default via 10.177.16.1"));
+    }
+
+    fn apply(&self, ready: &[usize]) {
+        let slots: BTreeMap<_, _> = (0..3)
+            .map(|i| (self.goal.instances[i].id.clone(), Slot::new(i.try_into().unwrap()).unwrap()))
+            .collect();
+        let ready = ready.iter().map(|i| self.goal.instances[*i].id.clone()).collect();
+        let text = ruleset(&self.goal, &self.agent.config.network(), &slots, &ready);
+        self.agent.namespaces.run("node", "nft -f -", &text);
+    }
+
+    /// A server that says `word` to each connection, and then repeats what it hears.
+    fn serve(&self, place: &str, address: &str, word: &'static str) {
+        let address: SocketAddr = address.parse().unwrap();
+        let listener = self.agent.namespaces.inside(place, || TcpListener::bind(address).unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                std::thread::spawn(move || {
+                    stream.write_all(word.as_bytes()).unwrap();
+                    let mut byte = [0];
+                    while stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                        let _ = stream.write_all(&byte);
+                    }
+                });
+            }
+        });
+    }
+
+    fn open(&self, place: &str, address: &str) -> Option<(TcpStream, String)> {
+        let address: SocketAddr = address.parse().unwrap();
+        let mut stream = self
+            .agent
+            .namespaces
+            .inside(place, || TcpStream::connect_timeout(&address, CONNECT_LIMIT))
+            .ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let mut word = [0; 2];
+        stream.read_exact(&mut word).ok()?;
+        Some((stream, String::from_utf8(word.to_vec()).unwrap()))
+    }
+
+    /// Who answers: a server's word, or nobody.
+    fn check(&self, from: &str, to: &str, expected: Option<&str>) {
+        let answer = self.open(from, to).map(|(_, word)| word);
+        assert_eq!(answer.as_deref(), expected, "from {from} to {to}");
+    }
+
+    /// How often each server answers.
+    fn spread(&self, from: &str, connections: u32) -> BTreeMap<String, u32> {
+        let mut counts = BTreeMap::new();
+        for _ in 0..connections {
+            let word = self.open(from, VIP).map_or("nobody".to_owned(), |(_, word)| word);
+            *counts.entry(word).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Packets that were dropped for a reason.
+    fn dropped(&self, reason: &str) -> u64 {
+        let text = self.agent.namespaces.run("node", "nft list ruleset", "");
+        let lines = text.lines().filter(|line| line.contains(&format!("comment \"{reason}\"")));
+        lines
+            .map(|line| {
+                line.split("packets ").nth(1).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap()
+            })
+            .sum()
+    }
+}
+
+fn three() -> NodeGoal {
+    let mut goal = goal(1, 3);
+    goal.vips[0].backends.truncate(2);
+    let peer = |index: usize| {
+        let instance = &goal.instances[index];
+        Peer {
+            role: instance.guest.environment.role.clone(),
+            instance: instance.id.name().clone(),
+            endpoints: vec![Endpoint {
+                name: "internal".into(),
+                protocol: "tcp".into(),
+                address: instance.guest.network.address,
+                port: 7000,
+                public_port: None,
+            }],
+        }
+    };
+    let peers = vec![peer(0), peer(1)];
+    for index in 0..2 {
+        goal.instances[index].guest.environment.peers = peers.clone();
+    }
+    goal
+}
+
+fn even(words: [&str; 2], each: u32) -> BTreeMap<String, u32> {
+    words.iter().map(|word| ((*word).to_owned(), each)).collect()
+}
+
+#[test]
+fn guests_reach_what_they_may_and_nothing_else() {
+    if !crate::namespace::can() {
+        return;
+    }
+    let node = Node::new();
+    for (place, address, word) in [
+        ("g0", "0.0.0.0:8080", "w0"),
+        ("g1", "0.0.0.0:8080", "w1"),
+        ("g2", "0.0.0.0:8080", "w2"),
+        ("g0", "0.0.0.0:7000", "p0"),
+        ("g1", "0.0.0.0:7000", "p1"),
+        ("g2", "0.0.0.0:7000", "p2"),
+        ("host", "0.0.0.0:10000", "st"),
+        ("host", "0.0.0.0:9999", "no"),
+        ("node", "0.0.0.0:7444", "fa"),
+    ] {
+        node.serve(place, address, word);
+    }
+    let check = |from, to, expected| node.check(from, to, expected);
+    // From outside: the virtual IP only.
+    check("host", "10.177.0.2:7444", Some("fa"));
+    check("host", "10.177.16.2:8080", None);
+    check("host", "10.177.240.1:81", None);
+    // Storage, but no other port of the host, nor the node.
+    check("g0", "10.177.0.1:10000", Some("st"));
+    check("g0", "10.177.0.1:9999", None);
+    check("g0", "10.177.0.2:7444", None);
+    check("g0", "10.177.16.1:7444", None);
+    // Internal endpoints of one's own deployment, each way; no other port; no stranger, either way.
+    check("g0", "10.177.16.3:7000", Some("p1"));
+    check("g1", "10.177.16.2:7000", Some("p0"));
+    check("g0", "10.177.16.3:8080", None);
+    check("g0", "10.177.16.4:7000", None);
+    check("g2", "10.177.16.3:7000", None);
+    // The virtual IP from everywhere, evenly, also from a guest that it may lead back to itself.
+    for place in ["host", "node", "g0", "g1", "g2"] {
+        assert_eq!(node.spread(place, 10), even(["w0", "w1"], 5), "from {place}");
+    }
+    follows_readiness(&node);
+}
+
+fn follows_readiness(node: &Node) {
+    let (mut first, mut second) = (node.open("host", VIP).unwrap(), node.open("host", VIP).unwrap());
+    node.apply(&[1]);
+    assert_eq!(node.spread("host", 6), BTreeMap::from([("w1".to_owned(), 6)]));
+    // Connections from before go on, with the instance that left and with the one that stays.
+    for (stream, _) in [&mut first, &mut second] {
+        stream.write_all(b"x").unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+    }
+    node.apply(&[]);
+    assert_eq!(node.spread("host", 2), BTreeMap::from([("nobody".to_owned(), 2)]));
+    node.apply(&[0]);
+    assert_eq!(node.spread("g2", 4), BTreeMap::from([("w0".to_owned(), 4)]));
+}
+
+#[test]
+fn forged_frames_are_dropped() {
+    if !crate::namespace::can() {
+        return;
+    }
+    let node = Node::new();
+    node.serve("host", "0.0.0.0:10000", "st");
+    let name = node.agent.namespaces.name("g0");
+    let forged = |reason: &str, send: &dyn Fn()| {
+        let before = node.dropped(reason);
+        send();
+        assert!(node.dropped(reason) > before, "nothing was dropped as {reason}");
+    };
+    let udp = |from: &str, to: &str| {
+        node.agent.namespaces.inside("g0", || {
+            let socket = UdpSocket::bind(from).unwrap();
+            socket.set_broadcast(true).unwrap();
+            let _ = socket.send_to(b"forged", to);
+        });
+    };
+    node.check("g0", "10.177.0.1:10000", Some("st"));
+    forged("rogue DHCP", &|| udp("0.0.0.0:67", "10.177.0.1:10000"));
+    forged("broadcast or foreign link", &|| udp("0.0.0.0:5000", "255.255.255.255:68"));
+    forged("broadcast or foreign link", &|| udp("0.0.0.0:5001", "224.0.0.251:5353"));
+    forged("forbidden", &|| udp("0.0.0.0:5002", "10.177.0.1:53"));
+    // Another guest's address: the gateway's MAC is cached for IP, and asked for in ARP once it is not.
+    ip(&format!("-n {name} address add 10.177.16.3/32 dev eth0"));
+    forged("spoofed IP", &|| udp("10.177.16.3:5000", "10.177.0.1:10000"));
+    ip(&format!("-n {name} neighbour flush dev eth0"));
+    ip(&format!("-n {name} address delete 10.177.16.2/24 dev eth0"));
+    forged("spoofed ARP", &|| {
+        udp("10.177.16.3:5000", "10.177.16.1:9");
+        std::thread::sleep(Duration::from_millis(50));
+    });
+    ip(&format!("-n {name} address replace 10.177.16.2/24 dev eth0"));
+    ip(&format!("-n {name} link set eth0 address 02:00:00:00:00:03"));
+    forged("spoofed MAC", &|| udp("10.177.16.2:5000", "10.177.16.1:9"));
+}
