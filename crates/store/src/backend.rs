@@ -1,29 +1,69 @@
 //! The handle that everyone uses, over one of the backends.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::commit::{Commit, CommitError};
 use crate::error::StoreError;
 use crate::extent::{ExtentRef, ExtentWriter};
+use crate::local::{Local, LocalOptions};
 use crate::row::{Row, ScanFrom, Space, Version};
+
+/// What a backend does. The contract of each method is that of the method of [`Store`].
+pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
+    fn get<'a>(
+        &'a self,
+        space: Space,
+        partition: &'a [u8],
+        key: &'a [u8],
+    ) -> BoxFuture<'a, Result<Option<Row>, StoreError>>;
+
+    fn scan(
+        &self,
+        space: Space,
+        from: ScanFrom,
+        rows_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Row>, StoreError>>;
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>>;
+
+    fn extent_writer(
+        &self,
+        length_bytes: Option<u64>,
+    ) -> BoxFuture<'_, Result<Box<dyn ExtentSink>, StoreError>>;
+
+    fn read_extent<'a>(
+        &'a self,
+        extent: &'a ExtentRef,
+        offset_bytes: u64,
+        length_bytes: usize,
+    ) -> BoxFuture<'a, Result<Bytes, StoreError>>;
+
+    fn release_extent<'a>(&'a self, extent: &'a ExtentRef) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    fn live_extents<'a>(
+        &'a self,
+        after: Option<&'a ExtentRef>,
+        extents_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>>;
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// Takes the bytes of one extent; see [`ExtentWriter`].
+pub(crate) trait ExtentSink: std::fmt::Debug + Send + Sync {
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<ExtentRef, StoreError>>;
+}
 
 /// A store. Cheap to clone; all clones are the same store.
 #[derive(Debug, Clone)]
-pub struct Store {}
-
-/// Placeholder of the backend's writer.
-#[derive(Debug)]
-pub(crate) struct WriterInner;
-
-impl WriterInner {
-    pub(crate) async fn write(&mut self, _: Bytes) -> Result<(), StoreError> {
-        Err(StoreError::Full)
-    }
-    pub(crate) async fn finish(self) -> Result<ExtentRef, StoreError> {
-        Err(StoreError::Full)
-    }
+pub struct Store {
+    backend: Arc<dyn Backend>,
 }
 
 impl Store {
@@ -32,20 +72,23 @@ impl Store {
     /// # Errors
     /// When the folder is in use, damaged, or cannot be written.
     pub async fn open_local(folder: &Path) -> Result<Self, StoreError> {
-        Err(StoreError::InUse { path: folder.to_owned() })
+        Self::open_local_with(folder, LocalOptions::default()).await
+    }
+
+    /// Opens the embedded store with settings of its own.
+    ///
+    /// # Errors
+    /// When the folder is in use, damaged, or cannot be written.
+    pub async fn open_local_with(folder: &Path, options: LocalOptions) -> Result<Self, StoreError> {
+        Ok(Self { backend: Arc::new(Local::open(folder, options).await?) })
     }
 
     /// The row, or `None`. Sees every commit that was acknowledged before the call.
     ///
     /// # Errors
     /// When the disk fails or what is on it is damaged.
-    pub async fn get(
-        &self,
-        _space: Space,
-        _partition: &[u8],
-        _key: &[u8],
-    ) -> Result<Option<Row>, StoreError> {
-        Err(StoreError::Full)
+    pub async fn get(&self, space: Space, partition: &[u8], key: &[u8]) -> Result<Option<Row>, StoreError> {
+        self.backend.get(space, partition, key).await
     }
 
     /// Up to `rows_max` rows of `space` from `from` on, in order of (partition, key), across
@@ -53,13 +96,8 @@ impl Store {
     ///
     /// # Errors
     /// When the disk fails or what is on it is damaged.
-    pub async fn scan(
-        &self,
-        _space: Space,
-        _from: ScanFrom,
-        _rows_max: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        Err(StoreError::Full)
+    pub async fn scan(&self, space: Space, from: ScanFrom, rows_max: usize) -> Result<Vec<Row>, StoreError> {
+        self.backend.scan(space, from, rows_max).await
     }
 
     /// Checks and writes, atomically; durable when it returns. The version is that of every
@@ -67,16 +105,16 @@ impl Store {
     ///
     /// # Errors
     /// [`CommitError::Conflict`] when a check did not hold.
-    pub async fn commit(&self, _commit: Commit) -> Result<Version, CommitError> {
-        Err(CommitError::Store(StoreError::Full))
+    pub async fn commit(&self, commit: Commit) -> Result<Version, CommitError> {
+        self.backend.commit(commit).await
     }
 
     /// Begins a new extent. `length_bytes` is the expected length, when known.
     ///
     /// # Errors
     /// When the disk fails or is full.
-    pub async fn extent_writer(&self, _length_bytes: Option<u64>) -> Result<ExtentWriter, StoreError> {
-        Err(StoreError::Full)
+    pub async fn extent_writer(&self, length_bytes: Option<u64>) -> Result<ExtentWriter, StoreError> {
+        Ok(ExtentWriter { inner: self.backend.extent_writer(length_bytes).await? })
     }
 
     /// Reads `length_bytes` bytes of the extent from `offset_bytes` on; fewer at its end. Checksums are
@@ -86,26 +124,40 @@ impl Store {
     /// When the extent does not exist or is damaged.
     pub async fn read_extent(
         &self,
-        _extent: &ExtentRef,
-        _offset_bytes: u64,
-        _length_bytes: usize,
+        extent: &ExtentRef,
+        offset_bytes: u64,
+        length_bytes: usize,
     ) -> Result<Bytes, StoreError> {
-        Err(StoreError::Full)
+        self.backend.read_extent(extent, offset_bytes, length_bytes).await
     }
 
     /// Gives the extent's space back. Call it after the commit that removed the last row that names it.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn release_extent(&self, _extent: &ExtentRef) -> Result<(), StoreError> {
-        Err(StoreError::Full)
+    pub async fn release_extent(&self, extent: &ExtentRef) -> Result<(), StoreError> {
+        self.backend.release_extent(extent).await
     }
 
-    /// Makes everything durable and ends background work. Later calls fail.
+    /// Up to `extents_max` extents after `after`, in the order in which they were finished. An extent
+    /// that no row names, because its writer crashed before the commit, is found by this and released.
+    ///
+    /// # Errors
+    /// When the disk fails or what is on it is damaged.
+    pub async fn live_extents(
+        &self,
+        after: Option<&ExtentRef>,
+        extents_max: usize,
+    ) -> Result<Vec<ExtentRef>, StoreError> {
+        self.backend.live_extents(after, extents_max).await
+    }
+
+    /// Makes everything durable and ends background work. Later writes fail. The folder may be
+    /// opened again when the last clone is dropped.
     ///
     /// # Errors
     /// When the last flush fails.
     pub async fn close(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.backend.close().await
     }
 }

@@ -1,6 +1,7 @@
 //! Why the store cannot answer.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// What is on disk fails its checksum or cannot be: `what` names the place.
     #[error("{what} is damaged: {why}")]
@@ -46,10 +47,31 @@ pub enum StoreError {
         /// The limit.
         length_bytes_max: u64,
     },
+    /// The space's number belongs to the store itself.
+    #[error("space {name} has the number {id}, which the store keeps for itself")]
+    ReservedSpace {
+        /// The number.
+        id: u16,
+        /// The space's name.
+        name: &'static str,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
     /// The extent does not exist (it was released).
     #[error("extent {0} does not exist")]
     NoExtent(String),
     /// The table engine failed.
     #[error("the row tables failed: {0}")]
     Tables(String),
+}
+
+impl StoreError {
+    /// Wraps an error of the operating system; a full disk is an error of its own.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io { doing, path: path.to_owned(), source },
+        }
+    }
 }

@@ -25,7 +25,7 @@ impl ExtentRef {
 /// leaves nothing that can be read, and its space is reused.
 #[derive(Debug)]
 pub struct ExtentWriter {
-    pub(crate) inner: crate::backend::WriterInner,
+    pub(crate) inner: Box<dyn crate::backend::ExtentSink>,
 }
 
 impl ExtentWriter {

@@ -11,7 +11,7 @@
 //! no other way to write. The store does not know what is stored.
 //!
 //! ```text
-//! let store = Store::open_local(path, LocalOptions::default()).await?;
+//! let store = Store::open_local(path).await?;
 //! let row = store.get(SPACE, b"partition", b"key").await?;
 //! store.commit(Commit::new(SPACE, b"partition").check_absent(b"key").put(b"key", value)).await?;
 //! ```
@@ -22,9 +22,13 @@ pub mod extent;
 pub mod row;
 
 mod backend;
+mod local;
 
 pub use backend::Store;
 pub use commit::{Check, Commit, CommitError, Write};
 pub use error::StoreError;
 pub use extent::{ExtentRef, ExtentWriter};
+pub use local::{
+    COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, VALUE_BYTES_MAX,
+};
 pub use row::{Row, ScanFrom, Space, Version};

@@ -1,0 +1,135 @@
+//! Flushes and compactions, off the way of a commit.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::error::StoreError;
+use crate::local::health::Health;
+use crate::local::tables::Tables;
+
+/// How long to wait before a flush that found the disk full is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The two background threads.
+#[derive(Debug, Clone)]
+pub(crate) struct Background {
+    shared: Arc<Shared>,
+    flushes: mpsc::Sender<Option<u64>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    tables: Arc<Tables>,
+    health: Arc<Health>,
+    /// Commits up to this are in durable tables.
+    flushed: AtomicU64,
+    /// Disk space of the tables, as of the last change.
+    table_bytes: AtomicU64,
+    is_stopping: AtomicBool,
+}
+
+impl Background {
+    /// Starts the threads.
+    pub(crate) fn start(tables: Arc<Tables>, health: Arc<Health>, flushed: u64) -> Result<Self, StoreError> {
+        let table_bytes = AtomicU64::new(tables.disk_bytes());
+        let shared = Arc::new(Shared {
+            tables,
+            health,
+            flushed: AtomicU64::new(flushed),
+            table_bytes,
+            is_stopping: AtomicBool::new(false),
+        });
+        let (flushes, flush_queue) = mpsc::channel();
+        let (compactions, compaction_queue) = mpsc::channel();
+        let for_flush = shared.clone();
+        let for_compaction = shared.clone();
+        let threads = vec![
+            spawn("store-flush", move || for_flush.flush_until_closed(&flush_queue, &compactions))?,
+            spawn("store-compact", move || for_compaction.compact_until_closed(&compaction_queue))?,
+        ];
+        Ok(Self { shared, flushes, threads: Arc::new(Mutex::new(threads)) })
+    }
+
+    /// Commits up to this are in durable tables.
+    pub(crate) fn flushed(&self) -> u64 {
+        self.shared.flushed.load(Ordering::SeqCst)
+    }
+
+    /// Disk space of the tables.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.shared.table_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a flush of the sealed memtables, which hold commits up to `version`.
+    pub(crate) fn flush(&self, version: u64) {
+        // The threads end only after `close`; then there is nothing to flush.
+        let _ = self.flushes.send(Some(version));
+    }
+
+    /// Finishes the flushes asked for, ends a compaction early, and waits for both threads.
+    pub(crate) fn close(&self) {
+        self.shared.is_stopping.store(true, Ordering::SeqCst);
+        let _ = self.flushes.send(None);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a background thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn flush_until_closed(&self, queue: &mpsc::Receiver<Option<u64>>, compactions: &mpsc::Sender<()>) {
+        while let Ok(Some(version)) = queue.recv() {
+            if self.flush(version) {
+                let _ = compactions.send(());
+            }
+        }
+    }
+
+    /// Answers whether the flush succeeded; waits while the disk is full.
+    fn flush(&self, version: u64) -> bool {
+        loop {
+            match self.tables.flush() {
+                Ok(()) => {
+                    self.flushed.fetch_max(version, Ordering::SeqCst);
+                    self.table_bytes.store(self.tables.disk_bytes(), Ordering::Relaxed);
+                    self.health.set_full(false);
+                    return true;
+                }
+                Err(StoreError::Full) if !self.is_stopping.load(Ordering::SeqCst) => {
+                    self.health.set_full(true);
+                    std::thread::sleep(RETRY);
+                }
+                Err(StoreError::Full) => return false,
+                Err(error) => {
+                    self.health.poison(&error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn compact_until_closed(&self, queue: &mpsc::Receiver<()>) {
+        while let Ok(()) = queue.recv() {
+            while queue.try_recv().is_ok() {}
+            if let Err(error) = self.tables.compact(&|| self.is_stopping.load(Ordering::SeqCst)) {
+                // A failed compaction loses nothing: its inputs stay. It is tried after the next flush.
+                tracing::error!(%error, "compaction of the row tables failed");
+            }
+            self.table_bytes.store(self.tables.disk_bytes(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Starts a named thread.
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(StoreError::io("start a thread for", std::path::Path::new(name)))
+}

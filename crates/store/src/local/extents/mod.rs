@@ -1,0 +1,431 @@
+//! Extents in preallocated files.
+//!
+//! Invariants:
+//! * An extent exists when its row does ([`layout`]). Pages that no row names are free; the free
+//!   map is derived from the rows at every start, so a crash cannot make it wrong.
+//! * The bytes are durable before the row is sent to the log, and the row is sent before
+//!   `finish` returns: a later commit that names the extent is never durable without it.
+//! * Pages are free again when the deletion of the row is durable and no write is under way.
+
+mod file;
+mod layout;
+mod space;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use crate::commit::CommitError;
+use crate::error::StoreError;
+use crate::extent::ExtentRef;
+use crate::local::committer::Expect;
+use crate::local::folder::{create_folder, sync_folder};
+use crate::local::health::Health;
+use crate::local::options::LocalOptions;
+use crate::local::pace::Pace;
+use crate::local::queue::Queue;
+use crate::local::tables::Tables;
+use crate::local::{read_stored, run_blocking};
+use crate::row::ScanFrom;
+use file::ExtentFile;
+use layout::{EXTENTS, Layout, PAGE_BYTES, damaged, extent_key};
+use space::{Run, Space};
+use writer::Writer;
+
+/// Rows read at a time at the start.
+const ROWS_AT_A_TIME: usize = 1000;
+/// Longest read that may be done where it is asked for.
+const READ_BYTES_INLINE_MAX: usize = 256 * 1024;
+
+/// Files and their free pages, before the store runs.
+pub(crate) struct Opened {
+    folder: PathBuf,
+    options: LocalOptions,
+    health: Arc<Health>,
+    files: HashMap<u32, Arc<ExtentFile>>,
+    space: Space,
+    extent_bytes: Arc<AtomicU64>,
+    next_id: u64,
+}
+
+/// All extents of the store.
+#[derive(Debug)]
+pub(crate) struct Extents {
+    folder: PathBuf,
+    options: LocalOptions,
+    health: Arc<Health>,
+    tables: Arc<Tables>,
+    queue: Arc<Queue>,
+    pace: Arc<Pace>,
+    files: RwLock<HashMap<u32, Arc<ExtentFile>>>,
+    space: Mutex<Space>,
+    /// Held while a file grows, so that only one does.
+    growth: Mutex<()>,
+    /// Extents whose rows are on their way to the log.
+    unlogged: Mutex<HashMap<u64, Arc<Layout>>>,
+    extent_bytes: Arc<AtomicU64>,
+    next_id: AtomicU64,
+}
+
+impl Opened {
+    /// Opens the files of `folder`, and finds what is free by the rows in `tables`.
+    pub(crate) fn open(
+        folder: &Path,
+        tables: &Tables,
+        options: &LocalOptions,
+        health: Arc<Health>,
+        extent_bytes: Arc<AtomicU64>,
+        next_commit: u64,
+    ) -> Result<Self, StoreError> {
+        create_folder(folder)?;
+        let mut opened = Self {
+            folder: folder.to_owned(),
+            options: options.clone(),
+            health,
+            files: HashMap::new(),
+            space: Space::default(),
+            extent_bytes,
+            // Each extent takes a commit of its own, so numbers of commits are ahead of all ids.
+            next_id: next_commit,
+        };
+        opened.open_files()?;
+        let mut from = ScanFrom::Start;
+        loop {
+            let rows = tables.scan(EXTENTS, &from, ROWS_AT_A_TIME)?;
+            for row in &rows {
+                let id = parse_id(&row.key)?;
+                opened.mark_used(id, &parse_layout(id, &row.value)?)?;
+            }
+            match rows.last() {
+                Some(last) if rows.len() == ROWS_AT_A_TIME => {
+                    from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
+                }
+                _ => return Ok(opened),
+            }
+        }
+    }
+
+    fn open_files(&mut self) -> Result<(), StoreError> {
+        for number in 1.. {
+            let path = file_path(&self.folder, number);
+            if !path.exists() {
+                break;
+            }
+            let file = ExtentFile::open(&path, self.health.clone())?;
+            let bytes = file.bytes()?;
+            let pages = (bytes / PAGE_BYTES as u64) as u32;
+            // A file that was just opened has no pages yet, so nothing overlaps.
+            let _ = self.space.free(Run { file: number, page: 0, pages });
+            self.extent_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.files.insert(number, Arc::new(file));
+        }
+        Ok(())
+    }
+
+    fn mark_used(&mut self, id: u64, layout: &Layout) -> Result<(), StoreError> {
+        for &run in &layout.runs {
+            if !self.space.take(run) {
+                let offset = u64::from(run.page) * PAGE_BYTES as u64;
+                let why =
+                    format!("extent {id} should have {} pages here, which are taken or missing", run.pages);
+                return Err(damaged(&file_path(&self.folder, run.file), offset, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The extents of a running store.
+    pub(crate) fn connect(self, tables: Arc<Tables>, queue: Arc<Queue>, pace: Arc<Pace>) -> Extents {
+        Extents {
+            folder: self.folder,
+            options: self.options,
+            health: self.health,
+            tables,
+            queue,
+            pace,
+            files: RwLock::new(self.files),
+            space: Mutex::new(self.space),
+            growth: Mutex::default(),
+            unlogged: Mutex::default(),
+            extent_bytes: self.extent_bytes,
+            next_id: AtomicU64::new(self.next_id),
+        }
+    }
+}
+
+impl Extents {
+    /// Begins a new extent.
+    pub(crate) fn writer(self: &Arc<Self>, length_bytes: Option<u64>) -> Result<Writer, StoreError> {
+        self.health.check()?;
+        writer::check_length(length_bytes.unwrap_or(0))?;
+        Ok(Writer::new(self.clone(), length_bytes))
+    }
+
+    /// Makes an extent exist whose bytes are durable.
+    fn add(self: &Arc<Self>, layout: Layout, reservation: &Reservation) -> Result<ExtentRef, StoreError> {
+        self.health.check()?;
+        let id = self.next_id.fetch_add(1, Ordering::SeqCst);
+        let length_bytes = layout.length_bytes;
+        let value = Bytes::from(layout.encode());
+        lock(&self.unlogged).insert(id, Arc::new(layout));
+        reservation.keep();
+        let logged = self.queue.send_internal(Vec::new(), vec![(extent_key(id), Some(value))]);
+        let extents = self.clone();
+        tokio::spawn(async move {
+            // After a failure nothing that names the extent can become durable either.
+            let _ = logged.await;
+            lock(&extents.unlogged).remove(&id);
+        });
+        Ok(ExtentRef { place: (id, 0), length_bytes })
+    }
+
+    /// Reads a part of an extent, verified.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        extent: &ExtentRef,
+        offset: u64,
+        length: usize,
+    ) -> Result<Bytes, StoreError> {
+        let layout = self.layout(extent).await?;
+        let length = length.min(layout.length_bytes.saturating_sub(offset).try_into().unwrap_or(usize::MAX));
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let result = if length <= READ_BYTES_INLINE_MAX && self.pace.is_fast() {
+            self.pace.time(|| self.read_now(&layout, offset, length))
+        } else {
+            let extents = self.clone();
+            run_blocking(move || {
+                // A long read takes long even from memory, so its time says nothing.
+                if length > READ_BYTES_INLINE_MAX {
+                    return extents.read_now(&layout, offset, length);
+                }
+                extents.pace.time(|| extents.read_now(&layout, offset, length))
+            })
+            .await
+        };
+        match result {
+            // Released while it was read, and its place used again: that is no damage.
+            Err(StoreError::Damaged { what, why }) => {
+                self.layout(extent).await?;
+                Err(StoreError::Damaged { what, why })
+            }
+            result => result,
+        }
+    }
+
+    fn read_now(&self, layout: &Layout, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+        let pieces = layout.pieces(offset, length);
+        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.length).sum());
+        let skip = pieces.first().map_or(0, |piece| offset as usize - piece.chunk * layout::CHUNK_BYTES);
+        for piece in pieces {
+            let file = self.file(piece.file)?;
+            let start = bytes.len();
+            file.read(&mut bytes, piece.offset, piece.length)?;
+            layout.verify(piece.chunk, &bytes[start..]).map_err(|chunk| {
+                let at = piece.offset + ((chunk - piece.chunk) * layout::CHUNK_BYTES) as u64;
+                damaged(&file.path, at, format!("the checksum of chunk {chunk} does not match"))
+            })?;
+        }
+        Ok(Bytes::from(bytes).slice(skip..skip + length))
+    }
+
+    /// Removes an extent and gives its pages back.
+    pub(crate) async fn release(self: &Arc<Self>, extent: &ExtentRef) -> Result<(), StoreError> {
+        let layout = self.layout(extent).await?;
+        let (extents, id) = (self.clone(), extent.place.0);
+        // A task of its own, so that the pages come back when the caller stops waiting.
+        let release = tokio::spawn(async move {
+            let key = extent_key(id);
+            let deleted =
+                extents.queue.send_internal(vec![(key.clone(), Expect::Present)], vec![(key, None)]);
+            match deleted.await.unwrap_or(Err(CommitError::Store(StoreError::Closed))) {
+                Ok(_) => {
+                    extents.free(&layout.runs);
+                    Ok(())
+                }
+                Err(CommitError::Conflict { .. }) => Err(StoreError::NoExtent(id.to_string())),
+                Err(CommitError::Store(error)) => Err(error),
+            }
+        });
+        release.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Extents in the order of their ids.
+    pub(crate) async fn list(
+        self: &Arc<Self>,
+        after: Option<&ExtentRef>,
+        extents_max: usize,
+    ) -> Result<Vec<ExtentRef>, StoreError> {
+        let from = match after {
+            None => ScanFrom::Start,
+            Some(extent) => {
+                ScanFrom::AfterRow(Bytes::new(), Bytes::copy_from_slice(&extent.place.0.to_be_bytes()))
+            }
+        };
+        let tables = self.tables.clone();
+        run_blocking(move || {
+            tables
+                .scan(EXTENTS, &from, extents_max)?
+                .iter()
+                .map(|row| {
+                    let id = parse_id(&row.key)?;
+                    let length_bytes = parse_layout(id, &row.value)?.length_bytes;
+                    Ok(ExtentRef { place: (id, 0), length_bytes })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn layout(&self, extent: &ExtentRef) -> Result<Arc<Layout>, StoreError> {
+        let id = extent.place.0;
+        if let Some(layout) = lock(&self.unlogged).get(&id) {
+            return Ok(layout.clone());
+        }
+        match read_stored(&self.tables, &self.pace, extent_key(id)).await? {
+            Some((_, value)) => parse_layout(id, &value).map(Arc::new),
+            None => Err(StoreError::NoExtent(id.to_string())),
+        }
+    }
+
+    fn file(&self, number: u32) -> Result<Arc<ExtentFile>, StoreError> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.get(&number).cloned().ok_or_else(|| StoreError::Damaged {
+            what: file_path(&self.folder, number).display().to_string(),
+            why: "the file is missing".to_owned(),
+        })
+    }
+
+    /// Takes pages; the files grow when there are none.
+    fn allocate(&self, pages: u32) -> Result<Run, StoreError> {
+        if let Some(run) = lock(&self.space).allocate(pages) {
+            return Ok(run);
+        }
+        let _growth = lock(&self.growth);
+        loop {
+            if let Some(run) = lock(&self.space).allocate(pages) {
+                return Ok(run);
+            }
+            self.grow(pages)?;
+        }
+    }
+
+    /// Makes the last file longer, or begins a new one.
+    fn grow(&self, pages: u32) -> Result<(), StoreError> {
+        let step = self.options.extent_step_bytes.max(u64::from(pages) * PAGE_BYTES as u64);
+        let step = step.next_multiple_of(PAGE_BYTES as u64);
+        let taken = self.extent_bytes.load(Ordering::Relaxed) + self.tables.disk_bytes();
+        if self.options.disk_bytes_max.is_some_and(|max| taken + step > max) {
+            return Err(StoreError::Full);
+        }
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner).len() as u32;
+        let last = (files > 0).then(|| self.file(files)).transpose()?;
+        let (number, file, offset) = match last {
+            Some(file) if file.bytes()? + step <= self.options.extent_file_bytes.max(step) => {
+                let offset = file.bytes()?;
+                (files, file, offset)
+            }
+            _ => {
+                let path = file_path(&self.folder, files + 1);
+                let file = Arc::new(ExtentFile::open(&path, self.health.clone())?);
+                sync_folder(&self.folder)?;
+                (files + 1, file, 0)
+            }
+        };
+        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(number, file.clone());
+        file.grow(offset, step)?;
+        self.extent_bytes.fetch_add(step, Ordering::Relaxed);
+        let page = (offset / PAGE_BYTES as u64) as u32;
+        self.free(&[Run { file: number, page, pages: (step / PAGE_BYTES as u64) as u32 }]);
+        Ok(())
+    }
+
+    fn free(&self, runs: &[Run]) {
+        let mut space = lock(&self.space);
+        for &run in runs {
+            if let Err(overlap) = space.free(run) {
+                // A bug: better to lose the pages until the next start than to give them out twice.
+                tracing::error!(?run, ?overlap, "pages of an extent are free already");
+            }
+        }
+    }
+}
+
+/// Pages taken for an extent that does not exist yet. They are free again when the last holder
+/// drops this, unless the extent came to exist.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    extents: Arc<Extents>,
+    runs: Mutex<Vec<Run>>,
+    is_kept: AtomicBool,
+}
+
+impl Reservation {
+    fn new(extents: Arc<Extents>) -> Self {
+        Self { extents, runs: Mutex::default(), is_kept: AtomicBool::new(false) }
+    }
+
+    /// Takes a run of pages.
+    async fn reserve(self: &Arc<Self>, pages: u32) -> Result<Run, StoreError> {
+        let free = lock(&self.extents.space).allocate(pages);
+        if let Some(run) = free {
+            lock(&self.runs).push(run);
+            return Ok(run);
+        }
+        let reservation = self.clone();
+        run_blocking(move || {
+            let run = reservation.extents.allocate(pages)?;
+            lock(&reservation.runs).push(run);
+            Ok(run)
+        })
+        .await
+    }
+
+    /// Gives back all but the first `used` pages of `run`.
+    fn trim(&self, run: Run, used: u32) {
+        for reserved in lock(&self.runs).iter_mut().filter(|reserved| **reserved == run) {
+            reserved.pages = used;
+            self.extents.free(&[Run { page: run.page + used, pages: run.pages - used, ..run }]);
+        }
+    }
+
+    fn keep(&self) {
+        self.is_kept.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.is_kept.load(Ordering::SeqCst) {
+            self.extents.free(&lock(&self.runs));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn file_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:08x}.extents"))
+}
+
+fn parse_id(key: &[u8]) -> Result<u64, StoreError> {
+    let bytes = key.try_into().map_err(|_| StoreError::Damaged {
+        what: "the row of an extent".to_owned(),
+        why: format!("its key has {} bytes instead of 8", key.len()),
+    })?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn parse_layout(id: u64, value: &[u8]) -> Result<Layout, StoreError> {
+    Layout::decode(value).ok_or_else(|| StoreError::Damaged {
+        what: format!("the row of extent {id}"),
+        why: "it is malformed".to_owned(),
+    })
+}

@@ -1,0 +1,92 @@
+//! The store's folder: its lock, its format, and how directories are made durable.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+
+const LOCK_FILE: &str = "lock";
+const FORMAT_FILE: &str = "format";
+const FORMAT_LINE: &str = "welkin store 1";
+
+/// A store's folder, locked for this process as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// Random per store; see [`crate::local::group`].
+    pub(crate) salt: u64,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder when missing, locks it, and reads or writes its format.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        create_folder(path)?;
+        let lock_path = path.join(LOCK_FILE);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(StoreError::io("open", &lock_path))?;
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::InUse { path: path.to_owned() }),
+            Err(error) => return Err(StoreError::io("lock", &lock_path)(error.into())),
+        }
+        let salt = read_or_write_format(path)?;
+        Ok(Self { path: path.to_owned(), salt, _lock: lock })
+    }
+
+    /// A path inside the folder.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Makes a folder and makes it durable.
+pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
+    if !path.is_dir() {
+        std::fs::create_dir_all(path).map_err(StoreError::io("create", path))?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_folder(parent)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes created, renamed and deleted names of a folder durable.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(StoreError::io("flush", path))
+}
+
+fn read_or_write_format(folder: &Path) -> Result<u64, StoreError> {
+    let path = folder.join(FORMAT_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse_format(&text).ok_or_else(|| StoreError::Damaged {
+            what: path.display().to_string(),
+            why: format!("it should have the lines \"{FORMAT_LINE}\" and \"salt <16 hex digits>\""),
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let salt = rand::random::<u64>();
+            let temporary = folder.join("format.new");
+            File::create(&temporary)
+                .and_then(|mut file| {
+                    writeln!(file, "{FORMAT_LINE}\nsalt {salt:016x}")?;
+                    file.sync_all()
+                })
+                .map_err(StoreError::io("write", &temporary))?;
+            std::fs::rename(&temporary, &path).map_err(StoreError::io("rename", &temporary))?;
+            sync_folder(folder)?;
+            Ok(salt)
+        }
+        Err(error) => Err(StoreError::io("read", &path)(error)),
+    }
+}
+
+fn parse_format(text: &str) -> Option<u64> {
+    let mut lines = text.lines();
+    (lines.next()? == FORMAT_LINE).then_some(())?;
+    u64::from_str_radix(lines.next()?.strip_prefix("salt ")?, 16).ok()
+}

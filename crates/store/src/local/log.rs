@@ -1,0 +1,220 @@
+//! The write-ahead log: groups appended to segments, one `fdatasync` per group.
+//!
+//! Invariants:
+//! * A group is written when the one before it is durable.
+//! * Segments have consecutive numbers, groups consecutive sequence numbers.
+//! * A segment is used again when all its commits are in durable tables and a later segment
+//!   holds a group, so the highest sequence number is never lost.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+use crate::local::folder::create_folder;
+use crate::local::group::{Group, GroupBuilder};
+use crate::local::options::{LOG_PAGE_BYTES, LocalOptions};
+use crate::local::segment::{Segment, damaged, list_segments, read_groups};
+
+/// How a file is made durable; tests put a failing one here.
+pub(crate) type Flush = fn(&File) -> std::io::Result<()>;
+
+/// The log, open for appending.
+#[derive(Debug)]
+pub(crate) struct Log {
+    folder: PathBuf,
+    salt: u64,
+    segment_bytes: u64,
+    disk_bytes_max: Option<u64>,
+    flush: Flush,
+    /// Older segments, oldest first.
+    full: VecDeque<Segment>,
+    current: Segment,
+    /// Where the next group goes.
+    offset: u64,
+    /// Sequence number of the next commit.
+    next: u64,
+}
+
+impl Log {
+    /// Opens the log and gives every group after commit `flushed` to `replay`, in order.
+    pub(crate) fn open(
+        folder: &Path,
+        salt: u64,
+        options: &LocalOptions,
+        flushed: u64,
+        mut replay: impl FnMut(&Group<'_>) -> Option<()>,
+    ) -> Result<Self, StoreError> {
+        create_folder(folder)?;
+        let mut segments = list_segments(folder)?;
+        let mut recovery = Recovery { expected: None, flushed, ended: None };
+        for segment in &mut segments {
+            recovery.read(segment, salt, &mut replay)?;
+        }
+        let next = recovery.expected.unwrap_or(flushed + 1).max(flushed + 1);
+        // Segments after the one where the log ended are empty; they are taken as new ones.
+        let (end_number, offset) = recovery.ended.unwrap_or((0, 0));
+        segments.retain(|segment| segment.number <= end_number || remove(segment));
+        let current = match segments.pop() {
+            Some(segment) => segment,
+            None => Segment::create(folder, 1, options.segment_bytes)?,
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            salt,
+            segment_bytes: options.segment_bytes,
+            disk_bytes_max: options.disk_bytes_max,
+            flush: File::sync_data,
+            full: segments.into(),
+            current,
+            offset: offset as u64,
+            next,
+        })
+    }
+
+    /// Sequence number of the next commit.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Segments in use.
+    pub(crate) fn segments(&self) -> usize {
+        self.full.len() + 1
+    }
+
+    /// Makes room for a group of `bytes` bytes. Commits up to `flushed` are in tables;
+    /// `other_bytes` is what the rest of the store takes of the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when a new segment is needed and the disk has no room; nothing changed.
+    pub(crate) fn make_room(
+        &mut self,
+        bytes: usize,
+        flushed: u64,
+        other_bytes: u64,
+    ) -> Result<(), StoreError> {
+        let needed = bytes.next_multiple_of(LOG_PAGE_BYTES) as u64;
+        if self.offset + needed <= self.segment_bytes.min(self.current.bytes()?) {
+            return Ok(());
+        }
+        let number = self.current.number + 1;
+        let next = match self.full.pop_front() {
+            Some(oldest) if oldest.last <= flushed => oldest.reuse(&self.folder, number)?,
+            oldest => {
+                if let Some(oldest) = oldest {
+                    self.full.push_front(oldest);
+                }
+                let taken = (self.full.len() as u64 + 2) * self.segment_bytes + other_bytes;
+                if self.disk_bytes_max.is_some_and(|max| taken > max) {
+                    return Err(StoreError::Full);
+                }
+                Segment::create(&self.folder, number, self.segment_bytes)?
+            }
+        };
+        self.full.push_back(std::mem::replace(&mut self.current, next));
+        self.offset = 0;
+        Ok(())
+    }
+
+    /// Appends a group for which there is room, and makes it durable. After an error nothing
+    /// more may be appended: what is on the disk is unknown.
+    pub(crate) fn append(&mut self, group: &mut GroupBuilder) -> Result<(), StoreError> {
+        let commits = u64::from(group.commits());
+        let bytes = group.finish(self.salt, self.current.number, self.next, LOG_PAGE_BYTES);
+        self.current
+            .file
+            .write_all_at(bytes, self.offset)
+            .map_err(StoreError::io("write", &self.current.path))?;
+        (self.flush)(&self.current.file).map_err(StoreError::io("flush", &self.current.path))?;
+        self.offset += bytes.len() as u64;
+        self.next += commits;
+        self.current.last = self.next - 1;
+        Ok(())
+    }
+
+    /// Disk space of the segments.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.segments() as u64 * self.segment_bytes
+    }
+
+    /// Replaces how files are made durable.
+    #[cfg(test)]
+    pub(crate) fn set_flush(&mut self, flush: Flush) {
+        self.flush = flush;
+    }
+}
+
+/// Walks the segments in order.
+struct Recovery {
+    /// Sequence number that the next group must have.
+    expected: Option<u64>,
+    /// Commits up to this are in tables.
+    flushed: u64,
+    /// Number of the last segment with a group, and where the groups in it end.
+    ended: Option<(u64, usize)>,
+}
+
+impl Recovery {
+    fn read(
+        &mut self,
+        segment: &mut Segment,
+        salt: u64,
+        replay: &mut impl FnMut(&Group<'_>) -> Option<()>,
+    ) -> Result<(), StoreError> {
+        let bytes = std::fs::read(&segment.path).map_err(StoreError::io("read", &segment.path))?;
+        let content = read_groups(&bytes, segment, salt)?;
+        if let Some(first) = content.groups.first() {
+            self.check_follows(segment, first.first)?;
+            self.ended = Some((segment.number, content.end));
+        }
+        for group in &content.groups {
+            if group.next() > self.flushed + 1 {
+                replay(group).ok_or_else(|| damaged(&segment.path, 0, "a group's content is malformed"))?;
+            }
+            self.expected = Some(group.next());
+            segment.last = group.next() - 1;
+        }
+        if content.is_torn && content.end < bytes.len() {
+            segment.zero_from(content.end as u64)?;
+        } else {
+            // After `kill -9` a group may be in the page cache and not yet on the disk.
+            segment.file.sync_data().map_err(StoreError::io("flush", &segment.path))?;
+        }
+        Ok(())
+    }
+
+    /// The first group of a segment must follow the last group of the one before it.
+    fn check_follows(&self, segment: &Segment, first: u64) -> Result<(), StoreError> {
+        match (self.expected, self.ended) {
+            (Some(expected), Some((number, offset))) => {
+                if expected != first || number + 1 != segment.number {
+                    let why = format!(
+                        "commit {expected} should follow here, but the next group, in {}, begins with commit {first}",
+                        segment.path.display()
+                    );
+                    let before = segment.path.with_file_name(format!("{number:016x}.log"));
+                    return Err(damaged(&before, offset, &why));
+                }
+            }
+            _ if first > self.flushed + 1 => {
+                let why = format!(
+                    "it begins with commit {first}, but the tables end at commit {}: an older segment is missing",
+                    self.flushed
+                );
+                return Err(damaged(&segment.path, 0, &why));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Removes an empty segment; used as a filter, so it answers false. A failure leaves an empty
+/// file that the next start removes.
+fn remove(segment: &Segment) -> bool {
+    if let Err(error) = std::fs::remove_file(&segment.path) {
+        tracing::warn!(path = %segment.path.display(), %error, "cannot remove an empty log segment");
+    }
+    false
+}

@@ -1,0 +1,265 @@
+//! The embedded backend: one process, one folder.
+//!
+//! ```text
+//! folder/lock      held by the process that has the store open
+//! folder/format    version of the format, and the store's salt
+//! folder/log/      write-ahead log: segments that are zeroed once and used again
+//! folder/tables/   sorted tables of rows
+//! folder/extents/  preallocated files in which extents have their places
+//! ```
+//!
+//! A commit goes queue → [`committer`] → [`log`] (one write and one flush for all that wait) →
+//! memtable → [`background`] flush → tables; then its log segment is used again. Which extents
+//! exist is kept in rows too, so one log orders everything.
+
+mod background;
+mod committer;
+mod extents;
+mod folder;
+mod group;
+mod health;
+mod key;
+mod log;
+mod options;
+mod pace;
+mod queue;
+mod record;
+mod segment;
+mod tables;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::backend::{Backend, ExtentSink};
+use crate::commit::{Check, Commit, CommitError, Write};
+use crate::error::StoreError;
+use crate::extent::ExtentRef;
+use crate::row::{Row, ScanFrom, Space, Version};
+use background::Background;
+use committer::{Committer, Expect};
+use extents::Extents;
+use folder::Folder;
+use health::Health;
+use key::{check_length, check_names, row_key};
+use log::Log;
+pub use options::{
+    COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, VALUE_BYTES_MAX,
+};
+use pace::Pace;
+use queue::Queue;
+use tables::Tables;
+
+/// Scans up to this many rows may run where they are asked for.
+const SCAN_ROWS_INLINE_MAX: usize = 100;
+
+/// An open store in a folder.
+#[derive(Debug)]
+pub(crate) struct Local {
+    queue: Arc<Queue>,
+    extents: Arc<Extents>,
+    tables: Arc<Tables>,
+    pace: Arc<Pace>,
+}
+
+impl Local {
+    /// Opens the store, after recovering what the log holds.
+    pub(crate) async fn open(folder: &Path, options: LocalOptions) -> Result<Self, StoreError> {
+        let folder = folder.to_owned();
+        let (opened, folder) = run_blocking(move || Opened::open(&folder, options)).await?;
+        Self::start(opened, folder)
+    }
+
+    fn start(opened: Opened, folder: Folder) -> Result<Self, StoreError> {
+        let Opened { tables, log, health, options, extents, extent_bytes, flushed } = opened;
+        let background = Background::start(tables.clone(), health.clone(), flushed)?;
+        let committer =
+            Committer::new(log, tables.clone(), health.clone(), background, options, extent_bytes);
+        let queue = Arc::new(Queue::start(committer, health, folder)?);
+        let pace = Arc::new(Pace::default());
+        let extents = Arc::new(extents.connect(tables.clone(), queue.clone(), pace.clone()));
+        Ok(Self { queue, extents, tables, pace })
+    }
+
+    async fn read_row(&self, space: Space, partition: &[u8], key: &[u8]) -> Result<Option<Row>, StoreError> {
+        check_names(space, partition, key)?;
+        let stored = row_key(space, partition, key);
+        let found = read_stored(&self.tables, &self.pace, stored).await?;
+        Ok(found.map(|(version, value)| Row {
+            partition: Bytes::copy_from_slice(partition),
+            key: Bytes::copy_from_slice(key),
+            value,
+            version,
+        }))
+    }
+}
+
+/// Reads a row by its stored key: at once when it is in memory, else where it may block.
+async fn read_stored(
+    tables: &Arc<Tables>,
+    pace: &Arc<Pace>,
+    stored: Vec<u8>,
+) -> Result<Option<(Version, Bytes)>, StoreError> {
+    if let Some(found) = tables.get_resident(&stored)? {
+        return Ok(found);
+    }
+    if tables.is_resident() || pace.is_fast() {
+        return pace.time(|| tables.get(&stored));
+    }
+    let tables = tables.clone();
+    let pace = pace.clone();
+    run_blocking(move || pace.time(|| tables.get(&stored))).await
+}
+
+/// Runs what may block on the runtime's threads for that.
+async fn run_blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(run).await {
+        Ok(result) => result,
+        // The runtime shuts down, or `run` panicked, which is a bug that the panic message names.
+        Err(_) => Err(StoreError::Closed),
+    }
+}
+
+/// A store whose log was replayed and whose threads do not run yet.
+struct Opened {
+    tables: Arc<Tables>,
+    log: Log,
+    health: Arc<Health>,
+    options: LocalOptions,
+    extents: extents::Opened,
+    extent_bytes: Arc<AtomicU64>,
+    flushed: u64,
+}
+
+impl Opened {
+    fn open(path: &Path, options: LocalOptions) -> Result<(Self, Folder), StoreError> {
+        let folder = Folder::open(path)?;
+        let health = Arc::new(Health::default());
+        let tables = Arc::new(Tables::open(&folder.join("tables"), &options)?);
+        let flushed = tables.flushed()?;
+        let log = Log::open(&folder.join("log"), folder.salt, &options, flushed, |group| {
+            for (version, key, value) in group.writes()? {
+                if version > flushed {
+                    tables.apply(version, std::iter::once((key, value)));
+                }
+            }
+            Some(())
+        })?;
+        tables.publish(log.next() - 1);
+        let extent_bytes = Arc::new(AtomicU64::new(0));
+        let extents = extents::Opened::open(
+            &folder.join("extents"),
+            &tables,
+            &options,
+            health.clone(),
+            extent_bytes.clone(),
+            log.next(),
+        )?;
+        Ok((Self { tables, log, health, options, extents, extent_bytes, flushed }, folder))
+    }
+}
+
+impl Backend for Local {
+    fn get<'a>(
+        &'a self,
+        space: Space,
+        partition: &'a [u8],
+        key: &'a [u8],
+    ) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
+        self.read_row(space, partition, key).boxed()
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        from: ScanFrom,
+        rows_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Row>, StoreError>> {
+        async move {
+            check_names(space, b"", b"")?;
+            if rows_max <= SCAN_ROWS_INLINE_MAX && (self.tables.is_resident() || self.pace.is_fast()) {
+                return self.pace.time(|| self.tables.scan(space, &from, rows_max));
+            }
+            let tables = self.tables.clone();
+            run_blocking(move || tables.scan(space, &from, rows_max)).await
+        }
+        .boxed()
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
+        async move {
+            let (checks, writes) = to_stored(&commit)?;
+            self.queue.commit(checks, writes).await
+        }
+        .boxed()
+    }
+
+    fn extent_writer(
+        &self,
+        length_bytes: Option<u64>,
+    ) -> BoxFuture<'_, Result<Box<dyn ExtentSink>, StoreError>> {
+        async move { Ok(Box::new(self.extents.writer(length_bytes)?) as Box<dyn ExtentSink>) }.boxed()
+    }
+
+    fn read_extent<'a>(
+        &'a self,
+        extent: &'a ExtentRef,
+        offset_bytes: u64,
+        length_bytes: usize,
+    ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+        self.extents.read(extent, offset_bytes, length_bytes).boxed()
+    }
+
+    fn release_extent<'a>(&'a self, extent: &'a ExtentRef) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.extents.release(extent).boxed()
+    }
+
+    fn live_extents<'a>(
+        &'a self,
+        after: Option<&'a ExtentRef>,
+        extents_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>> {
+        self.extents.list(after, extents_max).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let queue = self.queue.clone();
+        run_blocking(move || queue.close()).boxed()
+    }
+}
+
+type Stored = (Vec<(Vec<u8>, Expect)>, Vec<group::StoredWrite>);
+
+/// The commit with stored keys, when its sizes are within the limits.
+fn to_stored(commit: &Commit) -> Result<Stored, StoreError> {
+    let mut checks = Vec::with_capacity(commit.checks.len());
+    let mut writes = Vec::with_capacity(commit.writes.len());
+    let stored = |key: &Bytes| {
+        check_names(commit.space, &commit.partition, key)?;
+        Ok(row_key(commit.space, &commit.partition, key))
+    };
+    for check in &commit.checks {
+        checks.push(match check {
+            Check::Absent(key) => (stored(key)?, Expect::Absent),
+            Check::Present(key) => (stored(key)?, Expect::Present),
+            Check::Version(key, version) => (stored(key)?, Expect::Version(version.0)),
+        });
+    }
+    for write in &commit.writes {
+        writes.push(match write {
+            Write::Put(key, value) => {
+                check_length("value", value.len(), VALUE_BYTES_MAX)?;
+                (stored(key)?, Some(value.clone()))
+            }
+            Write::Delete(key) => (stored(key)?, None),
+        });
+    }
+    check_length("commit", group::commit_bytes(&writes), COMMIT_BYTES_MAX)?;
+    Ok((checks, writes))
+}

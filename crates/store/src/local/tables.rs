@@ -1,0 +1,237 @@
+//! Rows in memory and in sorted tables: the `lsm-tree` crate, and when a reader sees what.
+//!
+//! * A reader sees the commits below `visible`, which the committer raises when a group is durable.
+//! * The tree keeps old values of a row only as long as a reader may need them. A flush therefore
+//!   waits until every reader that began before its rows were visible has ended ([`Readers`]).
+//! * The tree numbers its own structure changes with a counter of its own, which stays below
+//!   [`SEQNO_BASE`]; row versions are put above it, so every reader uses the newest structure.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lsm_tree::{AbstractTree, AnyTree, Cache, Guard as _, SequenceNumberCounter};
+
+use crate::error::StoreError;
+use crate::local::key::{scan_end, scan_start, split};
+use crate::local::options::{LocalOptions, RESERVED_SPACE_ID_MIN};
+use crate::local::record;
+use crate::row::{Row, ScanFrom, Space, Version};
+
+const SEQNO_BASE: u64 = 1 << 32;
+/// Row that names the last commit of the memtable that it is in: what the tables hold.
+const FLUSHED: [u8; 9] = *b"\xFF\xFFflushed";
+const _: () = assert!(RESERVED_SPACE_ID_MIN < 0xFFFF);
+/// Runs of tables that overlap; with more, reads slow down and writers wait.
+const OVERLAPPING_RUNS_MAX: usize = 24;
+
+/// A row to be applied: its stored key, and its value or a delete.
+pub(crate) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// The rows.
+pub(crate) struct Tables {
+    tree: AnyTree,
+    path: PathBuf,
+    readers: Readers,
+    /// Readers see tree sequence numbers below this.
+    visible: AtomicU64,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    /// Opens the tables in `folder`.
+    pub(crate) fn open(folder: &Path, options: &LocalOptions) -> Result<Self, StoreError> {
+        let structure = SequenceNumberCounter::default();
+        let tree = lsm_tree::Config::new(folder, structure, SequenceNumberCounter::default())
+            .use_cache(Arc::new(Cache::with_capacity_bytes(options.cache_bytes)))
+            .open()
+            .map_err(|error| table_error(folder, error))?;
+        let tables = Self {
+            tree,
+            path: folder.to_owned(),
+            readers: Readers::default(),
+            visible: AtomicU64::new(SEQNO_BASE),
+        };
+        // All that is in tables may be seen, whatever its number.
+        tables.visible.store(u64::MAX >> 1, Ordering::SeqCst);
+        let flushed = tables.flushed()?;
+        tables.publish(flushed);
+        Ok(tables)
+    }
+
+    /// The last commit that the tables hold; 0 when they are new.
+    pub(crate) fn flushed(&self) -> Result<u64, StoreError> {
+        Ok(self.get(&FLUSHED)?.map_or(0, |(version, _)| version.0))
+    }
+
+    /// The row's version and value.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<(Version, Bytes)>, StoreError> {
+        let _reader = self.readers.enter();
+        let visible = self.visible.load(Ordering::SeqCst);
+        let stored = self.tree.get(key, visible).map_err(|error| table_error(&self.path, error))?;
+        stored.map(|stored| open_row(key, &stored)).transpose()
+    }
+
+    /// The row when the active memtable decides it, without any I/O: `None` when it does not.
+    #[expect(clippy::option_option, reason = "not known, known absent, known present")]
+    pub(crate) fn get_resident(&self, key: &[u8]) -> Result<Option<Option<(Version, Bytes)>>, StoreError> {
+        let _reader = self.readers.enter();
+        let visible = self.visible.load(Ordering::SeqCst);
+        match self.tree.active_memtable().get(key, visible) {
+            None => Ok(None),
+            Some(entry) if entry.key.is_tombstone() => Ok(Some(None)),
+            Some(entry) => open_row(key, &entry.value).map(|row| Some(Some(row))),
+        }
+    }
+
+    /// Rows of the space from `from` on, as of one moment.
+    pub(crate) fn scan(
+        &self,
+        space: Space,
+        from: &ScanFrom,
+        rows_max: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        use std::ops::Bound;
+        let start = scan_start(space, from);
+        let end = scan_end(space).map_or(Bound::Unbounded, |end| Bound::Excluded(end.to_vec()));
+        let _reader = self.readers.enter();
+        let visible = self.visible.load(Ordering::SeqCst);
+        let mut rows = Vec::new();
+        for entry in self.tree.range((Bound::Included(start), end), visible, None).take(rows_max) {
+            let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
+            rows.push(to_row(&key, &stored)?);
+        }
+        Ok(rows)
+    }
+
+    /// Puts a commit's changes into the memtable. Readers do not see them before [`Self::publish`].
+    pub(crate) fn apply<'a>(&self, version: u64, changes: impl Iterator<Item = Change<'a>>) {
+        let seqno = SEQNO_BASE + version;
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.tree.insert(key, record::seal(key, Version(version), value), seqno),
+                None => self.tree.remove(key, seqno),
+            };
+        }
+    }
+
+    /// Lets readers see all commits up to `version`.
+    pub(crate) fn publish(&self, version: u64) {
+        self.visible.store(SEQNO_BASE + version + 1, Ordering::SeqCst);
+    }
+
+    /// Size of the memtable that takes changes.
+    pub(crate) fn memtable_bytes(&self) -> u64 {
+        self.tree.active_memtable().size()
+    }
+
+    /// Memtables that wait to be flushed.
+    pub(crate) fn sealed_memtables(&self) -> usize {
+        self.tree.sealed_memtable_count()
+    }
+
+    /// Seals the memtable, whose last commit is `version`. Only the committer may call this.
+    pub(crate) fn seal_memtable(&self, version: u64) {
+        if self.tree.active_memtable().is_empty() {
+            return;
+        }
+        self.apply(version, std::iter::once((&FLUSHED[..], Some(&b""[..]))));
+        self.tree.rotate_memtable();
+    }
+
+    /// Writes all sealed memtables to tables, durably.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        let lock = self.tree.get_flush_lock();
+        let visible = self.visible.load(Ordering::SeqCst);
+        self.readers.drain();
+        self.tree.flush(&lock, visible).map_err(|error| table_error(&self.path, error))?;
+        Ok(())
+    }
+
+    /// Merges tables until there is nothing to merge.
+    pub(crate) fn compact(&self, is_stopping: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        let strategy = Arc::new(lsm_tree::compaction::Leveled::default());
+        while !is_stopping() {
+            let before = self.tree.current_version().id();
+            // Every row in a table was visible when its flush began, and all readers from
+            // before have ended: any old value may go.
+            let threshold = self.visible.load(Ordering::SeqCst);
+            self.tree.compact(strategy.clone(), threshold).map_err(|error| table_error(&self.path, error))?;
+            if self.tree.current_version().id() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether compaction is so far behind that writers must wait.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.tree.l0_run_count() > OVERLAPPING_RUNS_MAX
+    }
+
+    /// Disk space of the tables.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.tree.disk_space()
+    }
+
+    /// Whether all rows are in memory.
+    pub(crate) fn is_resident(&self) -> bool {
+        self.tree.table_count() == 0
+    }
+}
+
+/// Readers under way. Each holds the token of the time when it began.
+#[derive(Debug, Default)]
+struct Readers {
+    token: RwLock<Arc<()>>,
+}
+
+impl Readers {
+    fn enter(&self) -> Arc<()> {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns when every reader that had entered before this call has ended.
+    fn drain(&self) {
+        let old = std::mem::take(&mut *self.token.write().unwrap_or_else(PoisonError::into_inner));
+        while Arc::strong_count(&old) > 1 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+fn open_row(key: &[u8], stored: &[u8]) -> Result<(Version, Bytes), StoreError> {
+    let (version, value) = record::open(key, stored)?;
+    Ok((version, Bytes::copy_from_slice(value)))
+}
+
+fn to_row(key: &[u8], stored: &[u8]) -> Result<Row, StoreError> {
+    let (version, value) = open_row(key, stored)?;
+    let (partition, at) = split(key).ok_or_else(|| StoreError::Damaged {
+        what: format!("the row {} in the tables", key.escape_ascii()),
+        why: "its key has no partition".to_owned(),
+    })?;
+    Ok(Row { partition: partition.into(), key: Bytes::copy_from_slice(&key[at..]), value, version })
+}
+
+fn table_error(folder: &Path, error: lsm_tree::Error) -> StoreError {
+    match error {
+        lsm_tree::Error::Io(source) => StoreError::io("read or write tables in", folder)(source),
+        lsm_tree::Error::ChecksumMismatch { .. }
+        | lsm_tree::Error::InvalidTrailer
+        | lsm_tree::Error::InvalidHeader(_)
+        | lsm_tree::Error::InvalidTag(_)
+        | lsm_tree::Error::Unrecoverable => StoreError::Damaged {
+            what: format!("a row table in {}", folder.display()),
+            why: error.to_string(),
+        },
+        error => StoreError::Tables(error.to_string()),
+    }
+}
