@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use welkin_pki::{ClientAuth, Identity, PkiError, server_config};
@@ -16,9 +17,13 @@ use crate::deploy;
 use crate::fabric::Fabric;
 use crate::failure::{Failure, chain};
 use crate::management::{Jobs, Management};
+use crate::operation;
 use crate::package;
 use crate::state::State;
 use crate::storage::Storage;
+
+/// Old operations are looked for this often.
+const FORGET_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +77,7 @@ pub async fn run(
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let management = Arc::new(open(config, &identity).await?);
     deploy::resume(&management).await.map_err(|failure| RunError::Resume(chain(&failure)))?;
+    management.jobs.start(forget(management.state.clone()));
     tracing::info!(%address, thumbprint = %identity.thumbprint(), "management serves");
     let handler = {
         let management = Arc::clone(&management);
@@ -82,6 +88,18 @@ pub async fn run(
     match management.state.close().await {
         Err(Failure::Store(error)) => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+/// Forgets old operations, now and then.
+async fn forget(state: State) {
+    loop {
+        match operation::forget_old(&state).await {
+            Ok(0) => {}
+            Ok(operations) => tracing::info!(operations, "old operations forgotten"),
+            Err(failure) => tracing::warn!(error = chain(&failure), "cannot forget old operations"),
+        }
+        tokio::time::sleep(FORGET_INTERVAL).await;
     }
 }
 

@@ -6,7 +6,8 @@
 //! | services | service name | `slot/production`, `slot/staging` | [`DeploymentRecord`](crate::deployment::DeploymentRecord) |
 //! | accounts | account name | `account` | [`AccountRecord`](crate::storage_account::AccountRecord) |
 //! | services, accounts | as above | `operation/<id>` | [`OperationRecord`](crate::operation::OperationRecord) |
-//! | index | subscription | `service/<name>`, `account/<name>`, `operation/<id>` | where the record is |
+//! | index | subscription | `service/<name>`, `account/<name>` | nothing |
+//! | index | subscription | `operation/<id>` | where its record is, and since when |
 //!
 //! A hosted service with its deployments is one partition, because its names and slots are checked together. An
 //! operation's record stands beside what it changes, so that the change and the operation's end are one commit. The
