@@ -1,1 +1,59 @@
 //! What an account, a container, a blob, a table and a queue mean, over the store.
+//!
+//! Every change reads rows, computes, and commits if they are unchanged; who loses reads again. Nothing here
+//! knows HTTP or XML, reads a clock, or draws random numbers: those are arguments.
+//!
+//! * [`account`]: storage accounts and their keys.
+//! * [`blob`]: containers, block blobs, their blocks and contents.
+//! * [`cleaner`]: removes what lies under deleted things.
+//! * [`release`]: when the bytes of an extent may go.
+//! * [`record`], [`space`], [`uid`]: how all of it lies in the store.
+
+pub mod account;
+pub mod blob;
+pub mod cleaner;
+pub mod error;
+pub mod record;
+pub mod release;
+pub mod space;
+pub mod uid;
+
+use std::sync::Arc;
+
+use welkin_store::Store;
+
+pub use account::{Account, AccountError, KeyName};
+pub use error::EngineError;
+pub use uid::Uid;
+
+/// The storage engine. Cheap to clone; all clones are the same.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    releaser: release::Releaser,
+}
+
+impl Storage {
+    /// The engine over a store. Call it within a tokio runtime, which it uses to release space.
+    #[must_use]
+    pub fn over(store: Store) -> Self {
+        let (releaser, freed) = release::Releaser::new();
+        tokio::spawn(release::run(store.clone(), freed));
+        Self { inner: Arc::new(Inner { store, releaser }) }
+    }
+
+    /// The store beneath.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn releaser(&self) -> &release::Releaser {
+        &self.inner.releaser
+    }
+}

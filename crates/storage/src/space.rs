@@ -1,0 +1,32 @@
+//! The spaces of the store and what their keys are. Numbers are stored and never change.
+//!
+//! | space | partition | key | value |
+//! |---|---|---|---|
+//! | accounts | account name | empty | account |
+//! | containers | account uid, container name | empty | container |
+//! | blobs | container uid, blob name | empty | blob: properties, and content where it is small |
+//! | | | `l`, chunk number (4 bytes, big-endian) | a chunk of the committed block list |
+//! | | | `u`, block id | an uncommitted block |
+//! | garbage | uid | empty | what was deleted under the uid, for the cleaner |
+//!
+//! Uids have 16 bytes. An account's uid and a container's uid are new with each creation, so that all that
+//! was under a deleted one cannot be reached from the moment of the deletion.
+
+use welkin_store::Space;
+
+/// Storage accounts.
+pub const ACCOUNTS: Space = Space::new(1, "accounts");
+/// Containers of blobs.
+pub const CONTAINERS: Space = Space::new(2, "containers");
+/// Blobs and their blocks.
+pub const BLOBS: Space = Space::new(3, "blobs");
+/// Uids whose contents are to be removed.
+pub const GARBAGE: Space = Space::new(4, "garbage");
+/// Tables.
+pub const TABLES: Space = Space::new(10, "tables");
+/// Entities.
+pub const ENTITIES: Space = Space::new(11, "entities");
+/// Queues.
+pub const QUEUES: Space = Space::new(20, "queues");
+/// Messages.
+pub const MESSAGES: Space = Space::new(21, "messages");
