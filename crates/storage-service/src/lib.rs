@@ -1,1 +1,28 @@
 //! The storage front-ends: HTTP, authentication, streaming.
+//!
+//! In the order in which a request meets them:
+//!
+//! * [`run`](run()), [`Config`]: the service from its start to its end.
+//! * `server`: connections.
+//! * `dispatch`: from a request to its answer.
+//! * [`auth`]: who asks, and whether they may.
+//! * [`context`]: what a handler knows; [`answer`]: what it answers with; [`error`]: what went wrong.
+//! * [`blob`], [`queue`], [`table`]: the handlers, one `handle` each.
+//! * `admin`: accounts and keys, apart from the protocol.
+
+pub mod answer;
+pub mod auth;
+pub mod blob;
+pub mod context;
+pub mod error;
+pub mod queue;
+pub mod table;
+
+mod admin;
+mod config;
+mod dispatch;
+mod run;
+mod server;
+
+pub use config::{AdminConfig, Config};
+pub use run::{DEV_ACCOUNT, DEV_KEY, RunError, run};

@@ -1,0 +1,110 @@
+//! Answers: the headers that all have, and bodies.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
+use welkin_base::Timestamp;
+use welkin_storage_wire::{ApiVersion, ProtocolError, Service};
+use welkin_transport::Body;
+
+/// What the `Server` header says.
+const SERVER: &str = concat!("Welkin-Storage/", env!("CARGO_PKG_VERSION"));
+
+/// An answer without a body.
+#[must_use]
+pub fn empty(status: StatusCode) -> Response<Body> {
+    with_body(status, Bytes::new())
+}
+
+/// An answer with an XML body.
+#[must_use]
+pub fn xml(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = with_body(status, text.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+}
+
+fn with_body(status: StatusCode, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(welkin_transport::full(bytes));
+    *response.status_mut() = status;
+    response
+}
+
+/// Sets a header; a value that no header can hold is left out.
+pub fn set(response: &mut Response<Body>, name: &'static str, value: &str) {
+    // Values outside ASCII go out as UTF-8, as they came in.
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// Sets a header whose name a client chose, such as `x-ms-meta-color`.
+pub fn set_named(response: &mut Response<Body>, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
+        response.headers_mut().append(name, value);
+    }
+}
+
+/// A moment in the form of RFC 1123.
+#[must_use]
+pub fn http_date(moment: Timestamp) -> String {
+    let epoch = SystemTime::UNIX_EPOCH;
+    let last = Timestamp::parse_rfc3339("9999-12-31T23:59:59Z").unwrap_or(Timestamp::MAX);
+    httpdate::fmt_http_date(SystemTime::from(moment.min(last)).max(epoch))
+}
+
+/// What goes into every answer.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    /// The service.
+    pub service: Service,
+    /// The request's method: an answer to HEAD has no body.
+    pub method: &'a Method,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The version of the protocol; echoed.
+    pub version: &'a ApiVersion,
+    /// The client's own id of the request; echoed.
+    pub client_request_id: Option<&'a HeaderValue>,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Frame<'_> {
+    /// Adds the headers that every answer has.
+    #[must_use]
+    pub fn around(&self, mut response: Response<Body>) -> Response<Body> {
+        set(&mut response, "server", SERVER);
+        set(&mut response, "x-ms-request-id", self.request_id);
+        set(&mut response, "x-ms-version", self.version.as_str());
+        set(&mut response, "date", &http_date(self.now));
+        if let Some(id) = self.client_request_id {
+            response.headers_mut().insert(HeaderName::from_static("x-ms-client-request-id"), id.clone());
+        }
+        response
+    }
+
+    /// Writes an error.
+    #[must_use]
+    pub fn error(&self, error: &ProtocolError) -> Response<Body> {
+        let bare = *self.method == Method::HEAD || error.status() == StatusCode::NOT_MODIFIED;
+        let (body, content_type) = match bare {
+            true => (String::new(), ""),
+            false => error.body(self.service, self.request_id, &self.now.to_iso7()),
+        };
+        let mut response = with_body(error.status(), body.into());
+        if !bare {
+            set(&mut response, "content-type", content_type);
+        }
+        set(&mut response, "x-ms-error-code", error.code_text());
+        if error.status() == StatusCode::UNAUTHORIZED {
+            set(&mut response, "www-authenticate", "SharedKey");
+        }
+        for (name, value) in error.headers() {
+            set(&mut response, name, value);
+        }
+        self.around(response)
+    }
+}

@@ -1,0 +1,137 @@
+//! What a handler knows of its request, and how it reads the body.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use welkin_base::Timestamp;
+use welkin_storage::{Account, Storage};
+use welkin_storage_wire::sas::KeyRange;
+use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
+
+/// A client that sends nothing for this long is given up.
+const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
+/// After an error, this much of the body is still read, so that the client reads the answer instead of a reset.
+const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// And for this long at most.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// An authenticated and authorized request.
+#[derive(Debug)]
+pub struct Context {
+    /// The engine.
+    pub storage: Storage,
+    /// The account that is asked.
+    pub account: Account,
+    /// The request's head.
+    pub head: RequestHead,
+    /// Who asks.
+    pub authorization: Authorization,
+    /// When the request came.
+    pub now: Timestamp,
+    /// Its id.
+    pub request_id: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authorization {
+    /// The owner of an account key: may do anything.
+    Key,
+    /// The holder of a shared access signature that permits the operation.
+    Sas {
+        /// It may create but not overwrite.
+        only_creates: bool,
+        /// The entities that it is limited to.
+        key_range: KeyRange,
+    },
+    /// Anyone.
+    Anonymous,
+}
+
+/// The body of a request, read in pieces.
+#[derive(Debug)]
+pub struct RequestBody {
+    incoming: Incoming,
+    /// The client waits for `100 Continue` before it sends.
+    expects_continue: bool,
+    started: bool,
+}
+
+impl RequestBody {
+    /// The body of a request with these headers.
+    #[must_use]
+    pub fn new(incoming: Incoming, headers: &http::HeaderMap) -> Self {
+        let expects_continue = headers.contains_key(http::header::EXPECT);
+        Self { incoming, expects_continue, started: false }
+    }
+
+    /// Its length, where the client says it.
+    #[must_use]
+    pub fn length_bytes(&self) -> Option<u64> {
+        self.incoming.size_hint().exact()
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// When the client breaks off or is silent for too long.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, ProtocolError> {
+        self.started = true;
+        loop {
+            let frame = tokio::time::timeout(BODY_IDLE_MAX, self.incoming.frame());
+            match frame.await {
+                Err(_) => return Err(ErrorCode::OperationTimedOut.into()),
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+                Ok(Some(Err(error))) => {
+                    tracing::debug!(%error, "the client broke off");
+                    return Err(ProtocolError::saying(ErrorCode::InvalidInput, "The request body broke off."));
+                }
+            }
+        }
+    }
+
+    /// The whole body, of at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When it is longer, or cannot be read.
+    pub async fn whole(&mut self, bytes_max: usize) -> Result<Bytes, ProtocolError> {
+        let too_large = || ProtocolError::from(ErrorCode::RequestBodyTooLarge);
+        if self.length_bytes().is_some_and(|length| length > bytes_max as u64) {
+            return Err(too_large());
+        }
+        let mut whole = bytes::BytesMut::new();
+        while let Some(piece) = self.piece().await? {
+            if whole.len() + piece.len() > bytes_max {
+                return Err(too_large());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Reads what is left, within bounds, when an error is answered. A client that waits for `100 Continue`
+    /// sends nothing.
+    pub(crate) async fn drain(&mut self) {
+        if self.expects_continue && !self.started {
+            return;
+        }
+        let rest = async {
+            let mut read = 0;
+            while let Ok(Some(piece)) = self.piece().await {
+                read += piece.len() as u64;
+                if read > DRAIN_BYTES_MAX {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_TIME_MAX, rest).await;
+    }
+}

@@ -1,0 +1,60 @@
+//! One table maps what the engine says to what the protocol says. Internal detail stays in the log.
+
+use welkin_storage::EngineError;
+use welkin_storage::blob::BlobError;
+use welkin_storage_wire::{ErrorCode, ProtocolError};
+use welkin_store::StoreError;
+
+/// Anything that the engine says.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Of the engine beneath every noun.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Of containers and blobs.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// What the client is told.
+#[must_use]
+pub fn told(error: &ServiceError) -> ProtocolError {
+    match error {
+        ServiceError::Engine(error) => engine(error),
+        ServiceError::Blob(error) => blob(error),
+    }
+}
+
+/// What the client is told of an error beneath every noun. Those that are the server's own are logged here.
+#[must_use]
+pub fn engine(error: &EngineError) -> ProtocolError {
+    match error {
+        EngineError::Busy => ErrorCode::ServerBusy.into(),
+        EngineError::Store(StoreError::Full) => ErrorCode::InsufficientStorage.into(),
+        EngineError::Store(error @ StoreError::TooLarge { .. }) => {
+            ProtocolError::saying(ErrorCode::RequestBodyTooLarge, error.to_string())
+        }
+        other => {
+            let cause = std::error::Error::source(other).map(ToString::to_string);
+            tracing::error!(error = %other, cause, "the engine failed");
+            ErrorCode::InternalError.into()
+        }
+    }
+}
+
+fn blob(error: &BlobError) -> ProtocolError {
+    match error {
+        BlobError::ContainerNotFound => ErrorCode::ContainerNotFound.into(),
+        BlobError::ContainerAlreadyExists => ErrorCode::ContainerAlreadyExists.into(),
+        BlobError::BlobNotFound => ErrorCode::BlobNotFound.into(),
+        BlobError::BlobAlreadyExists => ErrorCode::BlobAlreadyExists.into(),
+        BlobError::OverwriteNotAllowed => ErrorCode::UnauthorizedBlobOverwrite.into(),
+        BlobError::ConditionNotMet => ErrorCode::ConditionNotMet.into(),
+        BlobError::NotModified => ErrorCode::NotModified.into(),
+        BlobError::InvalidBlockList => ErrorCode::InvalidBlockList.into(),
+        BlobError::BlockIdLengthDiffers => ErrorCode::InvalidBlobOrBlock.into(),
+        BlobError::InvalidRange { length_bytes } => ProtocolError::from(ErrorCode::InvalidRange)
+            .with_header("content-range", format!("bytes */{length_bytes}")),
+        BlobError::Engine(error) => engine(error),
+    }
+}

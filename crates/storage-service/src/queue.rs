@@ -1,0 +1,19 @@
+//! The queue service: its operations, from request to answer.
+
+use http::Response;
+use welkin_storage_wire::{ErrorCode, ProtocolError, QueueOperation};
+use welkin_transport::Body;
+
+use crate::context::{Context, RequestBody};
+
+/// Does an operation of the queue service.
+///
+/// # Errors
+/// With the protocol's code for what is wrong.
+pub async fn handle(
+    _context: &Context,
+    _operation: QueueOperation,
+    _body: &mut RequestBody,
+) -> Result<Response<Body>, ProtocolError> {
+    Err(ErrorCode::NotImplemented.into())
+}

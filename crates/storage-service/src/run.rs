@@ -1,0 +1,161 @@
+//! The service from its configuration to its end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use welkin_base::{AccountName, NameError, Timestamp};
+use welkin_pki::PkiError;
+use welkin_storage::{Account, AccountError, EngineError, Storage, Uid};
+use welkin_storage_wire::Service;
+use welkin_store::{Store, StoreError};
+
+use crate::config::Config;
+use crate::dispatch::FrontEnd;
+use crate::{admin, server};
+
+/// The development account, which every client of the protocol knows.
+pub const DEV_ACCOUNT: &str = "devstoreaccount1";
+/// Its key: public, and good for nothing but development.
+pub const DEV_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+/// Between two passes of the cleaner when it finds nothing to do.
+const CLEANER_PAUSE: Duration = Duration::from_secs(30);
+/// Between two passes that found something: the disk is for requests first.
+const CLEANER_BREATH: Duration = Duration::from_millis(20);
+
+/// Why the service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store cannot be opened.
+    #[error("cannot open the data in {folder}")]
+    Store {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; end what uses it, or configure another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The development account's key is public, so that only this machine may reach it.
+    #[error("{0} is not a loopback address: the development account is served on loopback only")]
+    DevNotLoopback(SocketAddr),
+    /// The admin API has no usable identity.
+    #[error("cannot set up the admin API")]
+    Admin(#[source] PkiError),
+    /// The development account cannot be made.
+    #[error("cannot make the development account: {0}")]
+    Dev(String),
+}
+
+/// Runs the storage service until `shutdown` resolves and what is in flight is finished.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    if let Some(address) = config.dev.then(|| addresses(&config).find(|a| !a.ip().is_loopback())).flatten() {
+        return Err(RunError::DevNotLoopback(address));
+    }
+    let listeners = listen(&config).await?;
+    let admin = match config.admin {
+        Some(ref admin) => Some(admin::bind(admin).await?),
+        None => None,
+    };
+    let store = Store::open_local(&config.data_folder)
+        .await
+        .map_err(|source| RunError::Store { folder: config.data_folder.clone(), source })?;
+    let storage = Storage::over(store.clone());
+    if config.dev {
+        create_dev_account(&storage).await?;
+    }
+    let (end, ended) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    for (service, listener) in listeners {
+        let host_suffixes = config.host_suffixes.clone();
+        let front_end = FrontEnd { storage: storage.clone(), service, host_suffixes };
+        tasks.spawn(server::serve(listener, front_end, ended.clone()));
+    }
+    if let Some(admin) = admin {
+        tasks.spawn(admin.serve(storage.clone(), ended.clone()));
+    }
+    tasks.spawn(clean(storage.clone(), ended));
+    tracing::info!(folder = %config.data_folder.display(), "the storage service answers");
+    shutdown.await;
+    let _ = end.send(true);
+    while tasks.join_next().await.is_some() {}
+    store.close().await.map_err(|source| RunError::Store { folder: config.data_folder, source })
+}
+
+fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
+    [&config.blob_listen, &config.queue_listen, &config.table_listen].into_iter().flatten().copied()
+}
+
+async fn listen(config: &Config) -> Result<Vec<(Service, TcpListener)>, RunError> {
+    let services = [
+        (Service::Blob, &config.blob_listen),
+        (Service::Queue, &config.queue_listen),
+        (Service::Table, &config.table_listen),
+    ];
+    let mut listeners = Vec::new();
+    for (service, addresses) in services {
+        for address in addresses {
+            listeners.push((service, bind(*address).await?));
+        }
+    }
+    Ok(listeners)
+}
+
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })
+}
+
+async fn create_dev_account(storage: &Storage) -> Result<(), RunError> {
+    let failed = |error: &dyn std::fmt::Display| RunError::Dev(error.to_string());
+    let name = AccountName::new(DEV_ACCOUNT).map_err(|error: NameError| failed(&error))?;
+    let key = STANDARD.decode(DEV_KEY).map_err(|error| failed(&error))?;
+    let account = Account {
+        name,
+        uid: Uid::from_bytes(uuid::Uuid::new_v4().into_bytes()),
+        created: Timestamp::from(SystemTime::now()),
+        primary_key: key.clone(),
+        secondary_key: key,
+    };
+    match storage.create_account(&account).await {
+        Ok(()) | Err(AccountError::AlreadyExists(_)) => Ok(()),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+async fn clean(storage: Storage, mut ended: watch::Receiver<bool>) {
+    loop {
+        let pause = match storage.clean(Timestamp::from(SystemTime::now())).await {
+            Ok(true) => CLEANER_BREATH,
+            Ok(false) => CLEANER_PAUSE,
+            Err(error) => {
+                log_failure(&error);
+                CLEANER_PAUSE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = ended.wait_for(|ended| *ended) => return,
+        }
+    }
+}
+
+fn log_failure(error: &EngineError) {
+    tracing::error!(%error, "the cleaner failed; it tries again");
+}

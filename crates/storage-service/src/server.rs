@@ -1,0 +1,83 @@
+//! Connections: accepted, served with keep-alive, and ended gracefully.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::dispatch::FrontEnd;
+
+/// A request's head must be complete this soon after it began, or after the connection became idle.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(120);
+/// A connection buffers at most this much: heads may have 8 KiB of metadata and long signatures.
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Connections of one listener at a time; further ones wait in the kernel.
+const CONNECTIONS_MAX: usize = 4096;
+/// After the end is asked for, requests in flight have this long.
+const GRACE: Duration = Duration::from_secs(20);
+/// A listener that cannot accept (no file descriptors left) tries again after this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves one listener until `ended` says true, then finishes what is in flight.
+pub(crate) async fn serve(listener: TcpListener, front_end: FrontEnd, mut ended: watch::Receiver<bool>) {
+    let front_end = Arc::new(front_end);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            _ = ended.wait_for(|ended| *ended) => break,
+        };
+        let Some((stream, peer, place)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let front_end = front_end.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let front_end = front_end.clone();
+            async move { Ok::<_, Infallible>(front_end.answer(peer, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "a connection ended with an error");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still in flight at the end");
+    }
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepted> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Small answers must not wait for more.
+            let _ = stream.set_nodelay(true);
+            Some((stream, peer, place))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            None
+        }
+    }
+}
