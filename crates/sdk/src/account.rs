@@ -230,7 +230,7 @@ mod tests {
         };
         check("UseDevelopmentStorage=true", Ok("devstoreaccount1"));
         check(&format!("AccountName=acc;AccountKey=c2VjcmV0;{endpoints}"), Ok("acc"));
-        check(&format!("accountname=acc; AccountKey=c2VjcmV0==;;{endpoints};"), Ok("acc"));
+        check(&format!("accountname=acc; AccountKey=c2VjcmV0;;{endpoints};"), Ok("acc"));
         check("", Err("has no AccountName"));
         check("AccountName", Err("has a part that is not Name=value"));
         check(
