@@ -1,0 +1,7 @@
+//! Real clients, written by others, against the real services.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
+mod python;
+
+mod management;
