@@ -23,6 +23,9 @@ const DELETED: u32 = u32::MAX;
 /// One write: the stored key, and the value, or `None` for a delete.
 pub(crate) type StoredWrite = (Vec<u8>, Option<Bytes>);
 
+/// One write as found in a log: the sequence number of its commit, the stored key, the value or a delete.
+pub(crate) type FoundWrite<'a> = (u64, &'a [u8], Option<&'a [u8]>);
+
 /// Bytes that a commit takes in a group.
 pub(crate) fn commit_bytes(writes: &[StoredWrite]) -> usize {
     4 + writes.iter().map(|(key, value)| 8 + key.len() + value.as_ref().map_or(0, Bytes::len)).sum::<usize>()
@@ -117,7 +120,7 @@ impl<'a> Group<'a> {
     }
 
     /// Its writes, each with the sequence number of its commit; `None` when the body is malformed.
-    pub(crate) fn writes(&self) -> Option<Vec<(u64, &'a [u8], Option<&'a [u8]>)>> {
+    pub(crate) fn writes(&self) -> Option<Vec<FoundWrite<'a>>> {
         let mut out = Vec::new();
         let mut rest = self.body;
         for sequence in self.first..self.next() {
@@ -171,7 +174,7 @@ mod tests {
         let bytes = sample();
         let group = Group::parse(&bytes, 42, 3).unwrap();
         assert_eq!((group.first, group.next(), group.padded_bytes(512)), (100, 102, 512));
-        let expected: Vec<(u64, &[u8], Option<&[u8]>)> =
+        let expected: Vec<FoundWrite<'_>> =
             vec![(100, b"a", Some(b"1")), (100, b"b", None), (101, b"c", Some(b""))];
         assert_eq!(group.writes().unwrap(), expected);
     }

@@ -187,26 +187,26 @@ impl Recovery {
     /// The first group of a segment must follow the last group of the one before it.
     fn check_follows(&self, segment: &Segment, first: u64) -> Result<(), StoreError> {
         match (self.expected, self.ended) {
+            (Some(expected), Some((number, _))) if expected == first && number + 1 == segment.number => {
+                Ok(())
+            }
             (Some(expected), Some((number, offset))) => {
-                if expected != first || number + 1 != segment.number {
-                    let why = format!(
-                        "commit {expected} should follow here, but the next group, in {}, begins with commit {first}",
-                        segment.path.display()
-                    );
-                    let before = segment.path.with_file_name(format!("{number:016x}.log"));
-                    return Err(damaged(&before, offset, &why));
-                }
+                let why = format!(
+                    "commit {expected} should follow here, but the next group, in {}, begins with commit {first}",
+                    segment.path.display()
+                );
+                let before = segment.path.with_file_name(format!("{number:016x}.log"));
+                Err(damaged(&before, offset, &why))
             }
             _ if first > self.flushed + 1 => {
                 let why = format!(
                     "it begins with commit {first}, but the tables end at commit {}: an older segment is missing",
                     self.flushed
                 );
-                return Err(damaged(&segment.path, 0, &why));
+                Err(damaged(&segment.path, 0, &why))
             }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -217,4 +217,142 @@ fn remove(segment: &Segment) -> bool {
         tracing::warn!(path = %segment.path.display(), %error, "cannot remove an empty log segment");
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const SALT: u64 = 7;
+    const PAGE: usize = LOG_PAGE_BYTES;
+
+    fn options() -> LocalOptions {
+        LocalOptions { segment_bytes: 8 * PAGE as u64, ..LocalOptions::default() }
+    }
+
+    /// The values that a log gives back, in order.
+    fn replay(folder: &Path, flushed: u64) -> Result<(Log, Vec<u8>), StoreError> {
+        let mut values = Vec::new();
+        let log = Log::open(folder, SALT, &options(), flushed, |group| {
+            values.extend(group.writes()?.iter().filter_map(|(_, _, value)| value.map(|value| value[0])));
+            Some(())
+        })?;
+        Ok((log, values))
+    }
+
+    fn append(log: &mut Log, value: u8, bytes: usize, flushed: u64) {
+        let mut group = GroupBuilder::default();
+        group.clear();
+        group.push(&[(b"key".to_vec(), Some(Bytes::from(vec![value; bytes])))]);
+        log.make_room(bytes + 100, flushed, 0).unwrap();
+        log.append(&mut group).unwrap();
+    }
+
+    /// Groups 1 to `groups`, of two pages each: four per segment.
+    fn sample(groups: u8) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = replay(folder.path(), 0).unwrap();
+        for value in 1..=groups {
+            append(&mut log, value, PAGE + 1000, 0);
+        }
+        folder
+    }
+
+    fn change(folder: &Path, segment: u64, change: impl FnOnce(&mut Vec<u8>)) {
+        let path = crate::local::segment::segment_path(folder, segment);
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+    }
+
+    #[test]
+    fn a_log_goes_on_where_it_ended() {
+        let folder = sample(10);
+        let (mut log, values) = replay(folder.path(), 0).unwrap();
+        assert_eq!((values, log.next()), ((1..=10).collect(), 11));
+        append(&mut log, 11, 10, 0);
+        let (log, values) = replay(folder.path(), 6).unwrap();
+        assert_eq!((values, log.next(), log.segments()), ((7..=11).collect(), 12, 3));
+    }
+
+    #[test]
+    fn segments_are_used_again_and_old_content_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut log, _) = replay(folder.path(), 0).unwrap();
+        for value in 1..=100 {
+            append(&mut log, value, PAGE + 1000, u64::from(value) - 1);
+        }
+        assert_eq!(log.segments(), 2);
+        let (log, values) = replay(folder.path(), 98).unwrap();
+        assert_eq!((values, log.next()), (vec![99, 100], 101));
+        // Tables that end before the oldest segment begins: a segment is missing.
+        assert!(matches!(replay(folder.path(), 1), Err(StoreError::Damaged { .. })));
+    }
+
+    /// Whatever is cut off or flipped in the last group, the ones before stay and the log goes on.
+    #[test]
+    fn a_torn_tail_is_the_normal_end() {
+        let page = PAGE as u64;
+        type Tear = (&'static str, fn(&mut Vec<u8>));
+        let tears: [Tear; 6] = [
+            ("first page missing", |bytes| bytes[4 * PAGE..5 * PAGE].fill(0)),
+            ("second page missing", |bytes| bytes[5 * PAGE..6 * PAGE].fill(0)),
+            ("cut at its start", |bytes| bytes.truncate(4 * PAGE)),
+            ("cut inside", |bytes| bytes.truncate(5 * PAGE + 1)),
+            ("bit in the head", |bytes| bytes[4 * PAGE + 9] ^= 1),
+            ("bit in the body", |bytes| bytes[5 * PAGE + 77] ^= 0x80),
+        ];
+        for (what, tear) in tears {
+            // Groups 5, 6 and 7 are in the second segment.
+            let folder = sample(7);
+            change(folder.path(), 2, tear);
+            let (mut log, values) = replay(folder.path(), 0).unwrap();
+            assert_eq!((values, log.next()), ((1..=6).collect(), 7), "{what}");
+            assert_eq!(log.offset, 4 * page, "{what}");
+            append(&mut log, 77, PAGE + 1, 0);
+            append(&mut log, 88, 1, 0);
+            let (_, values) = replay(folder.path(), 0).unwrap();
+            assert_eq!(values, [1, 2, 3, 4, 5, 6, 77, 88], "{what}");
+        }
+    }
+
+    /// Whatever happens to a group that others follow is an error that names the place.
+    #[test]
+    fn damage_in_the_middle_names_file_and_offset() {
+        type Harm = (&'static str, u64, fn(&mut Vec<u8>), &'static str);
+        let harms: [Harm; 6] = [
+            ("bit in a head", 2, |bytes| bytes[2 * PAGE + 3] ^= 1, "2.log at offset 8192"),
+            ("bit in a body", 2, |bytes| bytes[3 * PAGE + 3] ^= 1, "2.log at offset 8192"),
+            ("a page missing", 2, |bytes| bytes[..PAGE].fill(0), "2.log at offset 0"),
+            ("a group missing", 2, |bytes| bytes[..2 * PAGE].fill(0), "2.log at offset 0"),
+            ("last of a segment", 1, |bytes| bytes[6 * PAGE + 8] ^= 4, "1.log at offset 24576"),
+            ("a segment emptied", 2, |bytes| bytes.fill(0), "1.log at offset 32768"),
+        ];
+        for (what, segment, harm, place) in harms {
+            let folder = sample(11);
+            change(folder.path(), segment, harm);
+            let error = replay(folder.path(), 0).unwrap_err().to_string();
+            assert!(error.contains(place), "{what}: {error}");
+        }
+        let folder = sample(11);
+        std::fs::remove_file(crate::local::segment::segment_path(folder.path(), 2)).unwrap();
+        let error = replay(folder.path(), 0).unwrap_err().to_string();
+        assert!(error.contains("1.log at offset 32768"), "a segment removed: {error}");
+    }
+
+    #[test]
+    fn a_full_disk_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LocalOptions { disk_bytes_max: Some(17 * PAGE as u64), ..options() };
+        let mut log = Log::open(folder.path(), SALT, &options, 0, |_| Some(())).unwrap();
+        let mut appended = 0;
+        while log.make_room(2 * PAGE, 0, 0).is_ok() {
+            append(&mut log, 1, PAGE + 1000, 0);
+            appended += 1;
+        }
+        assert_eq!(appended, 8);
+        assert!(matches!(log.make_room(2 * PAGE, 0, 0), Err(StoreError::Full)));
+        log.make_room(2 * PAGE, 4, 0).unwrap();
+    }
 }

@@ -263,3 +263,45 @@ fn to_stored(commit: &Commit) -> Result<Stored, StoreError> {
     check_length("commit", group::commit_bytes(&writes), COMMIT_BYTES_MAX)?;
     Ok((checks, writes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    static FLUSH_FAILS: AtomicBool = AtomicBool::new(false);
+
+    fn flush(file: &std::fs::File) -> std::io::Result<()> {
+        match FLUSH_FAILS.load(Ordering::SeqCst) {
+            true => Err(std::io::Error::other("injected")),
+            false => file.sync_data(),
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_flush_nothing_is_acknowledged_until_reopened() {
+        const SPACE: Space = Space::new(1, "test");
+        let folder = tempfile::tempdir().unwrap();
+        let (mut opened, locked) = Opened::open(folder.path(), LocalOptions::default()).unwrap();
+        opened.log.set_flush(flush);
+        let store = Local::start(opened, locked).unwrap();
+        let put = |key: &'static str| store.commit(Commit::new(SPACE, "p").put(key, "value"));
+        put("before").await.unwrap();
+        FLUSH_FAILS.store(true, Ordering::SeqCst);
+        assert!(matches!(put("failed").await, Err(CommitError::Store(StoreError::Poisoned))));
+        FLUSH_FAILS.store(false, Ordering::SeqCst);
+        assert!(matches!(put("after").await, Err(CommitError::Store(StoreError::Poisoned))));
+        assert!(matches!(store.extent_writer(None).await, Err(StoreError::Poisoned)));
+        for (key, is_there) in [("before", true), ("failed", false), ("after", false)] {
+            let row = store.get(SPACE, b"p", key.as_bytes()).await.unwrap();
+            assert_eq!(row.is_some(), is_there, "{key}");
+        }
+        assert!(matches!(store.close().await, Err(StoreError::Poisoned)));
+        drop(store);
+        let store = Local::open(folder.path(), LocalOptions::default()).await.unwrap();
+        assert!(store.get(SPACE, b"p", b"before").await.unwrap().is_some());
+        assert!(store.get(SPACE, b"p", b"after").await.unwrap().is_none());
+        store.commit(Commit::new(SPACE, "p").put("after", "value")).await.unwrap();
+    }
+}

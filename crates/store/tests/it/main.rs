@@ -1,5 +1,16 @@
 //! The store's contract, as any backend keeps it, and what the embedded backend adds: recovery.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the lints know test functions but not the functions that they share"
+)]
+
+mod crash;
+mod damage;
 mod extents;
+mod full;
+mod model;
 mod rows;
 mod store;

@@ -60,7 +60,7 @@ impl ExtentFile {
         match rustix::fs::fallocate(&self.writer, flags, offset, bytes) {
             Ok(()) => {}
             Err(rustix::io::Errno::OPNOTSUPP) => {
-                self.writer.set_len(offset + bytes).map_err(StoreError::io("grow", &self.path))?
+                self.writer.set_len(offset + bytes).map_err(StoreError::io("grow", &self.path))?;
             }
             Err(error) => return Err(StoreError::io("grow", &self.path)(error.into())),
         }

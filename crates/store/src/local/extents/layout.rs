@@ -84,8 +84,12 @@ impl Layout {
 
     fn is_consistent(&self) -> bool {
         let capacity: u64 = self.runs.iter().map(|run| u64::from(run.pages) * PAGE_BYTES as u64).sum();
-        let whole =
-            self.runs.iter().rev().skip(1).all(|run| run.pages as usize * PAGE_BYTES % CHUNK_BYTES == 0);
+        let whole = self
+            .runs
+            .iter()
+            .rev()
+            .skip(1)
+            .all(|run| (run.pages as usize * PAGE_BYTES).is_multiple_of(CHUNK_BYTES));
         whole
             && capacity >= self.length_bytes
             && self.checksums.len() as u64 == self.length_bytes.div_ceil(CHUNK_BYTES as u64)

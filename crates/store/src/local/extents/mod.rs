@@ -9,12 +9,14 @@
 
 mod file;
 mod layout;
+mod opened;
+mod reservation;
 mod space;
 mod writer;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -23,7 +25,7 @@ use crate::commit::CommitError;
 use crate::error::StoreError;
 use crate::extent::ExtentRef;
 use crate::local::committer::Expect;
-use crate::local::folder::{create_folder, sync_folder};
+use crate::local::folder::sync_folder;
 use crate::local::health::Health;
 use crate::local::options::LocalOptions;
 use crate::local::pace::Pace;
@@ -33,24 +35,13 @@ use crate::local::{read_stored, run_blocking};
 use crate::row::ScanFrom;
 use file::ExtentFile;
 use layout::{EXTENTS, Layout, PAGE_BYTES, damaged, extent_key};
+pub(crate) use opened::Opened;
+use reservation::Reservation;
 use space::{Run, Space};
 use writer::Writer;
 
-/// Rows read at a time at the start.
-const ROWS_AT_A_TIME: usize = 1000;
 /// Longest read that may be done where it is asked for.
 const READ_BYTES_INLINE_MAX: usize = 256 * 1024;
-
-/// Files and their free pages, before the store runs.
-pub(crate) struct Opened {
-    folder: PathBuf,
-    options: LocalOptions,
-    health: Arc<Health>,
-    files: HashMap<u32, Arc<ExtentFile>>,
-    space: Space,
-    extent_bytes: Arc<AtomicU64>,
-    next_id: u64,
-}
 
 /// All extents of the store.
 #[derive(Debug)]
@@ -69,92 +60,6 @@ pub(crate) struct Extents {
     unlogged: Mutex<HashMap<u64, Arc<Layout>>>,
     extent_bytes: Arc<AtomicU64>,
     next_id: AtomicU64,
-}
-
-impl Opened {
-    /// Opens the files of `folder`, and finds what is free by the rows in `tables`.
-    pub(crate) fn open(
-        folder: &Path,
-        tables: &Tables,
-        options: &LocalOptions,
-        health: Arc<Health>,
-        extent_bytes: Arc<AtomicU64>,
-        next_commit: u64,
-    ) -> Result<Self, StoreError> {
-        create_folder(folder)?;
-        let mut opened = Self {
-            folder: folder.to_owned(),
-            options: options.clone(),
-            health,
-            files: HashMap::new(),
-            space: Space::default(),
-            extent_bytes,
-            // Each extent takes a commit of its own, so numbers of commits are ahead of all ids.
-            next_id: next_commit,
-        };
-        opened.open_files()?;
-        let mut from = ScanFrom::Start;
-        loop {
-            let rows = tables.scan(EXTENTS, &from, ROWS_AT_A_TIME)?;
-            for row in &rows {
-                let id = parse_id(&row.key)?;
-                opened.mark_used(id, &parse_layout(id, &row.value)?)?;
-            }
-            match rows.last() {
-                Some(last) if rows.len() == ROWS_AT_A_TIME => {
-                    from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
-                }
-                _ => return Ok(opened),
-            }
-        }
-    }
-
-    fn open_files(&mut self) -> Result<(), StoreError> {
-        for number in 1.. {
-            let path = file_path(&self.folder, number);
-            if !path.exists() {
-                break;
-            }
-            let file = ExtentFile::open(&path, self.health.clone())?;
-            let bytes = file.bytes()?;
-            let pages = (bytes / PAGE_BYTES as u64) as u32;
-            // A file that was just opened has no pages yet, so nothing overlaps.
-            let _ = self.space.free(Run { file: number, page: 0, pages });
-            self.extent_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.files.insert(number, Arc::new(file));
-        }
-        Ok(())
-    }
-
-    fn mark_used(&mut self, id: u64, layout: &Layout) -> Result<(), StoreError> {
-        for &run in &layout.runs {
-            if !self.space.take(run) {
-                let offset = u64::from(run.page) * PAGE_BYTES as u64;
-                let why =
-                    format!("extent {id} should have {} pages here, which are taken or missing", run.pages);
-                return Err(damaged(&file_path(&self.folder, run.file), offset, why));
-            }
-        }
-        Ok(())
-    }
-
-    /// The extents of a running store.
-    pub(crate) fn connect(self, tables: Arc<Tables>, queue: Arc<Queue>, pace: Arc<Pace>) -> Extents {
-        Extents {
-            folder: self.folder,
-            options: self.options,
-            health: self.health,
-            tables,
-            queue,
-            pace,
-            files: RwLock::new(self.files),
-            space: Mutex::new(self.space),
-            growth: Mutex::default(),
-            unlogged: Mutex::default(),
-            extent_bytes: self.extent_bytes,
-            next_id: AtomicU64::new(self.next_id),
-        }
-    }
 }
 
 impl Extents {
@@ -352,57 +257,6 @@ impl Extents {
                 // A bug: better to lose the pages until the next start than to give them out twice.
                 tracing::error!(?run, ?overlap, "pages of an extent are free already");
             }
-        }
-    }
-}
-
-/// Pages taken for an extent that does not exist yet. They are free again when the last holder
-/// drops this, unless the extent came to exist.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    extents: Arc<Extents>,
-    runs: Mutex<Vec<Run>>,
-    is_kept: AtomicBool,
-}
-
-impl Reservation {
-    fn new(extents: Arc<Extents>) -> Self {
-        Self { extents, runs: Mutex::default(), is_kept: AtomicBool::new(false) }
-    }
-
-    /// Takes a run of pages.
-    async fn reserve(self: &Arc<Self>, pages: u32) -> Result<Run, StoreError> {
-        let free = lock(&self.extents.space).allocate(pages);
-        if let Some(run) = free {
-            lock(&self.runs).push(run);
-            return Ok(run);
-        }
-        let reservation = self.clone();
-        run_blocking(move || {
-            let run = reservation.extents.allocate(pages)?;
-            lock(&reservation.runs).push(run);
-            Ok(run)
-        })
-        .await
-    }
-
-    /// Gives back all but the first `used` pages of `run`.
-    fn trim(&self, run: Run, used: u32) {
-        for reserved in lock(&self.runs).iter_mut().filter(|reserved| **reserved == run) {
-            reserved.pages = used;
-            self.extents.free(&[Run { page: run.page + used, pages: run.pages - used, ..run }]);
-        }
-    }
-
-    fn keep(&self) {
-        self.is_kept.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.is_kept.load(Ordering::SeqCst) {
-            self.extents.free(&lock(&self.runs));
         }
     }
 }

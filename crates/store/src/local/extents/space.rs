@@ -119,7 +119,7 @@ mod tests {
             for file in 0..2 {
                 space.free(Run { file, page: 0, pages: 100 }).unwrap();
             }
-            let mut owners = vec![false; 200];
+            let mut owners = [false; 200];
             let mut runs: Vec<Run> = Vec::new();
             for (is_allocation, number) in steps {
                 if is_allocation {

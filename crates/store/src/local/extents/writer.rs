@@ -11,10 +11,11 @@ use tokio::task::JoinHandle;
 use crate::backend::ExtentSink;
 use crate::error::StoreError;
 use crate::extent::ExtentRef;
+use crate::local::extents::Extents;
 use crate::local::extents::file::AlignedBuffer;
 use crate::local::extents::layout::{CHUNK_BYTES, Layout, PAGE_BYTES};
+use crate::local::extents::reservation::Reservation;
 use crate::local::extents::space::Run;
-use crate::local::extents::{Extents, Reservation};
 use crate::local::options::EXTENT_BYTES_MAX;
 
 /// Bytes of one write.
@@ -23,7 +24,8 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 const WRITES_MAX: usize = 3;
 /// Longest run; also the most that is reserved ahead when the length is not known.
 const RUN_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const _: () = assert!(BUFFER_BYTES % CHUNK_BYTES == 0 && RUN_BYTES_MAX % BUFFER_BYTES as u64 == 0);
+const _: () =
+    assert!(BUFFER_BYTES.is_multiple_of(CHUNK_BYTES) && RUN_BYTES_MAX.is_multiple_of(BUFFER_BYTES as u64));
 
 /// A new extent, being written.
 #[derive(Debug)]

@@ -1,0 +1,119 @@
+//! Files and free pages at the start of the store.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use crate::error::StoreError;
+use crate::local::extents::file::ExtentFile;
+use crate::local::extents::layout::{EXTENTS, Layout, PAGE_BYTES, damaged};
+use crate::local::extents::space::{Run, Space};
+use crate::local::extents::{Extents, file_path, parse_id, parse_layout};
+use crate::local::folder::create_folder;
+use crate::local::health::Health;
+use crate::local::options::LocalOptions;
+use crate::local::pace::Pace;
+use crate::local::queue::Queue;
+use crate::local::tables::Tables;
+use crate::row::ScanFrom;
+
+/// Rows read at a time.
+const ROWS_AT_A_TIME: usize = 1000;
+
+/// Files and their free pages, before the store runs.
+pub(crate) struct Opened {
+    folder: PathBuf,
+    options: LocalOptions,
+    health: Arc<Health>,
+    files: HashMap<u32, Arc<ExtentFile>>,
+    space: Space,
+    extent_bytes: Arc<AtomicU64>,
+    next_id: u64,
+}
+
+impl Opened {
+    /// Opens the files of `folder`, and finds what is free by the rows in `tables`.
+    pub(crate) fn open(
+        folder: &Path,
+        tables: &Tables,
+        options: &LocalOptions,
+        health: Arc<Health>,
+        extent_bytes: Arc<AtomicU64>,
+        next_commit: u64,
+    ) -> Result<Self, StoreError> {
+        create_folder(folder)?;
+        let mut opened = Self {
+            folder: folder.to_owned(),
+            options: options.clone(),
+            health,
+            files: HashMap::new(),
+            space: Space::default(),
+            extent_bytes,
+            // Each extent takes a commit of its own, so numbers of commits are ahead of all ids.
+            next_id: next_commit,
+        };
+        opened.open_files()?;
+        let mut from = ScanFrom::Start;
+        loop {
+            let rows = tables.scan(EXTENTS, &from, ROWS_AT_A_TIME)?;
+            for row in &rows {
+                let id = parse_id(&row.key)?;
+                opened.mark_used(id, &parse_layout(id, &row.value)?)?;
+            }
+            match rows.last() {
+                Some(last) if rows.len() == ROWS_AT_A_TIME => {
+                    from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
+                }
+                _ => return Ok(opened),
+            }
+        }
+    }
+
+    fn open_files(&mut self) -> Result<(), StoreError> {
+        for number in 1.. {
+            let path = file_path(&self.folder, number);
+            if !path.exists() {
+                break;
+            }
+            let file = ExtentFile::open(&path, self.health.clone())?;
+            let bytes = file.bytes()?;
+            let pages = (bytes / PAGE_BYTES as u64) as u32;
+            // A file that was just opened has no pages yet, so nothing overlaps.
+            let _ = self.space.free(Run { file: number, page: 0, pages });
+            self.extent_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.files.insert(number, Arc::new(file));
+        }
+        Ok(())
+    }
+
+    fn mark_used(&mut self, id: u64, layout: &Layout) -> Result<(), StoreError> {
+        for &run in &layout.runs {
+            if !self.space.take(run) {
+                let offset = u64::from(run.page) * PAGE_BYTES as u64;
+                let why =
+                    format!("extent {id} should have {} pages here, which are taken or missing", run.pages);
+                return Err(damaged(&file_path(&self.folder, run.file), offset, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The extents of a running store.
+    pub(crate) fn connect(self, tables: Arc<Tables>, queue: Arc<Queue>, pace: Arc<Pace>) -> Extents {
+        Extents {
+            folder: self.folder,
+            options: self.options,
+            health: self.health,
+            tables,
+            queue,
+            pace,
+            files: RwLock::new(self.files),
+            space: Mutex::new(self.space),
+            growth: Mutex::default(),
+            unlogged: Mutex::default(),
+            extent_bytes: self.extent_bytes,
+            next_id: AtomicU64::new(self.next_id),
+        }
+    }
+}
