@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tokio_util::io::ReaderStream;
 use welkin_base::{DeploymentId, Digest, InstanceName};
 use welkin_fabric_wire::{DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, Refusal};
-use welkin_management_wire::ApiError;
+use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_pki::{Identity, PkiError, ServerAuth, client_config};
 use welkin_transport::{Body, CallError, Client, full, read_body, stream};
 
@@ -42,11 +42,19 @@ impl Fabric {
     }
 
     /// Gives the FC a package, as it was sent.
+    ///
+    /// An FC that has the package already says so without reading the body, which breaks the connection under the
+    /// sender. So it is asked with an empty body first: that has another digest, and is refused by one that has not.
     pub async fn put_package(&self, digest: Digest, file: &Path) -> Result<(), Failure> {
+        let path = format!("/v1/packages/{digest}");
+        match self.ask(Method::PUT, &path, full("")).await {
+            Err(Failure::Fabric(CallError::Refused { status: StatusCode::BAD_REQUEST, .. })) => {}
+            other => return other,
+        }
         let open = tokio::fs::File::open(file).await;
         let file = open.map_err(|source| Failure::File { doing: "read a package", source })?;
         let body = stream(ReaderStream::with_capacity(file, PIECE_BYTES));
-        self.ask(Method::PUT, &format!("/v1/packages/{digest}"), body).await
+        self.ask(Method::PUT, &path, body).await
     }
 
     /// Gives the FC the goal of a deployment. What it refuses is the customer's to put right.
@@ -115,11 +123,14 @@ async fn success(response: Response<Incoming>) -> Result<Response<Incoming>, Fai
         return Ok(response);
     }
     let body = read_body(response.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
-    if status == StatusCode::UNPROCESSABLE_ENTITY
-        && let Ok(refusal) = serde_json::from_slice::<Refusal>(&body)
-    {
-        return Err(ApiError::bad_request(refusal.messages.join("\n")).into());
-    }
     let message = String::from_utf8_lossy(&body).into_owned();
-    Err(Failure::Fabric(CallError::Refused { status, message }))
+    Err(match (status, serde_json::from_str::<Refusal>(&message)) {
+        (StatusCode::UNPROCESSABLE_ENTITY, Ok(refusal)) => {
+            ApiError::bad_request(refusal.messages.join("\n")).into()
+        }
+        (StatusCode::NOT_IMPLEMENTED, _) => ApiError::new(ErrorCode::NotImplemented, message).into(),
+        // The node that would know does not answer the FC.
+        (StatusCode::BAD_GATEWAY, _) => ApiError::new(ErrorCode::ServerBusy, message).into(),
+        _ => Failure::Fabric(CallError::Refused { status, message }),
+    })
 }
