@@ -1,10 +1,19 @@
 //! Containers, block blobs, their blocks and contents.
 //!
 //! * [`container`]: create, delete, list; metadata and access.
+//! * [`content`]: bytes on their way in.
+//! * [`write`](mod@write), [`read`], [`list`], [`block_list`]: what is done with blobs.
 //! * [`condition`]: ETags and conditions, evaluated with the write.
+//! * [`state`]: how a blob lies in the store.
 
+pub mod block_list;
 pub mod condition;
 pub mod container;
+pub mod content;
+pub mod list;
+pub mod read;
+pub mod state;
+pub mod write;
 
 use crate::error::EngineError;
 

@@ -98,7 +98,7 @@ impl Storage {
     /// Removes a bounded number of rows under the uid; says how many.
     async fn remove(&self, uid: Uid, note: &Garbage, now: Timestamp) -> Result<usize, EngineError> {
         match note.kind {
-            Kind::Container(_) => { let _ = uid; Ok(0) }
+            Kind::Container(_) => self.remove_blobs(uid, ROWS_PER_PASS).await,
             Kind::Account(_) => self.remove_containers(uid, now).await,
         }
     }
