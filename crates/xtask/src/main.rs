@@ -2,6 +2,8 @@
 
 mod images;
 mod run;
+mod sample;
+mod tidy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,11 +20,21 @@ enum Chore {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Build the sample service's role folders.
+    Sample {
+        /// Where to put the service definition and a folder for each role.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Check the house rules.
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Images { out } => images::build(&out),
+        Chore::Sample { out } => sample::build(&out),
+        Chore::Tidy => tidy::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
