@@ -122,7 +122,10 @@ impl From<SystemTime> for Timestamp {
 
 impl From<Timestamp> for SystemTime {
     fn from(moment: Timestamp) -> Self {
-        let magnitude = Duration::from_nanos(moment.0.unsigned_abs().saturating_mul(100));
+        // Not in nanoseconds, of which 64 bits hold no more than 584 years.
+        let ticks = moment.0.unsigned_abs();
+        let magnitude =
+            Duration::new(ticks / 10_000_000, u32::try_from(ticks % 10_000_000).unwrap_or(0) * 100);
         let shifted =
             if moment.0 >= 0 { UNIX_EPOCH.checked_add(magnitude) } else { UNIX_EPOCH.checked_sub(magnitude) };
         shifted.unwrap_or(UNIX_EPOCH)
@@ -151,6 +154,13 @@ mod tests {
         assert_eq!(Timestamp::MAX.to_iso7(), "9999-12-31T23:59:59.9999999Z");
         assert_eq!(Timestamp::MIN.to_iso7(), "0001-01-01T00:00:00.0000000Z");
         assert!(Timestamp::parse_rfc3339("yesterday").is_err());
+    }
+
+    #[test]
+    fn system_times_round_trip() {
+        for moment in [Timestamp::MIN, Timestamp::MAX, Timestamp::from_ticks(-1), Timestamp::from_ticks(1)] {
+            assert_eq!(Timestamp::from(SystemTime::from(moment)), moment);
+        }
     }
 
     #[test]

@@ -5,17 +5,26 @@
 //! * [`request`]: the head of a request: account, path, query, version.
 //! * [`operation`]: every operation of the protocol, and the way from a head to one.
 //! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_url` are for clients.
+//! * [`query`], [`condition`], [`range`], [`metadata`]: parts of a head as values; [`xml`]: bodies.
 //! * [`error`]: every error with its status, code and message.
 //! * [`blob`]: bodies of containers and blobs.
+//! * [`table`]: entities in OData JSON, `$filter`, keys and ETags. [`queue`]: lists and messages in XML.
 //! * [`admin`]: what management says to the storage service, apart from the protocol.
 
 pub mod admin;
+pub mod blob;
+pub mod condition;
 pub mod error;
+pub mod metadata;
 pub mod operation;
 pub mod query;
+pub mod queue;
+pub mod range;
 pub mod request;
 pub mod sas;
 pub mod shared_key;
+pub mod table;
+pub mod xml;
 
 pub use error::{ErrorCode, ProtocolError};
 pub use operation::{BlobOperation, Operation, QueueOperation, Service, TableOperation};
