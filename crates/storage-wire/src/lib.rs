@@ -4,7 +4,7 @@
 //!
 //! * [`request`]: the head of a request: account, path, query, version.
 //! * [`operation`]: every operation of the protocol, and the way from a head to one.
-//! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_url` are for clients.
+//! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_query` are for clients.
 //! * [`query`], [`condition`], [`range`], [`metadata`]: parts of a head as values; [`xml`]: bodies.
 //! * [`error`]: every error with its status, code and message.
 //! * [`blob`]: bodies of containers and blobs.

@@ -24,7 +24,10 @@ impl ApiVersion {
     /// When the text is not such a date.
     pub fn parse(text: &str) -> Result<Self, ProtocolError> {
         let shape = text.len() == 10
-            && text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+            && text
+                .bytes()
+                .enumerate()
+                .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
         let in_range = |part: &str, max: u8| part.parse::<u8>().is_ok_and(|n| (1..=max).contains(&n));
         if shape && in_range(&text[5..7], 12) && in_range(&text[8..10], 31) && text >= VERSION_MIN {
             Ok(Self(text.to_owned()))
@@ -148,9 +151,9 @@ fn version_of(headers: &HeaderMap, query: &Query) -> Result<ApiVersion, Protocol
 }
 
 fn account_in_host(service: Service, host: &str, suffixes: &[String]) -> Option<String> {
-    let host = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
-    });
+    let host = host
+        .rsplit_once(':')
+        .map_or(host, |(name, port)| if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host });
     let host = host.to_ascii_lowercase();
     suffixes.iter().find_map(|suffix| {
         let labels = host.strip_suffix(&format!(".{}.{suffix}", service.as_str()))?;

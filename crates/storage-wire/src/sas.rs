@@ -241,7 +241,9 @@ fn scope_of(head: &RequestHead) -> Result<Scope, ProtocolError> {
     match (head.service, head.query.get("sr")) {
         (Service::Blob, Some("c")) => Ok(Scope::Container),
         (Service::Blob, Some("b")) => Ok(Scope::Blob),
-        (Service::Blob, _) => Err(failed("sr is neither b nor c: signatures for snapshots, versions and directories are not built")),
+        (Service::Blob, _) => Err(failed(
+            "sr is neither b nor c: signatures for snapshots, versions and directories are not built",
+        )),
         (Service::Queue, _) => Ok(Scope::Queue),
         (Service::Table, _) => Ok(Scope::Table),
     }
@@ -273,7 +275,9 @@ fn covered(head: &RequestHead, scope: Scope) -> Result<String, ProtocolError> {
                 {
                     Err(outside())
                 }
-                TableResource::Account | TableResource::Tables | TableResource::TableEntry(_) => Err(outside()),
+                TableResource::Account | TableResource::Tables | TableResource::TableEntry(_) => {
+                    Err(outside())
+                }
                 _ => Ok(format!("/{named}")),
             }
         }
@@ -285,7 +289,7 @@ fn failed(why: &str) -> ProtocolError {
 }
 
 /// Parses a date and time, a date with minutes, or a date; all in UTC.
-fn parse_moment(name: &'static str, text: &str) -> Result<Timestamp, ProtocolError> {
+pub(crate) fn parse_moment(name: &'static str, text: &str) -> Result<Timestamp, ProtocolError> {
     let full = match text.len() {
         10 => format!("{text}T00:00:00Z"),
         17 => text.replace('Z', ":00Z"),
@@ -299,7 +303,13 @@ const MADE_VERSION: &str = "2021-10-04";
 
 /// A query that lets anyone who has it read one blob until `expiry`.
 #[must_use]
-pub fn blob_read_query(account: &str, key: &AccountKey, container: &str, blob: &str, expiry: Timestamp) -> String {
+pub fn blob_read_query(
+    account: &str,
+    key: &AccountKey,
+    container: &str,
+    blob: &str,
+    expiry: Timestamp,
+) -> String {
     let expiry = expiry.to_iso_seconds();
     let text = text::blob_read(account, container, blob, &expiry, MADE_VERSION);
     let encode = |value: &str| utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();

@@ -23,8 +23,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, Method, Uri};
 use sha2::Sha256;
@@ -146,7 +146,8 @@ impl<'a> Signature<'a> {
 #[must_use]
 pub fn verify(head: &RequestHead, signature: &Signature<'_>, keys: &[AccountKey]) -> bool {
     let accepted = texts_accepted(head, signature.scheme);
-    let hits = keys.iter().flat_map(|key| accepted.iter().map(|text| key.verifies(text, signature.signature)));
+    let hits =
+        keys.iter().flat_map(|key| accepted.iter().map(|text| key.verifies(text, signature.signature)));
     signature.account == head.account && hits.fold(false, |any, hit| any | hit)
 }
 

@@ -76,8 +76,12 @@ pub(super) fn route(head: &RequestHead) -> Result<QueueOperation, ProtocolError>
     let method = head.method.as_str();
     match (QueueResource::of(head)?, method, restype, comp) {
         (QueueResource::Account, "GET", None, Some("list")) => Ok(Op::ListQueues),
-        (QueueResource::Account, "GET", Some("service"), Some("properties")) => Ok(Op::GetQueueServiceProperties),
-        (QueueResource::Account, "PUT", Some("service"), Some("properties")) => Ok(Op::SetQueueServiceProperties),
+        (QueueResource::Account, "GET", Some("service"), Some("properties")) => {
+            Ok(Op::GetQueueServiceProperties)
+        }
+        (QueueResource::Account, "PUT", Some("service"), Some("properties")) => {
+            Ok(Op::SetQueueServiceProperties)
+        }
         (QueueResource::Account, "GET", Some("service"), Some("stats")) => Ok(Op::GetQueueServiceStats),
         (QueueResource::Account, "POST", Some("service"), Some("userdelegationkey")) => {
             Ok(Op::GetUserDelegationKey)
@@ -97,7 +101,11 @@ pub(super) fn route(head: &RequestHead) -> Result<QueueOperation, ProtocolError>
     }
 }
 
-fn route_queue(head: &RequestHead, method: &str, comp: Option<&str>) -> Result<QueueOperation, ProtocolError> {
+fn route_queue(
+    head: &RequestHead,
+    method: &str,
+    comp: Option<&str>,
+) -> Result<QueueOperation, ProtocolError> {
     use QueueOperation as Op;
     match (method, comp) {
         ("PUT", None) => Ok(Op::CreateQueue),

@@ -4,8 +4,7 @@
 use super::*;
 use crate::operation::Operation;
 
-const KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const ACCOUNT: &str = "se=2030-01-02T03%3A04%3A05Z&sp=rwl&sip=127.0.0.1&spr=https%2Chttp&sv=2026-10-06&ss=b&srt=sco&sig=dzUIO0MhRFdPv%2B84lqtnkFQ93LWdnYGusV14IGVY7oo%3D";
 const BLOB: &str = "se=2030-01-02T03%3A04%3A05Z&sp=r&sv=2026-10-06&sr=b&rsct=text/x&sig=3%2BqYcGS2nkr0oS0tni2u7isV0cGe0E01jT0r1gDf13s%3D";
 const CONTAINER: &str = "se=2030-01-02T03%3A04%3A05Z&sp=rl&sv=2026-10-06&si=p&sr=c&sig=uoN6tR2wLhiWmO5UR5LTqWTsOeH37ILkWVk1WQctXIc%3D";

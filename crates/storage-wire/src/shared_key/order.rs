@@ -42,6 +42,9 @@ mod tests {
     fn names() {
         let mut names = ["x-ms-meta-ab", "x-ms-meta-a-c", "x-ms-meta-a_b", "x-ms-meta-a1", "x-ms-meta-a-b"];
         names.sort_by(|a, b| weighted(a, b));
-        assert_eq!(names, ["x-ms-meta-a_b", "x-ms-meta-a1", "x-ms-meta-ab", "x-ms-meta-a-b", "x-ms-meta-a-c"]);
+        assert_eq!(
+            names,
+            ["x-ms-meta-a_b", "x-ms-meta-a1", "x-ms-meta-ab", "x-ms-meta-a-b", "x-ms-meta-a-c"]
+        );
     }
 }

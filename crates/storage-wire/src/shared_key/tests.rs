@@ -2,8 +2,7 @@
 
 use super::*;
 
-const KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 fn head(service: Service, method: &str, target: &str, more: &[(&'static str, &str)]) -> RequestHead {
     let mut headers = HeaderMap::new();
@@ -86,8 +85,7 @@ fn what_a_client_signs_is_verified() {
     for service in [Service::Blob, Service::Queue, Service::Table] {
         let head = head(service, "PUT", "/c/b?timeout=3&comp=block&comp=a", &[("content-length", "3")]);
         let url = "/devstoreaccount1/c/b?timeout=3&comp=block&comp=a".parse().unwrap();
-        let value =
-            authorize("devstoreaccount1", &key, service, &head.method, &url, &head.headers).unwrap();
+        let value = authorize("devstoreaccount1", &key, service, &head.method, &url, &head.headers).unwrap();
         assert!(verify(&head, &Signature::parse(&value).unwrap(), &[key.clone()]));
         let other = AccountKey::from_bytes(vec![1; 64]);
         assert!(!verify(&head, &Signature::parse(&value).unwrap(), &[other]));
