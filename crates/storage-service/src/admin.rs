@@ -131,5 +131,8 @@ fn random_key() -> Vec<u8> {
 }
 
 fn keys_of(account: &Account) -> AccountKeys {
-    AccountKeys { primary: STANDARD.encode(&account.primary_key), secondary: STANDARD.encode(&account.secondary_key) }
+    AccountKeys {
+        primary: STANDARD.encode(&account.primary_key),
+        secondary: STANDARD.encode(&account.secondary_key),
+    }
 }

@@ -36,7 +36,9 @@ pub async fn authorize(
         check_date(head, arrival.now)?;
         match shared_key::verify(head, &Signature::parse(value)?, &keys) {
             true => Authorization::Key,
-            false => return Err(failed("the signature is not that of this request with a key of the account")),
+            false => {
+                return Err(failed("the signature is not that of this request with a key of the account"));
+            }
         }
     } else if let Some(sas) = Sas::of(head)? {
         check_sas(storage, &account, head, sas, &keys, spec, arrival).await?
@@ -62,7 +64,8 @@ fn check_date(head: &RequestHead, now: Timestamp) -> Result<(), ProtocolError> {
         Some(text) => text,
         None => head.header("date")?.ok_or_else(|| failed("neither x-ms-date nor Date is given"))?,
     };
-    let date = httpdate::parse_http_date(text).map_err(|_| failed("the date is not in the form of RFC 1123"))?;
+    let date =
+        httpdate::parse_http_date(text).map_err(|_| failed("the date is not in the form of RFC 1123"))?;
     let date = Timestamp::from(date);
     match date.since(now).max(now.since(date)) <= SKEW_MAX {
         true => Ok(()),

@@ -92,7 +92,10 @@ impl RequestBody {
                 }
                 Ok(Some(Err(error))) => {
                     tracing::debug!(%error, "the client broke off");
-                    return Err(ProtocolError::saying(ErrorCode::InvalidInput, "The request body broke off."));
+                    return Err(ProtocolError::saying(
+                        ErrorCode::InvalidInput,
+                        "The request body broke off.",
+                    ));
                 }
             }
         }

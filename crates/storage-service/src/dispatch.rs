@@ -37,7 +37,12 @@ impl FrontEnd {
         self.answer_as(peer, request, request_id).instrument(span).await
     }
 
-    async fn answer_as(&self, peer: SocketAddr, request: Request<Incoming>, request_id: String) -> Response<Body> {
+    async fn answer_as(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+        request_id: String,
+    ) -> Response<Body> {
         let begun = Instant::now();
         let now = Timestamp::from(SystemTime::now());
         let (parts, incoming) = request.into_parts();

@@ -65,7 +65,10 @@ pub enum RunError {
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
     if let Some(address) = config.dev.then(|| addresses(&config).find(|a| !a.ip().is_loopback())).flatten() {
         return Err(RunError::DevNotLoopback(address));
     }

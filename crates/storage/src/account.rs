@@ -87,7 +87,9 @@ impl Storage {
                 names.push(record::decode::<Account>(&row.value)?.name);
             }
             match rows.last() {
-                Some(last) if rows.len() == SCAN_ROWS => from = ScanFrom::AfterPartition(last.partition.clone()),
+                Some(last) if rows.len() == SCAN_ROWS => {
+                    from = ScanFrom::AfterPartition(last.partition.clone())
+                }
                 _ => return Ok(names),
             }
         }

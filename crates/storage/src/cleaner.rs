@@ -1,4 +1,4 @@
-//! Removes what lies under deleted accounts and containers, in the background, a bounded number of rows
+//! Removes what lies under deleted accounts, containers, tables and queues, in the background, a bounded number of rows
 //! at a time.
 //!
 //! A deletion first notes the uid as garbage and then removes the row that names it. A note whose uid is still
@@ -14,7 +14,9 @@ use welkin_store::{Commit, Row, ScanFrom, Space};
 use crate::blob::container::ContainerRecord;
 use crate::error::{EngineError, try_commit};
 use crate::record::{self, Record};
-use crate::space::{CONTAINERS, GARBAGE};
+use crate::queue::QueueRecord;
+use crate::space::{CONTAINERS, ENTITIES, GARBAGE, MESSAGES, QUEUES, TABLES};
+use crate::table::TableRecord;
 use crate::{Storage, Uid};
 
 /// How long a write may take that began before a deletion.
@@ -37,6 +39,10 @@ enum Kind {
     Account(AccountName),
     /// A container whose row has this partition.
     Container(Vec<u8>),
+    /// A table whose row has this partition.
+    Table(Vec<u8>),
+    /// The messages of a queue whose row has this partition.
+    Queue(Vec<u8>),
 }
 
 impl Record for Garbage {
@@ -51,6 +57,14 @@ impl Garbage {
 
     pub(crate) fn container(partition: Vec<u8>, now: Timestamp) -> Self {
         Self { kind: Kind::Container(partition), deleted: now }
+    }
+
+    pub(crate) fn table(partition: Vec<u8>, now: Timestamp) -> Self {
+        Self { kind: Kind::Table(partition), deleted: now }
+    }
+
+    pub(crate) fn queue(partition: Vec<u8>, now: Timestamp) -> Self {
+        Self { kind: Kind::Queue(partition), deleted: now }
     }
 }
 
@@ -73,7 +87,8 @@ impl Storage {
             };
             let note: Garbage = record::decode(&row.value)?;
             let old = now.since(note.deleted) > GRACE;
-            let removed = if self.is_named(uid, &note.kind).await? { 0 } else { self.remove(uid, &note, now).await? };
+            let removed =
+                if self.is_named(uid, &note.kind).await? { 0 } else { self.remove(uid, &note, now).await? };
             more |= removed > 0;
             if old && removed == 0 {
                 let commit = Commit::new(GARBAGE, row.partition.clone()).check_version(row.key, row.version);
@@ -85,30 +100,74 @@ impl Storage {
 
     /// Whether a row still names the uid.
     async fn is_named(&self, uid: Uid, kind: &Kind) -> Result<bool, EngineError> {
-        match kind {
-            Kind::Account(name) => Ok(self.account(name).await?.is_some_and(|account| account.uid == uid)),
+        let named = match kind {
+            Kind::Account(name) => self.account(name).await?.map(|account| account.uid),
             Kind::Container(partition) => {
-                let row = self.store().get(CONTAINERS, partition, b"").await?;
-                let record = row.map(|row| record::decode::<ContainerRecord>(&row.value)).transpose()?;
-                Ok(record.is_some_and(|container| container.uid == uid))
+                self.record_at::<ContainerRecord>(CONTAINERS, partition).await?.map(|container| container.uid)
             }
-        }
+            Kind::Table(partition) => self.record_at::<TableRecord>(TABLES, partition).await?.map(|table| table.uid),
+            Kind::Queue(partition) => {
+                self.record_at::<QueueRecord>(QUEUES, partition).await?.map(|queue| queue.messages)
+            }
+        };
+        Ok(named == Some(uid))
+    }
+
+    async fn record_at<T: Record>(&self, space: Space, partition: &[u8]) -> Result<Option<T>, EngineError> {
+        let row = self.store().get(space, partition, b"").await?;
+        row.map(|row| record::decode(&row.value)).transpose()
     }
 
     /// Removes a bounded number of rows under the uid; says how many.
     async fn remove(&self, uid: Uid, note: &Garbage, now: Timestamp) -> Result<usize, EngineError> {
         match note.kind {
             Kind::Container(_) => self.remove_blobs(uid, ROWS_PER_PASS).await,
-            Kind::Account(_) => self.remove_containers(uid, now).await,
+            Kind::Table(_) => self.remove_rows(ENTITIES, uid).await,
+            Kind::Queue(_) => self.remove_rows(MESSAGES, uid).await,
+            Kind::Account(_) => {
+                let container = |row: &Row| {
+                    let record = record::decode::<ContainerRecord>(&row.value)?;
+                    Ok((record.uid, Garbage::container(row.partition.to_vec(), now)))
+                };
+                let table = |row: &Row| {
+                    let record = record::decode::<TableRecord>(&row.value)?;
+                    Ok((record.uid, Garbage::table(row.partition.to_vec(), now)))
+                };
+                let queue = |row: &Row| {
+                    let record = record::decode::<QueueRecord>(&row.value)?;
+                    Ok((record.messages, Garbage::queue(row.partition.to_vec(), now)))
+                };
+                let containers = self.remove_named(CONTAINERS, uid, container).await?;
+                let tables = self.remove_named(TABLES, uid, table).await?;
+                Ok(containers + tables + self.remove_named(QUEUES, uid, queue).await?)
+            }
         }
     }
 
-    async fn remove_containers(&self, account: Uid, now: Timestamp) -> Result<usize, EngineError> {
-        let rows = self.rows_under(CONTAINERS, account, ROWS_PER_PASS).await?;
+    /// Removes rows of an account that name uids, each noted before as garbage.
+    async fn remove_named(
+        &self,
+        space: Space,
+        account: Uid,
+        note_of: impl Fn(&Row) -> Result<(Uid, Garbage), EngineError>,
+    ) -> Result<usize, EngineError> {
+        let rows = self.rows_under(space, account, ROWS_PER_PASS).await?;
         for row in &rows {
-            let container: ContainerRecord = record::decode(&row.value)?;
-            self.add_garbage(container.uid, Garbage::container(row.partition.to_vec(), now)).await?;
-            self.delete_row(CONTAINERS, row).await?;
+            let (uid, note) = note_of(row)?;
+            self.add_garbage(uid, note).await?;
+            self.delete_row(space, row).await?;
+        }
+        Ok(rows.len())
+    }
+
+    /// Removes rows under a uid, those of one partition in one commit.
+    async fn remove_rows(&self, space: Space, uid: Uid) -> Result<usize, EngineError> {
+        let rows = self.rows_under(space, uid, ROWS_PER_PASS).await?;
+        for rows in rows.chunk_by(|a, b| a.partition == b.partition) {
+            let Some(first) = rows.first() else { continue };
+            let commit = Commit::new(space, first.partition.clone());
+            let commit = rows.iter().fold(commit, |commit, row| commit.delete(row.key.clone()));
+            try_commit(self.store(), commit).await?;
         }
         Ok(rows.len())
     }
@@ -132,4 +191,3 @@ impl Storage {
         Ok(try_commit(self.store(), commit.delete(row.key.clone())).await?.is_some())
     }
 }
-

@@ -12,7 +12,7 @@ use crate::blob::BlobError;
 use crate::blob::condition::{Access, Conditions};
 use crate::blob::content::{NewContent, Piece};
 use crate::blob::state::{
-    Block, BlobRecord, CHUNK_BLOCKS, Chunk, Content, Loaded, StagedBlock, chunk_key, staged_key,
+    BlobRecord, Block, CHUNK_BLOCKS, Chunk, Content, Loaded, StagedBlock, chunk_key, staged_key,
 };
 use crate::blob::write::NewBlob;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};

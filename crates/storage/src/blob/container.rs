@@ -122,7 +122,8 @@ impl Storage {
         conditions: &Conditions,
         now: Timestamp,
     ) -> Result<ContainerRecord, BlobError> {
-        self.change_container(account, name, conditions, now, |record| record.metadata.clone_from(metadata)).await
+        self.change_container(account, name, conditions, now, |record| record.metadata.clone_from(metadata))
+            .await
     }
 
     /// Replaces the container's public access and stored access policies.

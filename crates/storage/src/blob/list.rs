@@ -94,7 +94,12 @@ enum Taken {
     Until(String),
 }
 
-fn take_rows(rows: &[Row], ask: &ListBlobs, within: &[u8], page: &mut Page<Listed>) -> Result<Taken, BlobError> {
+fn take_rows(
+    rows: &[Row],
+    ask: &ListBlobs,
+    within: &[u8],
+    page: &mut Page<Listed>,
+) -> Result<Taken, BlobError> {
     let mut last: Option<&Bytes> = None;
     for row in rows {
         if !row.partition.starts_with(within) {

@@ -155,7 +155,11 @@ mod tests {
             (10, None, 10, None),
             (0, None, 0, None),
         ] {
-            assert_eq!(ByteRange { first, last }.within(length).ok(), expected, "{first}-{last:?} of {length}");
+            assert_eq!(
+                ByteRange { first, last }.within(length).ok(),
+                expected,
+                "{first}-{last:?} of {length}"
+            );
         }
     }
 

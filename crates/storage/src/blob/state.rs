@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 use welkin_store::{Commit, ExtentRef, Row, ScanFrom, Version};
 
+use crate::Storage;
 use crate::blob::BlobError;
 use crate::blob::condition::ETag;
 use crate::blob::container::Metadata;
@@ -14,7 +15,6 @@ use crate::blob::content::Piece;
 use crate::error::EngineError;
 use crate::record::{self, Record};
 use crate::space::BLOBS;
-use crate::Storage;
 
 /// Blocks in one row of the committed block list: a row of about 100 KiB.
 pub(crate) const CHUNK_BLOCKS: usize = 1000;
@@ -235,7 +235,8 @@ impl Storage {
             let from = ScanFrom::Row(Bytes::copy_from_slice(partition), Bytes::new());
             let rows = self.store().scan(BLOBS, from, rows_max).await?;
             let mut loaded = Loaded::default();
-            for row in rows.iter().take_while(|row| row.partition == partition && !row.key.starts_with(b"u")) {
+            for row in rows.iter().take_while(|row| row.partition == partition && !row.key.starts_with(b"u"))
+            {
                 loaded.take(row)?;
             }
             let needed = 1 + loaded.chunk_count() as usize;

@@ -32,13 +32,21 @@ impl NewBlob {
             return Err(BlobError::OverwriteNotAllowed);
         }
         match self.conditions.check(loaded.state(), Access::Write) {
-            Err(BlobError::ConditionNotMet) if self.conditions.must_create() => Err(BlobError::BlobAlreadyExists),
+            Err(BlobError::ConditionNotMet) if self.conditions.must_create() => {
+                Err(BlobError::BlobAlreadyExists)
+            }
             result => result,
         }
     }
 
     /// The head that replaces what is there.
-    pub(crate) fn head(&self, loaded: &Loaded, now: Timestamp, length_bytes: u64, content: Content) -> BlobRecord {
+    pub(crate) fn head(
+        &self,
+        loaded: &Loaded,
+        now: Timestamp,
+        length_bytes: u64,
+        content: Content,
+    ) -> BlobRecord {
         let last = loaded.head.as_ref().map(|(head, _)| head);
         BlobRecord {
             created: last.map_or(now, |head| head.created),

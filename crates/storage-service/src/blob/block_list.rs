@@ -1,0 +1,93 @@
+//! Blocks and block lists.
+
+use http::StatusCode;
+use md5::{Digest as _, Md5};
+use welkin_storage::blob::block_list::{self as engine, BlockLists};
+use welkin_storage::blob::state::Block;
+use welkin_storage_wire::blob::block_list as wire;
+use welkin_storage_wire::xml::XML_BYTES_MAX;
+use welkin_storage_wire::{ErrorCode, ProtocolError};
+
+use super::properties::{md5, md5_text, of_set, refuse_unbuilt, set_state};
+use super::write::{checked_name, new_blob, receive, written};
+use super::{Answer, blob_name, conditions, key, refuse_lease, told};
+use crate::answer::{set, xml};
+use crate::context::{Context, RequestBody};
+
+/// The largest block (STORAGE, section 3: Put Block).
+const BLOCK_BYTES_MAX: u64 = 4000 * 1024 * 1024;
+/// What a blob has whose client said nothing.
+const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
+
+pub(super) async fn put_block(context: &Context, body: &mut RequestBody) -> Answer {
+    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
+    refuse_unbuilt(&context.head)?;
+    let name = checked_name(context)?;
+    let missing = || ProtocolError::from(ErrorCode::MissingRequiredQueryParameter);
+    let id = context.head.query.get("blockid").ok_or_else(missing)?;
+    let id = wire::parse_block_id(id).map_err(|_| ProtocolError::query("blockid", id))?;
+    if body.length_bytes() == Some(0) {
+        return Err(ProtocolError::header("Content-Length", "0"));
+    }
+    context.storage.container(context.account.uid, &name.0).await.map_err(told)?;
+    let writer = context.storage.block_writer(body.length_bytes());
+    let content = receive(context, writer, body, BLOCK_BYTES_MAX).await?;
+    let hash = content.md5();
+    context.storage.put_block(key(context, &name), &id, content, context.now).await.map_err(told)?;
+    let mut response = written(StatusCode::CREATED);
+    set(&mut response, "content-md5", &md5_text(&hash));
+    Ok(response)
+}
+
+pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
+    let name = checked_name(context)?;
+    let mut new = new_blob(context)?;
+    new.properties = of_set(&context.head)?;
+    new.properties.content_type.get_or_insert_with(|| CONTENT_TYPE_DEFAULT.to_owned());
+    let text = body.whole(XML_BYTES_MAX).await?;
+    let hash: [u8; 16] = Md5::digest(&text).into();
+    if md5(&context.head, "content-md5")?.is_some_and(|announced| announced != hash) {
+        return Err(ErrorCode::Md5Mismatch.into());
+    }
+    let list: Vec<_> = wire::parse(&text)?.into_iter().map(|(source, id)| (to_engine(source), id)).collect();
+    let blob =
+        context.storage.put_block_list(key(context, &name), &list, &new, context.now).await.map_err(told)?;
+    let mut response = written(StatusCode::CREATED);
+    set_state(&mut response, blob.etag, blob.modified);
+    set(&mut response, "content-md5", &md5_text(&hash));
+    Ok(response)
+}
+
+pub(super) async fn get(context: &Context) -> Answer {
+    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
+    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    let (committed, uncommitted) = match context.head.query.get("blocklisttype") {
+        None | Some("committed") => (true, false),
+        Some("uncommitted") => (false, true),
+        Some("all") => (true, true),
+        Some(other) => return Err(ProtocolError::query("blocklisttype", other)),
+    };
+    let lists = context.storage.block_lists(key(context, &name), &conditions).await.map_err(told)?;
+    let mut response = xml(StatusCode::OK, write(&lists, committed, uncommitted));
+    let length_bytes = lists.blob.as_ref().map_or(0, |blob| blob.length_bytes);
+    if let Some(blob) = &lists.blob {
+        set_state(&mut response, blob.etag, blob.modified);
+    }
+    set(&mut response, "x-ms-blob-content-length", &length_bytes.to_string());
+    Ok(response)
+}
+
+fn write(lists: &BlockLists, committed: bool, uncommitted: bool) -> String {
+    fn lines(blocks: &[Block]) -> impl Iterator<Item = (&[u8], u64)> {
+        blocks.iter().map(|block| (block.id.as_slice(), block.length_bytes()))
+    }
+    wire::write(committed.then(|| lines(&lists.committed)), uncommitted.then(|| lines(&lists.uncommitted)))
+}
+
+fn to_engine(source: wire::Source) -> engine::Source {
+    match source {
+        wire::Source::Committed => engine::Source::Committed,
+        wire::Source::Uncommitted => engine::Source::Uncommitted,
+        wire::Source::Latest => engine::Source::Latest,
+    }
+}

@@ -1,0 +1,138 @@
+//! A blob's properties between headers and values.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Response;
+use welkin_base::Timestamp;
+use welkin_storage::blob::condition::{ETag, etag_text};
+use welkin_storage::blob::state::{BlobRecord, Properties};
+use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead, metadata};
+use welkin_transport::Body;
+
+use crate::answer::{http_date, set, set_named};
+
+/// What a blob has whose client said nothing.
+const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
+/// Characters of one property.
+const PROPERTY_CHARS_MAX: usize = 1024;
+/// Headers that ask for something that is not built. They are refused, since to ignore them would be to lie.
+const REFUSED: [&str; 8] = [
+    "x-ms-encryption-key",
+    "x-ms-encryption-scope",
+    "x-ms-tags",
+    "x-ms-immutability-policy-until-date",
+    "x-ms-legal-hold",
+    "x-ms-content-crc64",
+    "x-ms-structured-body",
+    "x-ms-source-content-crc64",
+];
+
+/// Refuses what cannot be kept.
+pub(super) fn refuse_unbuilt(head: &RequestHead) -> Result<(), ProtocolError> {
+    match REFUSED.iter().find(|name| head.headers.contains_key(**name)) {
+        Some(name) => {
+            let why = format!("The header {name} asks for something that is not built in this server.");
+            Err(ProtocolError::saying(ErrorCode::UnsupportedHeader, why).with_detail("HeaderName", name))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The properties of a blob that is put: `x-ms-blob-*`, or else the plain headers.
+pub(super) fn of_put(head: &RequestHead) -> Result<Properties, ProtocolError> {
+    let either = |own: &'static str, plain: &'static str| match field(head, own)? {
+        Some(value) => Ok(Some(value)),
+        None => field(head, plain),
+    };
+    Ok(Properties {
+        content_type: Some(
+            either("x-ms-blob-content-type", "content-type")?.unwrap_or(CONTENT_TYPE_DEFAULT.to_owned()),
+        ),
+        content_encoding: either("x-ms-blob-content-encoding", "content-encoding")?,
+        content_language: either("x-ms-blob-content-language", "content-language")?,
+        content_disposition: field(head, "x-ms-blob-content-disposition")?,
+        cache_control: either("x-ms-blob-cache-control", "cache-control")?,
+        content_md5: md5(head, "x-ms-blob-content-md5")?,
+    })
+}
+
+/// The properties that Set Blob Properties and Put Block List give: only `x-ms-blob-*`.
+pub(super) fn of_set(head: &RequestHead) -> Result<Properties, ProtocolError> {
+    Ok(Properties {
+        content_type: field(head, "x-ms-blob-content-type")?,
+        content_encoding: field(head, "x-ms-blob-content-encoding")?,
+        content_language: field(head, "x-ms-blob-content-language")?,
+        content_disposition: field(head, "x-ms-blob-content-disposition")?,
+        cache_control: field(head, "x-ms-blob-cache-control")?,
+        content_md5: md5(head, "x-ms-blob-content-md5")?,
+    })
+}
+
+fn field(head: &RequestHead, name: &'static str) -> Result<Option<String>, ProtocolError> {
+    let Some(value) = head.headers.get(name) else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| ProtocolError::header(name, ""))?.trim();
+    match text.chars().count() {
+        0 => Ok(None),
+        1..=PROPERTY_CHARS_MAX => Ok(Some(text.to_owned())),
+        _ => Err(ProtocolError::header(name, text)),
+    }
+}
+
+/// An MD5 in a header, in base64.
+pub(super) fn md5(head: &RequestHead, name: &'static str) -> Result<Option<[u8; 16]>, ProtocolError> {
+    let Some(text) = head.header(name)?.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let bytes = STANDARD.decode(text).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    bytes.map(Some).ok_or_else(|| ProtocolError::from(ErrorCode::InvalidMd5).with_detail("HeaderName", name))
+}
+
+/// An MD5 as headers have it.
+pub(super) fn md5_text(md5: &[u8; 16]) -> String {
+    STANDARD.encode(md5)
+}
+
+/// Sets `ETag` and `Last-Modified`.
+pub(super) fn set_state(response: &mut Response<Body>, etag: ETag, modified: Timestamp) {
+    set(response, "etag", &etag_text(etag));
+    set(response, "last-modified", &http_date(modified));
+}
+
+/// Sets metadata headers.
+pub(super) fn set_metadata(response: &mut Response<Body>, pairs: &[(String, String)]) {
+    for (name, value) in pairs {
+        set_named(response, &format!("{}{name}", metadata::PREFIX), value);
+    }
+}
+
+/// Sets everything that Get Blob and Get Blob Properties say of a blob. `whole` is false for a part of it: the
+/// MD5 is then that of the whole blob, under another name.
+pub(super) fn set_all(response: &mut Response<Body>, blob: &BlobRecord, whole: bool) {
+    set_state(response, blob.etag, blob.modified);
+    set_metadata(response, &blob.metadata);
+    let properties = &blob.properties;
+    let md5 = properties.content_md5.as_ref().map(md5_text);
+    let md5_name = if whole { "content-md5" } else { "x-ms-blob-content-md5" };
+    for (name, value) in [
+        ("content-type", &properties.content_type),
+        ("content-encoding", &properties.content_encoding),
+        ("content-language", &properties.content_language),
+        ("content-disposition", &properties.content_disposition),
+        ("cache-control", &properties.cache_control),
+        (md5_name, &md5),
+    ] {
+        if let Some(value) = value {
+            set(response, name, value);
+        }
+    }
+    set(response, "accept-ranges", "bytes");
+    set(response, "x-ms-creation-time", &http_date(blob.created));
+    set(response, "x-ms-blob-type", "BlockBlob");
+    set(response, "x-ms-lease-status", "unlocked");
+    set(response, "x-ms-lease-state", "available");
+    set(response, "x-ms-server-encrypted", "false");
+    set(response, "x-ms-access-tier", "Hot");
+    set(response, "x-ms-access-tier-inferred", "true");
+}

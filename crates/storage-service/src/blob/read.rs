@@ -1,0 +1,147 @@
+//! Reading blobs.
+
+use http::{Response, StatusCode};
+use md5::{Digest as _, Md5};
+use tokio::sync::mpsc;
+use welkin_storage::blob::read::{BlobReader, ByteRange};
+use welkin_storage::blob::state::BlobRecord;
+use welkin_storage_wire::{ErrorCode, ProtocolError, range};
+use welkin_transport::Body;
+
+use super::properties::{md5_text, set_all, set_metadata, set_state};
+use super::{Answer, blob_name, conditions, key, refuse_lease, told};
+use crate::answer::{empty, set};
+use crate::context::{Authorization, Context};
+
+/// The MD5 of a range is computed for ranges of up to this length (STORAGE, section 3: Get Blob).
+const RANGE_MD5_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Pieces of 1 MiB that are read ahead of the client.
+const READ_AHEAD: usize = 2;
+/// Query parameters of a SAS that replace headers of the answer.
+const OVERRIDES: [(&str, &str); 5] = [
+    ("rscc", "cache-control"),
+    ("rscd", "content-disposition"),
+    ("rsce", "content-encoding"),
+    ("rscl", "content-language"),
+    ("rsct", "content-type"),
+];
+
+pub(super) async fn get(context: &Context) -> Answer {
+    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
+    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    let asked = asked_range(context)?;
+    let hash = wants_md5(context, asked)?;
+    let (blob, range, mut reader) =
+        context.storage.read_blob(key(context, &name), asked, &conditions).await.map_err(told)?;
+    let length_bytes = range.end - range.start;
+    let (body, md5) = match hash {
+        true => {
+            let bytes = read_whole(&mut reader).await?;
+            let md5: [u8; 16] = Md5::digest(&bytes).into();
+            (welkin_transport::full(bytes), Some(md5))
+        }
+        false => (stream(reader), None),
+    };
+    let mut response = Response::new(body);
+    set_all(&mut response, &blob, asked.is_none());
+    if asked.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let last = range.end.saturating_sub(1);
+        let text = format!("bytes {}-{last}/{}", range.start, blob.length_bytes);
+        set(&mut response, "content-range", &text);
+    }
+    if let Some(md5) = md5 {
+        set(&mut response, "content-md5", &md5_text(&md5));
+    }
+    set(&mut response, "content-length", &length_bytes.to_string());
+    override_headers(context, &mut response);
+    Ok(response)
+}
+
+pub(super) async fn properties(context: &Context) -> Answer {
+    let blob = find(context).await?;
+    let mut response = empty(StatusCode::OK);
+    set_all(&mut response, &blob, true);
+    set(&mut response, "content-length", &blob.length_bytes.to_string());
+    override_headers(context, &mut response);
+    Ok(response)
+}
+
+pub(super) async fn metadata(context: &Context) -> Answer {
+    let blob = find(context).await?;
+    let mut response = empty(StatusCode::OK);
+    set_state(&mut response, blob.etag, blob.modified);
+    set_metadata(&mut response, &blob.metadata);
+    Ok(response)
+}
+
+async fn find(context: &Context) -> Result<BlobRecord, ProtocolError> {
+    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
+    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    context.storage.blob(key(context, &name), &conditions).await.map_err(told)
+}
+
+/// `x-ms-range`, or else `Range`. A malformed one counts as none.
+fn asked_range(context: &Context) -> Result<Option<ByteRange>, ProtocolError> {
+    let text = match context.head.header("x-ms-range")? {
+        Some(text) => Some(text),
+        None => context.head.header("range")?,
+    };
+    Ok(text.and_then(range::parse).map(|(first, last)| ByteRange { first, last }))
+}
+
+fn wants_md5(context: &Context, asked: Option<ByteRange>) -> Result<bool, ProtocolError> {
+    let header = context.head.header("x-ms-range-get-content-md5")?;
+    if !header.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Ok(false);
+    }
+    let length = asked.and_then(|range| range.last.map(|last| last.saturating_sub(range.first)));
+    match length {
+        Some(length) if length < RANGE_MD5_BYTES_MAX => Ok(true),
+        _ => Err(ProtocolError::header("x-ms-range-get-content-md5", "true")),
+    }
+}
+
+async fn read_whole(reader: &mut BlobReader) -> Result<Vec<u8>, ProtocolError> {
+    let mut whole = Vec::new();
+    while let Some(bytes) = reader.next().await.map_err(told)? {
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole)
+}
+
+/// The bytes, read a little ahead of the client. An error breaks the connection: the client sees fewer bytes than
+/// were announced, never wrong ones.
+fn stream(mut reader: BlobReader) -> Body {
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    tokio::spawn(async move {
+        loop {
+            let piece = match reader.next().await {
+                Ok(Some(bytes)) => Ok(bytes),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "cannot read a blob");
+                    Err(std::io::Error::other("the blob cannot be read"))
+                }
+            };
+            let failed = piece.is_err();
+            if sender.send(piece).await.is_err() || failed {
+                // The client went away, or will.
+                return;
+            }
+        }
+    });
+    let next = |mut receiver: mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
+    welkin_transport::stream(futures_util::stream::unfold(receiver, next))
+}
+
+fn override_headers(context: &Context, response: &mut Response<Body>) {
+    if !matches!(context.authorization, Authorization::Sas { .. }) {
+        return;
+    }
+    for (parameter, header) in OVERRIDES {
+        if let Some(value) = context.head.query.get_filled(parameter) {
+            set(response, header, value);
+        }
+    }
+}
