@@ -1,1 +1,28 @@
-//! The fabric controller: reconcile loops, its own API, image serving.
+//! The fabric controller (FC): its reconcile loop, its own API, packages and images.
+//!
+//! Every decision is `welkin_fabric`'s; here is the I/O around it.
+
+pub mod config;
+pub mod error;
+pub mod run;
+
+mod clock;
+mod controller;
+mod row;
+
+mod api;
+mod deployment;
+
+mod application;
+mod content;
+mod guest_os;
+mod image;
+mod key;
+
+mod agent;
+mod node;
+mod reconcile;
+
+pub use config::{Config, NodeConfig};
+pub use error::RunError;
+pub use run::run;

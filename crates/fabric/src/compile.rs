@@ -1,11 +1,12 @@
 //! From the service model to roles: everything is resolved that does not depend on the instance.
 //! What the model may say and this fabric cannot do yet is refused by name, never passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use welkin_agent_wire::guest::{Program, TaskKind};
 use welkin_agent_wire::{GuestOs, LocalResource};
 use welkin_base::{Digest, RoleName};
+use welkin_service_model::endpoint::{Endpoints, LocalPort};
 use welkin_service_model::variable::{Variable, VariableValue};
 use welkin_service_model::{self as model, ServiceModel, startup_task, variable};
 
@@ -17,6 +18,9 @@ const LOCAL_RESOURCES: &str = "/local/resources";
 const SCRATCH_EXTRA_MIB: u32 = 256;
 /// What the writable layers of D and E may grow by.
 const LAYERS_MIB: u64 = 1_024;
+/// The first port given to an endpoint that asks for none: above what services use by custom, below the
+/// ports that Linux gives to outgoing connections (32768).
+const DYNAMIC_PORT_FIRST: u16 = 20_000;
 
 /// Whatever of the model this fabric cannot do, one line each.
 #[must_use]
@@ -45,10 +49,9 @@ pub fn not_built(service: &ServiceModel, guest_os: &GuestOs) -> Vec<String> {
 }
 
 fn not_built_of_role(role: &model::Role) -> Vec<String> {
-    let instance_inputs = role.endpoints.iter().filter_map(|endpoint| match endpoint.reach {
-        model::Reach::InstanceInput { .. } => Some(format!("<InstanceInputEndpoint> {}", endpoint.name)),
-        model::Reach::Input { .. } | model::Reach::Internal => None,
-    });
+    let instance_inputs = role.definition.endpoints.instance_input.iter();
+    let instance_inputs =
+        instance_inputs.map(|endpoint| format!("<InstanceInputEndpoint> {}", endpoint.name));
     let balanced_within = role.definition.endpoints.input.iter().filter_map(|endpoint| {
         endpoint.load_balancer.as_ref().map(|name| format!("loadBalancer={name:?} of {}", endpoint.name))
     });
@@ -107,7 +110,7 @@ fn resolve(role: &model::Role, guest_os: &GuestOs, application: Digest) -> Role 
         guest_os: guest_os.clone(),
         application,
         settings: settings.collect(),
-        endpoints: role.endpoints.iter().filter_map(endpoint).collect(),
+        endpoints: endpoints(&definition.endpoints),
         local_resources,
         startup_tasks: definition.startup_tasks.iter().map(task).collect(),
         program: definition.runtime.program.as_ref().map(|program| Program {
@@ -119,17 +122,56 @@ fn resolve(role: &model::Role, guest_os: &GuestOs, application: Digest) -> Role 
     }
 }
 
-/// An endpoint with its port. Of a port range, the role is told the first port; it may listen on each.
-fn endpoint(declared: &model::RoleEndpoint) -> Option<RoleEndpoint> {
-    let reach = match declared.reach {
-        model::Reach::Input { public_port, ignore_role_instance_status } => {
-            Reach::Input { port: public_port, ignore_status: ignore_role_instance_status }
+/// Endpoints with their ports. Of a port range, the role is told the first port; it may listen on each.
+fn endpoints(declared: &Endpoints) -> Vec<RoleEndpoint> {
+    let mut ports = Ports::around(declared);
+    let mut endpoints = Vec::new();
+    for endpoint in &declared.input {
+        endpoints.push(RoleEndpoint {
+            name: endpoint.name.clone(),
+            protocol: endpoint.protocol.as_str().to_owned(),
+            local_port: ports.decide(endpoint.local_port),
+            reach: Reach::Input { port: endpoint.port, ignore_status: endpoint.ignore_role_instance_status },
+        });
+    }
+    for endpoint in &declared.internal {
+        endpoints.push(RoleEndpoint {
+            name: endpoint.name.clone(),
+            protocol: endpoint.protocol.as_str().to_owned(),
+            local_port: ports.decide(endpoint.local_port),
+            reach: Reach::Internal,
+        });
+    }
+    endpoints
+}
+
+/// Ports of a role that are taken: the same definition always gets the same ports.
+struct Ports(BTreeSet<u16>);
+
+impl Ports {
+    fn around(declared: &Endpoints) -> Self {
+        let input = declared.input.iter().map(|endpoint| endpoint.local_port);
+        let internal = declared.internal.iter().map(|endpoint| endpoint.local_port);
+        let mut taken = BTreeSet::new();
+        for port in input.chain(internal) {
+            match port {
+                LocalPort::Dynamic => {}
+                LocalPort::Fixed(port) => taken.extend([port]),
+                LocalPort::Range(first, last) => taken.extend(first..=last),
+            }
         }
-        model::Reach::Internal => Reach::Internal,
-        model::Reach::InstanceInput { .. } => return None,
-    };
-    let protocol = declared.protocol.as_str().to_owned();
-    Some(RoleEndpoint { name: declared.name.clone(), protocol, local_port: declared.local_ports.0, reach })
+        Self(taken)
+    }
+
+    fn decide(&mut self, port: LocalPort) -> u16 {
+        match port {
+            LocalPort::Fixed(port) | LocalPort::Range(port, _) => port,
+            // A service has 25 endpoints at most, so that there always is a free port.
+            LocalPort::Dynamic => (DYNAMIC_PORT_FIRST..=u16::MAX)
+                .find(|port| self.0.insert(*port))
+                .unwrap_or(DYNAMIC_PORT_FIRST),
+        }
+    }
 }
 
 fn task(task: &startup_task::StartupTask) -> Task {

@@ -237,6 +237,14 @@ impl Deployment {
     }
 }
 
+impl Role {
+    /// The images that its instances are made of.
+    #[must_use]
+    pub fn images(&self) -> [Digest; 4] {
+        [self.application, self.guest_os.kernel, self.guest_os.initramfs, self.guest_os.root]
+    }
+}
+
 impl Instance {
     /// Its name within the deployment.
     #[must_use]

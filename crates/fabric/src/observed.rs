@@ -2,9 +2,10 @@
 //! words are checked, and what fails here is not used.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use welkin_agent_wire::limits::{INSTANCES_PER_NODE_MAX, MESSAGE_BYTES_MAX};
-use welkin_agent_wire::{InstanceObserved, NodeCapacity, NodeObserved};
+use welkin_agent_wire::{InstanceObserved, NodeCapacity, NodeObserved, VmState};
 use welkin_base::{Digest, Generation, InstanceId, NodeName, Timestamp};
 
 use crate::cluster::{Cluster, Node};
@@ -22,7 +23,11 @@ pub struct Seen {
     trouble: Option<String>,
     restarts: BTreeMap<InstanceId, Restarts>,
     images: BTreeSet<Digest>,
+    images_asked: Option<Timestamp>,
 }
+
+/// An instance waits for an image that the node was given: after so long the node is asked again.
+const IMAGES_ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why a node's answer is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,8 +122,11 @@ impl Cluster {
             self.unreadable(name, &lie.to_string());
             return Err(lie);
         }
+        let needed = self.images_of(name);
         let Some(node) = self.nodes.get_mut(name) else { return Ok(()) };
         node.seen.take(clean(observed), now);
+        // What a node does not need it may remove.
+        node.seen.images.retain(|image| needed.contains(image));
         Ok(())
     }
 
@@ -166,6 +174,13 @@ impl Seen {
         if went_back {
             // The node lost what it held, so perhaps its images too.
             self.images.clear();
+        }
+        let waits = observed.instances.iter().any(|seen| seen.vm == VmState::Preparing);
+        if self.images_asked.is_none_or(|asked| now.since(asked) > IMAGES_ASK_AGAIN) {
+            if waits {
+                self.images.clear();
+            }
+            self.images_asked = Some(now);
         }
         self.restarts.retain(|id, _| observed.instances.iter().any(|seen| seen.id == *id));
         for instance in &observed.instances {

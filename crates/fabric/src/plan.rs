@@ -9,7 +9,7 @@ use welkin_agent_wire::NodeGoal;
 use welkin_base::{DeploymentId, Digest, NodeName, Timestamp};
 
 use crate::cluster::{Cluster, Node, NodeRecord};
-use crate::deployment::{Deployment, Leaving};
+use crate::deployment::{Deployment, Leaving, Role};
 use crate::goal::{content_digest, node_goal};
 use crate::health::{Health, heal, health, is_settled};
 
@@ -57,7 +57,7 @@ pub fn plan(cluster: &Cluster, now: Timestamp) -> Vec<Action> {
         return changes.into_iter().map(Action::Store).collect();
     }
     let answering = goals.into_iter().filter(|(node, _)| health(cluster, node, now) == Health::Healthy);
-    answering.flat_map(|(node, goal)| pushes(node, goal)).collect()
+    answering.flat_map(|(node, goal)| pushes(cluster, node, goal)).collect()
 }
 
 impl Cluster {
@@ -82,12 +82,21 @@ impl Cluster {
     #[must_use]
     pub fn images(&self) -> BTreeSet<Digest> {
         let roles = self.deployments.values().flat_map(|deployment| &deployment.roles);
-        let of_roles = roles.flat_map(|role| {
-            let os = &role.guest_os;
-            [role.application, os.kernel, os.initramfs, os.root]
-        });
         let os = &self.guest_os;
-        of_roles.chain([os.kernel, os.initramfs, os.root]).collect()
+        roles.flat_map(Role::images).chain([os.kernel, os.initramfs, os.root]).collect()
+    }
+
+    /// Every image that a node needs for what runs there.
+    #[must_use]
+    pub fn images_of(&self, node: &NodeName) -> BTreeSet<Digest> {
+        let running = self.deployments.values().filter(|deployment| deployment.runs());
+        running
+            .flat_map(|deployment| {
+                let here = deployment.instances.iter().filter(|instance| instance.node == *node);
+                here.filter_map(|instance| deployment.role(&instance.role))
+            })
+            .flat_map(Role::images)
+            .collect()
     }
 }
 
@@ -137,16 +146,9 @@ fn has_left(cluster: &Cluster, deployment: &Deployment, left: &Leaving, now: Tim
 
 /// What is said to a node that answers: its goal when it holds an older one, and images that it lacks. The goal comes
 /// first, because what it ends must not wait for what it begins.
-fn pushes(node: &Node, goal: NodeGoal) -> Vec<Action> {
-    let images: BTreeSet<Digest> = goal
-        .instances
-        .iter()
-        .flat_map(|instance| {
-            let os = &instance.guest_os;
-            [os.kernel, os.initramfs, os.root, instance.application]
-        })
-        .filter(|image| !node.seen.has_image(image))
-        .collect();
+fn pushes(cluster: &Cluster, node: &Node, goal: NodeGoal) -> Vec<Action> {
+    let mut images = cluster.images_of(&node.name);
+    images.retain(|image| !node.seen.has_image(image));
     let held = node.seen.state().map(|state| state.generation);
     let push_goal = (held != Some(goal.generation)).then(|| Action::PushGoal(Box::new(goal)));
     let push_images = images.into_iter().map(|image| Action::PushImage { node: node.name.clone(), image });

@@ -1,0 +1,111 @@
+//! Configuration of the fabric controller.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use welkin_base::NodeName;
+use welkin_fabric::Network;
+use welkin_fabric::network::NODE_NUMBER_MAX;
+use welkin_pki::Thumbprint;
+
+/// Configuration of the fabric controller (TOML).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder for everything that lasts; made when missing.
+    pub data: PathBuf,
+    /// Address and port to serve on.
+    pub listen: SocketAddr,
+    /// Folder with the controller's own `cert.pem` and `key.pem`.
+    pub identity: PathBuf,
+    /// Thumbprints (SHA-256) of those who may call: management.
+    pub clients: Vec<Thumbprint>,
+    /// Folder with the guest OS: `kernel`, `initramfs`, `root` and `version.toml`.
+    pub guest_os: PathBuf,
+    /// The cloud's network, such as `10.177.0.0/16`.
+    pub network: Network,
+    /// The nodes.
+    #[serde(default)]
+    pub nodes: Vec<NodeConfig>,
+}
+
+/// A node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Its name.
+    pub name: NodeName,
+    /// Its number, from which the addresses of its instances follow; never given to another node.
+    pub number: u8,
+    /// Its fault domain, counted from 0: nodes that fail together have the same.
+    pub fault_domain: u32,
+    /// Where its agent serves.
+    pub address: SocketAddr,
+    /// Thumbprint (SHA-256) of its agent's certificate.
+    pub thumbprint: Thumbprint,
+}
+
+impl Config {
+    /// What is wrong with the configuration, if anything.
+    #[must_use]
+    pub fn mistake(&self) -> Option<String> {
+        let mut names = BTreeSet::new();
+        let mut numbers = BTreeSet::new();
+        for node in &self.nodes {
+            if !names.insert(&node.name) {
+                return Some(format!("two nodes are called {}; rename one", node.name));
+            }
+            if !numbers.insert(node.number) {
+                return Some(format!("two nodes have number {}; give {} another", node.number, node.name));
+            }
+            if node.number > NODE_NUMBER_MAX {
+                return Some(format!(
+                    "node {} has number {}; the highest is {NODE_NUMBER_MAX}",
+                    node.name, node.number
+                ));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        data = "data"
+        listen = "127.0.0.1:7443"
+        identity = "identity"
+        clients = ["0000000000000000000000000000000000000000000000000000000000000000"]
+        guest_os = "images"
+        network = "10.177.0.0/16"
+        [[nodes]]
+        name = "node0"
+        number = 0
+        fault_domain = 0
+        address = "10.177.0.2:7444"
+        thumbprint = "0000000000000000000000000000000000000000000000000000000000000000"
+    "#;
+
+    fn check(from: &str, to: &str, expected: Option<&str>) {
+        let config: Config = toml::from_str(&TEXT.replace(from, to)).unwrap();
+        let mistake = config.mistake();
+        assert_eq!(mistake.is_some(), expected.is_some(), "{mistake:?}");
+        assert!(mistake.unwrap_or_default().contains(expected.unwrap_or_default()));
+    }
+
+    #[test]
+    fn mistakes_are_found() {
+        check("", "", None);
+        check("number = 0", "number = 224", Some("the highest is 223"));
+        let (before, node) = TEXT.split_once("[[nodes]]").unwrap();
+        let twice = format!("{before}[[nodes]]{node}[[nodes]]{node}");
+        let config: Config = toml::from_str(&twice).unwrap();
+        assert!(config.mistake().unwrap().contains("two nodes are called node0"));
+        assert!(toml::from_str::<Config>(&format!("color = 1\n{TEXT}")).is_err());
+        assert!(toml::from_str::<Config>(&TEXT.replace("/16", "/24")).is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! The controller: what it knows, and the one way to change it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, MutexGuard, Notify, RwLock};
+use welkin_base::{NodeName, Timestamp};
+use welkin_fabric::health::is_settled;
+use welkin_fabric::{Change, Cluster};
+
+use crate::agent::Agent;
+use crate::clock::Clock;
+use crate::content::ContentFolder;
+use crate::error::ContentError;
+use crate::key::PackageKey;
+use crate::row::{Rows, RowsError};
+
+/// A package that nothing refers to is kept this long: it is sent before the deployment that needs it.
+const PACKAGE_GRACE: Duration = Duration::from_secs(10 * 60);
+/// After a start, so long is waited for the nodes' first answers before a deployment is placed.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Everything that the controller's tasks share.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    state: Mutex<State>,
+    pub packages: ContentFolder,
+    pub images: ContentFolder,
+    /// Folder for what is only needed while a deployment is made ready.
+    pub work: PathBuf,
+    pub key: PackageKey,
+    pub clock: Clock,
+    pub agents: BTreeMap<NodeName, Agent>,
+    /// Signals that something changed and a plan is due.
+    pub changed: Notify,
+    /// Held for reading while images are made that no row names yet, so that they are not swept.
+    pub preparing: RwLock<()>,
+}
+
+/// What is known, and the rows that it was read from.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub cluster: Cluster,
+    rows: Rows,
+}
+
+impl State {
+    /// What `rows` hold, in a cluster that has its nodes.
+    pub async fn load(mut cluster: Cluster, mut rows: Rows) -> Result<Self, RowsError> {
+        rows.load(&mut cluster).await?;
+        Ok(Self { cluster, rows })
+    }
+
+    /// Commits a change and takes it over. After a failure everything is read again, because whether the
+    /// commit happened is not known, or another controller was first.
+    pub async fn commit(&mut self, change: Change) -> Result<(), RowsError> {
+        let committed = self.rows.commit(&mut self.cluster, change).await;
+        if committed.is_err() {
+            self.rows.load(&mut self.cluster).await?;
+        }
+        committed
+    }
+}
+
+impl Controller {
+    pub fn new(
+        state: State,
+        (packages, images, work): (ContentFolder, ContentFolder, PathBuf),
+        key: PackageKey,
+        clock: Clock,
+        agents: BTreeMap<NodeName, Agent>,
+    ) -> Self {
+        Self {
+            state: Mutex::new(state),
+            packages,
+            images,
+            work,
+            key,
+            clock,
+            agents,
+            changed: Notify::new(),
+            preparing: RwLock::new(()),
+        }
+    }
+
+    /// What is known. Held over nothing but a commit.
+    pub async fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().await
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Waits until each node was read or is known to be silent.
+    pub async fn settled(&self) {
+        let settled = async {
+            while !is_settled(&self.state().await.cluster, self.now()) {
+                tokio::time::sleep(SETTLE_INTERVAL).await;
+            }
+        };
+        // Without an answer it is decided without one: the refusal then names the node.
+        let _ = tokio::time::timeout(SETTLE_TIMEOUT, settled).await;
+    }
+
+    /// Removes packages and images that nothing refers to any more.
+    pub async fn sweep(&self) -> Result<(), ContentError> {
+        let _nobody_prepares = self.preparing.write().await;
+        let (packages, images) = {
+            let state = self.state().await;
+            let packages = state.cluster.deployments.values().map(|deployment| deployment.goal.package);
+            (packages.collect(), state.cluster.images())
+        };
+        self.packages.sweep(&packages, PACKAGE_GRACE).await?;
+        self.images.sweep(&images, Duration::ZERO).await
+    }
+}

@@ -1,0 +1,111 @@
+//! Deployments: what management asks is checked, made ready, placed and stored. Nodes learn of it from the loop.
+
+use welkin_base::{DeploymentId, InstanceName};
+use welkin_fabric::{Asked, Change, Refused, compare, deploy};
+use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason};
+
+use crate::application::{self, PrepareError};
+use crate::controller::Controller;
+use crate::row::RowsError;
+
+/// What management is told.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Done, or already so.
+    Taken,
+    /// It will be done.
+    Accepted,
+    /// There is no such deployment or instance.
+    NotFound,
+    /// It contradicts what is held.
+    Conflict(String),
+    /// The customer must change something.
+    Refused(Refusal),
+    /// This controller failed; the log says why.
+    Failed,
+}
+
+/// Takes a goal: the deployment exists with it afterwards, or nothing has changed.
+pub(crate) async fn put(controller: &Controller, id: &DeploymentId, goal: DeploymentGoal) -> Answer {
+    let held = {
+        let state = controller.state().await;
+        match compare(&state.cluster, id, &goal) {
+            Ok(Asked::Same) => return Answer::Taken,
+            Ok(Asked::New | Asked::Changed) => {}
+            Err(refused) => return refusal(&refused),
+        }
+        state.cluster.deployments.get(id).cloned()
+    };
+    let _images_are_not_swept = controller.preparing.read().await;
+    let prepared = match application::prepare(controller, &goal, held.as_ref()).await {
+        Ok(prepared) => prepared,
+        Err(PrepareError::Refused(refusal)) => return Answer::Refused(refusal),
+        Err(PrepareError::Failed(error)) => {
+            tracing::error!(deployment = %id, error, "a deployment cannot be made ready");
+            return Answer::Failed;
+        }
+    };
+    controller.settled().await;
+    let mut state = controller.state().await;
+    let placed =
+        deploy(&state.cluster, id, goal, prepared.roles, prepared.update_domains_max, controller.now());
+    let deployment = match placed {
+        Ok(deployment) => deployment,
+        Err(refused) => return refusal(&refused),
+    };
+    tracing::info!(deployment = %id, instances = deployment.instances.len(), "a deployment's goal is taken");
+    let committed = state.commit(Change::Deployment(Box::new(deployment))).await;
+    drop(state);
+    stored(controller, committed, Answer::Taken)
+}
+
+/// The goal is that the deployment be gone.
+pub(crate) async fn delete(controller: &Controller, id: &DeploymentId) -> Answer {
+    let mut state = controller.state().await;
+    let Some(deployment) = state.cluster.deployments.get(id) else { return Answer::NotFound };
+    if deployment.deleting {
+        return Answer::Accepted;
+    }
+    let deleted = welkin_fabric::delete(deployment);
+    tracing::info!(deployment = %id, "a deployment is being deleted");
+    let committed = state.commit(Change::Deployment(Box::new(deleted))).await;
+    drop(state);
+    stored(controller, committed, Answer::Accepted)
+}
+
+/// One instance begins anew.
+pub(crate) async fn reimage(controller: &Controller, id: &DeploymentId, name: &InstanceName) -> Answer {
+    let mut state = controller.state().await;
+    let deployment = state.cluster.deployments.get(id);
+    let Some(changed) = deployment.and_then(|deployment| welkin_fabric::reimage(deployment, name)) else {
+        return Answer::NotFound;
+    };
+    tracing::info!(deployment = %id, instance = %name, "an instance begins anew");
+    let committed = state.commit(Change::Deployment(Box::new(changed))).await;
+    drop(state);
+    stored(controller, committed, Answer::Accepted)
+}
+
+fn stored(controller: &Controller, committed: Result<(), RowsError>, answer: Answer) -> Answer {
+    controller.changed.notify_one();
+    match committed {
+        Ok(()) => answer,
+        Err(RowsError::Conflict) => {
+            Answer::Conflict("the deployment changed meanwhile; read it and ask again".to_owned())
+        }
+        Err(error) => {
+            tracing::error!(%error, "a deployment cannot be stored");
+            Answer::Failed
+        }
+    }
+}
+
+fn refusal(refused: &Refused) -> Answer {
+    let message = refused.to_string();
+    let reason = match refused {
+        Refused::Stale { .. } | Refused::Deleting | Refused::Other => return Answer::Conflict(message),
+        Refused::Upgrade => RefusalReason::Package,
+        Refused::NoVip | Refused::NoRoom(_) => RefusalReason::Capacity,
+    };
+    Answer::Refused(Refusal { reason, messages: vec![message] })
+}

@@ -1,0 +1,92 @@
+//! The key to which service packages are encrypted (age, X25519). It never leaves this controller.
+
+use std::fmt;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use age::secrecy::ExposeSecret as _;
+use age::x25519;
+use zeroize::Zeroizing;
+
+use crate::error::{RunError, on};
+
+/// A key file in bytes, at most: an identity is 74 characters.
+const FILE_BYTES_MAX: u64 = 256;
+
+/// The package key. `Debug` shows its public half.
+pub struct PackageKey {
+    identity: Arc<x25519::Identity>,
+}
+
+impl PackageKey {
+    /// Reads the key file, which is made with mode 0600 when missing.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, or is not a key.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        if !path.try_exists().map_err(on("read", path))? {
+            Self::make(path)?;
+        }
+        let mut text = Zeroizing::new(String::new());
+        let file = std::fs::File::open(path).map_err(on("read", path))?;
+        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(on("read", path))?;
+        let identity: x25519::Identity = text.trim().parse().map_err(|_| RunError::Key(path.to_owned()))?;
+        Ok(Self { identity: Arc::new(identity) })
+    }
+
+    /// The whole key is durable before it has its name, and its name before anyone is told of it.
+    fn make(path: &Path) -> Result<(), RunError> {
+        let beside = path.with_extension("new");
+        let identity = x25519::Identity::generate();
+        let write = || {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(identity.to_string().expose_secret().as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&beside, path)?;
+            path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+        };
+        Ok(write().map_err(on("write", path))?)
+    }
+
+    /// The public half, `age1…`.
+    #[must_use]
+    pub fn recipient(&self) -> String {
+        self.identity.to_public().to_string()
+    }
+
+    /// The private half.
+    #[must_use]
+    pub fn identity(&self) -> Arc<x25519::Identity> {
+        Arc::clone(&self.identity)
+    }
+}
+
+impl fmt::Debug for PackageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PackageKey").field(&self.recipient()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("package.key");
+        let made = PackageKey::open(&path).unwrap();
+        let read = PackageKey::open(&path).unwrap();
+        assert_eq!(made.recipient(), read.recipient());
+        assert!(made.recipient().starts_with("age1"));
+        assert!(!format!("{made:?}").to_uppercase().contains("SECRET"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::write(&path, "nonsense").unwrap();
+        assert!(matches!(PackageKey::open(&path), Err(RunError::Key(_))));
+    }
+}
