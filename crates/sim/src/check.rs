@@ -1,0 +1,150 @@
+//! What must hold at every step, and what must hold in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use welkin_base::{InstanceId, NodeName, Timestamp};
+use welkin_fabric::{Cluster, deployment_observed, node_goal};
+use welkin_fabric_wire::{GoalStatus, InstanceState};
+use welkin_node::Vm;
+
+use crate::node::SimNode;
+
+/// What the controller has stored: addresses, capacity.
+///
+/// # Errors
+/// What does not hold.
+pub fn stored(cluster: &Cluster, nodes: &BTreeMap<NodeName, SimNode>) -> Result<(), String> {
+    once("address", cluster.addresses())?;
+    once("virtual IP", cluster.vips())?;
+    for (name, usage) in cluster.usage() {
+        let Some(node) = nodes.get(name) else { return Err(format!("{name} does not exist")) };
+        if !usage.need.missing_in(welkin_fabric::Need::default().free_of(node.capacity)).is_nothing() {
+            return Err(format!("{name} is oversubscribed: {usage:?} of {:?}", node.capacity));
+        }
+    }
+    Ok(())
+}
+
+/// What really runs: no incarnation twice, no node over its capacity, no address twice on a node.
+///
+/// # Errors
+/// What does not hold.
+pub fn running(nodes: &BTreeMap<NodeName, SimNode>) -> Result<(), String> {
+    let mut holders: BTreeMap<(&InstanceId, u64), &NodeName> = BTreeMap::new();
+    for node in nodes.values() {
+        let mut macs = BTreeSet::new();
+        let (mut cores, mut memory_mib) = (0, 0);
+        for (id, held) in &node.held.instances {
+            let Vm::Running(vm) = &held.vm else { continue };
+            if let Some(other) = holders.insert((id, held.incarnation), &node.name) {
+                return Err(format!(
+                    "{id}, incarnation {}, lives on {other} and {}",
+                    held.incarnation, node.name
+                ));
+            }
+            let Some(shape) = &vm.shape else { continue };
+            cores += shape.cores;
+            memory_mib += shape.memory_mib;
+            if !macs.insert(&shape.mac) {
+                return Err(format!("{} runs two VMs with {}", node.name, shape.mac));
+            }
+        }
+        if cores > node.capacity.cores || memory_mib > node.capacity.memory_mib {
+            return Err(format!(
+                "{} runs VMs of {cores} cores and {memory_mib} MiB: {:?}",
+                node.name, node.capacity
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Of what nodes hold by their current goals, each identity is in one goal at most, and traffic goes nowhere else.
+///
+/// # Errors
+/// What does not hold.
+pub fn fenced(cluster: &Cluster, nodes: &BTreeMap<NodeName, SimNode>) -> Result<(), String> {
+    let current = |node: &&SimNode| {
+        cluster.nodes.get(&node.name).is_some_and(|known| known.record.generation == node.goal.generation)
+    };
+    let mut owners: BTreeMap<&InstanceId, &SimNode> = BTreeMap::new();
+    for node in nodes.values().filter(current) {
+        for instance in &node.goal.instances {
+            if let Some(other) = owners.insert(&instance.id, node) {
+                return Err(format!(
+                    "{} is in the current goals of {} and {}",
+                    instance.id, other.name, node.name
+                ));
+            }
+        }
+    }
+    for node in nodes.values().filter(current) {
+        for backend in node.goal.vips.iter().flat_map(|vip| &vip.backends) {
+            let owner = owners.get(&backend.instance);
+            let elsewhere = owner.is_some_and(|owner| {
+                owner.goal.instances.iter().all(|instance| {
+                    instance.id != backend.instance || instance.guest.network.address != backend.address
+                })
+            });
+            if elsewhere {
+                return Err(format!(
+                    "{} sends traffic of {} to {}",
+                    node.name, backend.instance, backend.address
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What must be so once everything works again and time has passed.
+///
+/// # Errors
+/// What is not so.
+pub fn at_rest(
+    cluster: &Cluster,
+    nodes: &BTreeMap<NodeName, SimNode>,
+    now: Timestamp,
+    now_ms: u64,
+) -> Result<(), String> {
+    for deployment in cluster.deployments.values() {
+        if deployment.deleting || !deployment.leaving.is_empty() {
+            let left: Vec<_> = deployment.leaving.iter().map(|left| (&left.name, &left.node)).collect();
+            return Err(format!("{} is not gone: {left:?}", deployment.id));
+        }
+        let expected = match deployment.goal.status {
+            GoalStatus::Running => InstanceState::Ready,
+            GoalStatus::Suspended => InstanceState::StoppedVm,
+        };
+        for instance in deployment_observed(cluster, deployment, now).instances {
+            if instance.state != expected {
+                let (name, node, state) = (&instance.name, &instance.node, instance.state);
+                return Err(format!("{}/{name} on {node} is {state:?}: {}", deployment.id, instance.message));
+            }
+        }
+    }
+    for (name, node) in nodes {
+        let Some(known) = cluster.nodes.get(name) else { continue };
+        if node_goal(cluster, known, now) != node.goal {
+            return Err(format!("{name} does not hold its goal"));
+        }
+        let wanted: BTreeSet<&InstanceId> = node.goal.instances.iter().map(|instance| &instance.id).collect();
+        let ready = node.held.ready(now_ms);
+        if node.held.instances.keys().collect::<BTreeSet<_>>() != wanted
+            || ready.iter().collect::<BTreeSet<_>>() != wanted
+        {
+            return Err(format!("{name} runs {ready:?} and not {wanted:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn once<T: Ord + std::fmt::Display + Copy>(what: &str, items: impl Iterator<Item = T>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for item in items {
+        if !seen.insert(item) {
+            return Err(format!("{what} {item} is given twice"));
+        }
+    }
+    Ok(())
+}
