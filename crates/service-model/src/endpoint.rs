@@ -1,6 +1,7 @@
 //! Endpoints: where a role listens, and who reaches it there.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use roxmltree::Node;
 
@@ -158,7 +159,10 @@ const INPUT_ENDPOINT: Shape = Shape::leaf(&[
     "ignoreRoleInstanceStatus",
     "loadBalancerProbe",
     "loadBalancer",
+    "idleTimeoutInMinutes",
 ]);
+/// `idleTimeoutInMinutes` (`cloud-services-configuration-and-management-faq`).
+const IDLE_TIMEOUT_MINUTES: RangeInclusive<u32> = 4..=30;
 const INTERNAL_ENDPOINT: Shape =
     Shape { attributes: &["name", "protocol", "port"], once: &["FixedPort", "FixedPortRange"], many: &[] };
 const INSTANCE_INPUT_ENDPOINT: Shape =
@@ -208,6 +212,10 @@ fn input<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> InputEndpoi
         Some("*") => LocalPort::Dynamic,
         Some(_) => LocalPort::Fixed(reader.port(node, "localPort").unwrap_or(0)),
     };
+    if reader.number(node, "idleTimeoutInMinutes", IDLE_TIMEOUT_MINUTES).is_some() {
+        let message = "idleTimeoutInMinutes has no effect: idle connections are kept for days".to_owned();
+        reader.warning(node, message);
+    }
     let allowed = [Protocol::Http, Protocol::Https, Protocol::Tcp, Protocol::Udp];
     let endpoint = InputEndpoint {
         name: reader.name(node, "name"),

@@ -16,13 +16,19 @@ pub enum Module {
     RemoteForwarder,
     /// Virtual network of the old samples.
     Connect,
+    /// Publishing from an editor.
+    WebDeploy,
+    /// The cache service inside a role.
+    Caching,
 }
 
-const MODULES: [(&str, Module); 4] = [
+const MODULES: [(&str, Module); 6] = [
     ("Diagnostics", Module::Diagnostics),
     ("RemoteAccess", Module::RemoteAccess),
     ("RemoteForwarder", Module::RemoteForwarder),
     ("Connect", Module::Connect),
+    ("WebDeploy", Module::WebDeploy),
+    ("Caching", Module::Caching),
 ];
 
 impl Module {

@@ -189,6 +189,10 @@ fn endpoints() {
         &["2, column 33: <InstanceInputEndpoint> needs \
          <AllocatePublicPortFrom><FixedPortRange min= max= /></AllocatePublicPortFrom>"],
     );
+    check(
+        &endpoint("<InputEndpoint name=\"E\" protocol=\"tcp\" port=\"1\" idleTimeoutInMinutes=\"3\"/>"),
+        &["2, column 81: idleTimeoutInMinutes=\"3\" of <InputEndpoint> must be a whole number from 4 to 30"],
+    );
     let many = |count: usize| -> String {
         (0..count).map(|n| format!("<InternalEndpoint name=\"E{n}\" protocol=\"tcp\"/>")).collect()
     };
