@@ -1,0 +1,335 @@
+//! A cloud on one machine, as names, addresses and paths: what ARCHITECTURE.md draws. Pure.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use welkin_base::SubscriptionId;
+
+/// The parts that run as processes of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The storage front-ends and their engine.
+    Storage,
+    /// The fabric agent of the machine's only node.
+    Node,
+    /// The fabric controller.
+    Fabric,
+    /// The management API.
+    Management,
+}
+
+impl Part {
+    /// Every part, in the order in which they start: each may call those before it.
+    pub const ALL: [Self; 4] = [Self::Storage, Self::Node, Self::Fabric, Self::Management];
+
+    /// Its folder below the state folder, and the name of its log.
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Storage => "storage",
+            Self::Node => "node0",
+            Self::Fabric => "fabric",
+            Self::Management => "management",
+        }
+    }
+
+    /// The subcommand of `welkin` that runs it.
+    pub const fn subcommand(self) -> &'static str {
+        match self {
+            Self::Storage => "storage",
+            Self::Node => "agent",
+            Self::Fabric => "fabric",
+            Self::Management => "management",
+        }
+    }
+
+    /// Its user id above the cloud's `uid_base`; `None` for the only part that is root.
+    pub const fn uid_offset(self) -> Option<u32> {
+        match self {
+            Self::Management => Some(1),
+            Self::Fabric => Some(2),
+            Self::Storage => Some(3),
+            Self::Node => None,
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.folder())
+    }
+}
+
+/// The first two bytes of a cloud's network, a /16 of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network {
+    first: u8,
+    second: u8,
+}
+
+/// Why a text is not a cloud's network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a network for a cloud: expected a private /16, such as 10.177.0.0/16")]
+pub struct NetworkError(String);
+
+impl FromStr for Network {
+    type Err = NetworkError;
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let error = || NetworkError(text.to_owned());
+        let base: Ipv4Addr = text.strip_suffix("/16").ok_or_else(error)?.parse().map_err(|_| error())?;
+        match base.octets() {
+            [first, second, 0, 0] if base.is_private() => Ok(Self { first, second }),
+            _ => Err(error()),
+        }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = NetworkError;
+    fn try_from(text: String) -> Result<Self, NetworkError> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.0.0/16", self.first, self.second)
+    }
+}
+
+impl Network {
+    /// The host's end of the link to its nodes.
+    pub const fn host(self) -> Ipv4Addr {
+        Ipv4Addr::new(self.first, self.second, 0, 1)
+    }
+
+    /// The node's end.
+    pub const fn node(self) -> Ipv4Addr {
+        Ipv4Addr::new(self.first, self.second, 0, 2)
+    }
+
+    /// The node's bridge: the gateway of its instances, a /24.
+    pub const fn bridge(self) -> Ipv4Addr {
+        Ipv4Addr::new(self.first, self.second, 16, 1)
+    }
+
+    /// Whether an address is in the network.
+    pub const fn contains(self, address: Ipv4Addr) -> bool {
+        let [first, second, ..] = address.octets();
+        first == self.first && second == self.second
+    }
+}
+
+/// What an operator may choose of a cloud; kept in `cloud.toml` of the state folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choices {
+    /// Its network.
+    pub network: Network,
+    /// Added to every port, so that several clouds can live on one machine.
+    pub port_offset: u16,
+    /// The first of the user ids that the cloud uses (ARCHITECTURE.md, "A cloud on one machine").
+    pub uid_base: u32,
+    /// The operator's subscription.
+    pub subscription: SubscriptionId,
+}
+
+impl Choices {
+    /// What is chosen when nobody says otherwise.
+    pub const fn default_for(subscription: SubscriptionId) -> Self {
+        Self { network: Network { first: 10, second: 177 }, port_offset: 0, uid_base: 640_000, subscription }
+    }
+}
+
+/// A cloud: where its state lives, and what was chosen.
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    /// The state folder, absolute.
+    pub state: PathBuf,
+    /// What was chosen.
+    pub choices: Choices,
+}
+
+/// Ports before the offset: those of Azurite, and of our own APIs.
+const PORT_BLOB: u16 = 10_000;
+const PORT_QUEUE: u16 = 10_001;
+const PORT_TABLE: u16 = 10_002;
+const PORT_STORAGE_ADMIN: u16 = 10_010;
+const PORT_MANAGEMENT: u16 = 8_443;
+const PORT_FABRIC: u16 = 7_443;
+const PORT_AGENT: u16 = 7_444;
+
+/// A storage service with a port of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageEndpoint {
+    /// Blobs.
+    Blob,
+    /// Queues.
+    Queue,
+    /// Tables.
+    Table,
+}
+
+impl StorageEndpoint {
+    /// Its port, before the offset.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Blob => PORT_BLOB,
+            Self::Queue => PORT_QUEUE,
+            Self::Table => PORT_TABLE,
+        }
+    }
+}
+
+impl Cloud {
+    /// The cloud's name: `wk` and six digits that follow from the state folder's path (FNV-1a), so
+    /// that names of interfaces and namespaces of two clouds never meet.
+    pub fn name(&self) -> String {
+        let digest = self
+            .state
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        format!("wk{:06x}", (digest ^ (digest >> 24)) & 0x00ff_ffff)
+    }
+
+    /// The network namespace of the node.
+    pub fn namespace(&self) -> String {
+        format!("{}-n0", self.name())
+    }
+
+    /// The host's end of the link to the node.
+    pub fn host_interface(&self) -> String {
+        format!("{}h0", self.name())
+    }
+
+    /// The node's end of the link.
+    pub fn node_interface(&self) -> String {
+        format!("{}n0", self.name())
+    }
+
+    /// A path below the state folder.
+    pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
+        self.state.join(below)
+    }
+
+    /// A part's folder.
+    pub fn folder(&self, part: Part) -> PathBuf {
+        self.path(part.folder())
+    }
+
+    /// A part's log.
+    pub fn log(&self, part: Part) -> PathBuf {
+        self.path("log").join(format!("{part}.log"))
+    }
+
+    /// A part's user id; 0 for root.
+    pub fn uid(&self, part: Part) -> u32 {
+        part.uid_offset().map_or(0, |offset| self.choices.uid_base + offset)
+    }
+
+    fn at(&self, address: Ipv4Addr, port: u16) -> SocketAddr {
+        SocketAddr::V4(SocketAddrV4::new(address, port + self.choices.port_offset))
+    }
+
+    fn loopback(&self, port: u16) -> SocketAddr {
+        self.at(Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// Where the host's programs reach a storage service.
+    pub fn storage_for_host(&self, endpoint: StorageEndpoint) -> SocketAddr {
+        self.loopback(endpoint.port())
+    }
+
+    /// Where role instances reach a storage service.
+    pub fn storage_for_guests(&self, endpoint: StorageEndpoint) -> SocketAddr {
+        self.at(self.choices.network.host(), endpoint.port())
+    }
+
+    /// The storage service's own API for management.
+    pub fn storage_admin(&self) -> SocketAddr {
+        self.loopback(PORT_STORAGE_ADMIN)
+    }
+
+    /// The management API.
+    pub fn management(&self) -> SocketAddr {
+        self.loopback(PORT_MANAGEMENT)
+    }
+
+    /// The fabric controller.
+    pub fn fabric(&self) -> SocketAddr {
+        self.loopback(PORT_FABRIC)
+    }
+
+    /// The fabric agent.
+    pub fn agent(&self) -> SocketAddr {
+        self.at(self.choices.network.node(), PORT_AGENT)
+    }
+
+    /// Every port of the host that must be free, with what it is for.
+    pub fn host_ports(&self) -> Vec<(SocketAddr, &'static str)> {
+        vec![
+            (self.storage_for_host(StorageEndpoint::Blob), "blob service"),
+            (self.storage_for_host(StorageEndpoint::Queue), "queue service"),
+            (self.storage_for_host(StorageEndpoint::Table), "table service"),
+            (self.storage_admin(), "storage administration"),
+            (self.management(), "management API"),
+            (self.fabric(), "fabric controller"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cloud(state: &str) -> Cloud {
+        let subscription = SubscriptionId::new(&"5".repeat(32)).unwrap();
+        Cloud { state: PathBuf::from(state), choices: Choices::default_for(subscription) }
+    }
+
+    #[test]
+    fn networks() {
+        for (text, valid) in [
+            ("10.177.0.0/16", true),
+            ("172.16.0.0/16", true),
+            ("192.168.0.0/16", true),
+            ("10.177.1.0/16", false),
+            ("10.177.0.0/24", false),
+            ("8.8.0.0/16", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<Network>().is_ok(), valid, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_fit_an_interface_and_differ() {
+        let (a, b) = (cloud("/var/lib/welkin"), cloud("/var/lib/welkin2"));
+        // IFNAMSIZ is 16 with the closing zero.
+        assert!(a.host_interface().len() <= 15, "{}", a.host_interface());
+        assert_ne!(a.name(), b.name());
+        assert_eq!(a.name(), cloud("/var/lib/welkin").name());
+    }
+
+    #[test]
+    fn ports_move_together() {
+        let mut cloud = cloud("/s");
+        cloud.choices.port_offset = 500;
+        assert_eq!(cloud.management().to_string(), "127.0.0.1:8943");
+        assert_eq!(cloud.storage_for_guests(StorageEndpoint::Table).to_string(), "10.177.0.1:10502");
+        assert_eq!(cloud.agent().to_string(), "10.177.0.2:7944");
+    }
+}

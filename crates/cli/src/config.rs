@@ -1,0 +1,154 @@
+//! The configuration that `welkin up` gives to each part. Written anew at each start: what lasts is chosen in
+//! `cloud.toml`.
+
+use std::net::{SocketAddr, SocketAddrV4};
+
+use welkin_agent::AcceleratorChoice;
+use welkin_base::AccountName;
+use welkin_fabric_service::NodeConfig;
+use welkin_management::{FabricConfig, Quotas, StorageConfig, SubscriptionConfig};
+
+use crate::client::Settings;
+use crate::cloud::{Cloud, Part, StorageEndpoint};
+use crate::error::CliError;
+use crate::state::{self, Identities};
+
+/// The node's name; there is one.
+const NODE: &str = "node0";
+/// The subscription that every cloud has.
+const SUBSCRIPTION_NAME: &str = "operator";
+/// The location's name.
+const LOCATION: &str = "here";
+/// The storage account for packages.
+const DEFAULT_ACCOUNT: &str = "welkin";
+/// The guests' network is a /24 (ARCHITECTURE.md, "A cloud on one machine").
+const GUEST_PREFIX_LENGTH: u8 = 24;
+const ENDPOINTS: [StorageEndpoint; 3] = [StorageEndpoint::Blob, StorageEndpoint::Queue, StorageEndpoint::Table];
+
+/// Writes `config.toml` of every part, and the operator's settings.
+pub fn write(cloud: &Cloud, identities: &Identities) -> Result<(), CliError> {
+    put(cloud, Part::Storage, &storage(cloud, identities))?;
+    put(cloud, Part::Node, &node(cloud, identities)?)?;
+    put(cloud, Part::Fabric, &fabric(cloud, identities)?)?;
+    put(cloud, Part::Management, &management(cloud, identities))?;
+    let admin = cloud.path("admin");
+    state::write_secret(&admin.join("ca.pem"), &identities.authority_pem, 0)?;
+    state::write_toml(&admin.join("cloud.toml"), &settings(cloud)?, 0)
+}
+
+fn put<T: serde::Serialize>(cloud: &Cloud, part: Part, config: &T) -> Result<(), CliError> {
+    state::write_toml(&cloud.folder(part).join("config.toml"), config, cloud.uid(part))
+}
+
+fn storage(cloud: &Cloud, identities: &Identities) -> welkin_storage_service::Config {
+    let listen = |endpoint| vec![cloud.storage_for_host(endpoint), cloud.storage_for_guests(endpoint)];
+    let folder = cloud.folder(Part::Storage);
+    welkin_storage_service::Config {
+        data_folder: folder.join("data"),
+        blob_listen: listen(StorageEndpoint::Blob),
+        queue_listen: listen(StorageEndpoint::Queue),
+        table_listen: listen(StorageEndpoint::Table),
+        host_suffixes: Vec::new(),
+        admin: Some(welkin_storage_service::AdminConfig {
+            listen: cloud.storage_admin(),
+            identity_folder: folder.join("identity"),
+            clients: vec![identities.management],
+        }),
+        dev: false,
+    }
+}
+
+fn node(cloud: &Cloud, identities: &Identities) -> Result<welkin_agent::Config, CliError> {
+    let folder = cloud.folder(Part::Node);
+    let v4 = |address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    };
+    let storage: Vec<SocketAddrV4> = ENDPOINTS.into_iter().filter_map(|e| v4(cloud.storage_for_guests(e))).collect();
+    Ok(welkin_agent::Config {
+        node: name(NODE)?,
+        data: folder.join("data"),
+        listen: cloud.agent(),
+        identity: folder.join("identity"),
+        clients: vec![identities.fabric],
+        bridge: cloud.choices.network.bridge(),
+        prefix_length: GUEST_PREFIX_LENGTH,
+        uid_base: cloud.choices.uid_base,
+        storage,
+        cores: 0,
+        memory_mib: 0,
+        accelerator: AcceleratorChoice::Auto,
+        machine: welkin_agent::Machine::Q35,
+    })
+}
+
+fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_service::Config, CliError> {
+    let folder = cloud.folder(Part::Fabric);
+    let network = cloud.choices.network.to_string();
+    Ok(welkin_fabric_service::Config {
+        data: folder.join("data"),
+        listen: cloud.fabric(),
+        identity: folder.join("identity"),
+        clients: vec![identities.management],
+        guest_os: cloud.path("images"),
+        network: network.parse().map_err(|_| CliError::Service(format!("{network} is no network")))?,
+        nodes: vec![NodeConfig {
+            name: name(NODE)?,
+            number: 0,
+            fault_domain: 0,
+            address: cloud.agent(),
+            thumbprint: identities.node,
+        }],
+    })
+}
+
+fn management(cloud: &Cloud, identities: &Identities) -> welkin_management::Config {
+    let folder = cloud.folder(Part::Management);
+    welkin_management::Config {
+        data: folder.join("data"),
+        identity: folder.join("identity"),
+        listen: cloud.management(),
+        location: LOCATION.to_owned(),
+        fabric: FabricConfig { address: cloud.fabric(), thumbprint: identities.fabric },
+        storage: StorageConfig {
+            address: cloud.storage_admin(),
+            thumbprint: identities.storage,
+            blob_endpoint: url(cloud, StorageEndpoint::Blob),
+            queue_endpoint: url(cloud, StorageEndpoint::Queue),
+            table_endpoint: url(cloud, StorageEndpoint::Table),
+            other_blob_endpoints: vec![format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Blob))],
+        },
+        operating_systems: Vec::new(),
+        subscriptions: vec![SubscriptionConfig {
+            id: cloud.choices.subscription.clone(),
+            name: SUBSCRIPTION_NAME.to_owned(),
+            certificates: vec![identities.admin.sha1_thumbprint()],
+            quotas: Quotas::default(),
+        }],
+    }
+}
+
+fn settings(cloud: &Cloud) -> Result<Settings, CliError> {
+    Ok(Settings {
+        management: format!("https://{}", cloud.management()),
+        subscription: cloud.choices.subscription.clone(),
+        location: LOCATION.to_owned(),
+        blob_endpoint: url(cloud, StorageEndpoint::Blob),
+        queue_endpoint: url(cloud, StorageEndpoint::Queue),
+        table_endpoint: url(cloud, StorageEndpoint::Table),
+        default_account: AccountName::new(DEFAULT_ACCOUNT).map_err(bad_name)?,
+        folder: cloud.path("admin"),
+    })
+}
+
+fn url(cloud: &Cloud, endpoint: StorageEndpoint) -> String {
+    format!("http://{}", cloud.storage_for_host(endpoint))
+}
+
+fn name(text: &str) -> Result<welkin_base::NodeName, CliError> {
+    text.parse().map_err(bad_name)
+}
+
+fn bad_name(error: welkin_base::NameError) -> CliError {
+    CliError::Service(error.to_string())
+}

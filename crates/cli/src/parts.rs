@@ -1,0 +1,179 @@
+//! The parts as processes: started in order, watched, started again when they end, ended in order.
+
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::cloud::{Cloud, Part};
+use crate::error::CliError;
+use crate::network;
+use crate::process::Process;
+
+/// How long a part may take from its start until it takes connections.
+const START_LIMIT_S: u64 = 60;
+/// How often a starting part is tried.
+const START_POLL_MS: u64 = 25;
+/// How long a part may take to finish what it does when it is asked to end.
+const END_GRACE_S: u64 = 15;
+/// A part that ended is started again after this pause, doubled each time up to the limit.
+const RESTART_PAUSE_MS: u64 = 500;
+const RESTART_PAUSE_MAX_MS: u64 = 30_000;
+/// A part that ran this long is taken for sound: the pause begins anew.
+const SOUND_AFTER_S: u64 = 60;
+/// What is shown of a log when a part does not start.
+const TAIL_BYTES: usize = 2_000;
+
+/// A part that runs.
+#[derive(Debug)]
+struct Running {
+    part: Part,
+    child: Child,
+    started: Instant,
+    pause_ms: u64,
+}
+
+/// All parts of a cloud.
+#[derive(Debug)]
+pub struct Parts {
+    cloud: Cloud,
+    program: PathBuf,
+    running: Vec<Running>,
+}
+
+impl Parts {
+    /// Nothing runs yet. `program` is the `welkin` that every user can run.
+    pub fn new(cloud: &Cloud, program: &Path) -> Self {
+        Self { cloud: cloud.clone(), program: program.to_owned(), running: Vec::new() }
+    }
+
+    /// Starts a part and waits until it takes connections at `address`.
+    pub async fn start(&mut self, part: Part, address: SocketAddr) -> Result<(), CliError> {
+        let child = self.spawn(part)?;
+        self.running.push(Running { part, child, started: Instant::now(), pause_ms: RESTART_PAUSE_MS });
+        let end = Instant::now() + Duration::from_secs(START_LIMIT_S);
+        while TcpStream::connect(address).await.is_err() {
+            if let Some(running) = self.running.last_mut() {
+                if matches!(running.child.try_wait(), Ok(Some(_))) {
+                    return Err(self.failed(part));
+                }
+            }
+            if Instant::now() >= end {
+                return Err(CliError::PartSilent { part, seconds: START_LIMIT_S, log: self.cloud.log(part) });
+            }
+            tokio::time::sleep(Duration::from_millis(START_POLL_MS)).await;
+        }
+        Ok(())
+    }
+
+    /// Starts again each part that ends. Returns never; dropping it is safe.
+    pub async fn watch(&mut self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(RESTART_PAUSE_MS)).await;
+            for index in 0..self.running.len() {
+                self.revive(index).await;
+            }
+        }
+    }
+
+    async fn revive(&mut self, index: usize) {
+        let Some(running) = self.running.get_mut(index) else { return };
+        let Ok(Some(status)) = running.child.try_wait() else { return };
+        let part = running.part;
+        if running.started.elapsed() > Duration::from_secs(SOUND_AFTER_S) {
+            running.pause_ms = RESTART_PAUSE_MS;
+        }
+        let pause_ms = running.pause_ms;
+        tracing::warn!(%part, %status, pause_ms, "a part ended and is started again");
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        match self.spawn(part) {
+            Ok(child) => {
+                let pause_ms = (pause_ms * 2).min(RESTART_PAUSE_MAX_MS);
+                self.running[index] = Running { part, child, started: Instant::now(), pause_ms };
+            }
+            Err(error) => tracing::error!(%part, %error, "a part cannot be started again"),
+        }
+    }
+
+    /// Ends all parts, last started first, each after what it does.
+    pub async fn end(&mut self) {
+        while let Some(mut running) = self.running.pop() {
+            if let Some(process) = running.child.id().and_then(Process::of) {
+                process.signal(rustix::process::Signal::TERM);
+            }
+            let grace = Duration::from_secs(END_GRACE_S);
+            if tokio::time::timeout(grace, running.child.wait()).await.is_err() {
+                let _ = running.child.kill().await;
+            }
+            let _ = std::fs::remove_file(pid_file(&self.cloud, running.part));
+        }
+    }
+
+    fn spawn(&self, part: Part) -> Result<Child, CliError> {
+        let log = self.open_log(part)?;
+        let errors = log.try_clone().map_err(|source| self.file("share", part, source))?;
+        let mut command = if part == Part::Node {
+            let mut enter = Command::new("nsenter");
+            let namespace = network::namespace_path(&self.cloud);
+            enter.arg(format!("--net={}", namespace.display())).arg("--").arg(&self.program);
+            enter
+        } else {
+            Command::new(&self.program)
+        };
+        command.arg(part.subcommand()).arg("--config").arg(self.cloud.folder(part).join("config.toml"));
+        if part != Part::Node {
+            command.uid(self.cloud.uid(part)).gid(self.cloud.uid(part));
+        }
+        // A process group of its own: Ctrl-C reaches `welkin up` alone, which ends the parts in order.
+        command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(errors).current_dir("/");
+        let child = command
+            .spawn()
+            .map_err(|error| CliError::Command { command: format!("{part}"), why: error.to_string() })?;
+        if let Some(process) = child.id().and_then(Process::of) {
+            process.write(&pid_file(&self.cloud, part))?;
+        }
+        Ok(child)
+    }
+
+    fn open_log(&self, part: Part) -> Result<File, CliError> {
+        let path = self.cloud.log(part);
+        OpenOptions::new().create(true).append(true).open(&path).map_err(|source| self.file("open", part, source))
+    }
+
+    fn file(&self, doing: &'static str, part: Part, source: std::io::Error) -> CliError {
+        CliError::File { doing, path: self.cloud.log(part), source }
+    }
+
+    fn failed(&self, part: Part) -> CliError {
+        let log = self.cloud.log(part);
+        CliError::Part { part, why: last_line(&log), log }
+    }
+}
+
+/// Where a part's process is written down.
+pub fn pid_file(cloud: &Cloud, part: Part) -> PathBuf {
+    cloud.path("run").join(format!("{part}.pid"))
+}
+
+/// Ends every part of a cloud that was left running, by its pid file.
+pub fn end_left_over(cloud: &Cloud) {
+    for part in Part::ALL.into_iter().rev() {
+        let file = pid_file(cloud, part);
+        if let Some(process) = Process::read(&file) {
+            process.end(Duration::from_secs(END_GRACE_S));
+        }
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// The last line that a part wrote: why it ended.
+fn last_line(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL_BYTES)..]).into_owned();
+    let line = tail.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}

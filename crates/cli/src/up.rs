@@ -1,0 +1,213 @@
+//! `welkin up`: a whole cloud on this machine.
+
+use std::fs::{self, OpenOptions};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::cloud::{Cloud, Network, Part};
+use crate::config;
+use crate::down;
+use crate::error::CliError;
+use crate::network;
+use crate::parts::Parts;
+use crate::process::Process;
+use crate::program;
+use crate::service::told_to_end;
+use crate::state;
+use crate::status;
+
+/// How long `--detach` waits for the cloud to answer.
+const DETACH_LIMIT_S: u64 = 180;
+/// How long the node may take, after its agent answers, until the fabric controller counts on it. A probe of
+/// hardware virtualization is part of it.
+const NODE_LIMIT_S: u64 = 120;
+/// How often one looks.
+const POLL_MS: u64 = 100;
+
+/// Arguments of `welkin up`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  welkin up\n  welkin up --detach --state /srv/welkin --images ./guest-os\n  \
+                        welkin up --port-offset 100 --network 10.178.0.0/16")]
+pub struct UpArgs {
+    /// Return when everything answers; `welkin down` ends it.
+    #[arg(long)]
+    pub detach: bool,
+    /// Folder of the guest OS (kernel, initramfs, root, version.toml); kept for later starts.
+    #[arg(long, value_name = "FOLDER")]
+    pub images: Option<PathBuf>,
+    /// The cloud's network, a private /16 that the machine does not use [default: 10.177.0.0/16].
+    #[arg(long)]
+    pub network: Option<Network>,
+    /// Added to every port, so that several clouds can live on one machine [default: 0].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(..=20_000))]
+    pub port_offset: Option<u16>,
+    /// Run as the detached supervisor.
+    #[arg(long, hide = true)]
+    pub supervise: bool,
+}
+
+/// Brings the cloud up and, unless detached, stays until it is told to end.
+pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(CliError::NotRoot { command: "up" });
+    }
+    program::check_installed()?;
+    if arguments.supervise {
+        // A session of its own: the terminal's hang-up does not reach it.
+        let _ = rustix::process::setsid();
+    }
+    let cloud = state::make(state, |choices| {
+        choices.network = arguments.network.unwrap_or(choices.network);
+        choices.port_offset = arguments.port_offset.unwrap_or(choices.port_offset);
+    })?;
+    if Process::read(&supervisor_file(&cloud)).is_some() {
+        return Err(CliError::AlreadyUp { state: cloud.state });
+    }
+    state::install_image(&cloud, arguments.images.as_deref())?;
+    down::clean(&cloud)?;
+    check_ports(&cloud)?;
+    network::check_free(&cloud)?;
+    if arguments.detach { detach(&cloud) } else { supervise(&cloud, arguments.supervise).await }
+}
+
+/// Where the process that watches the parts is written down.
+pub fn supervisor_file(cloud: &Cloud) -> PathBuf {
+    cloud.path("run/up.pid")
+}
+
+/// Exists while everything answers.
+fn ready_file(cloud: &Cloud) -> PathBuf {
+    cloud.path("run/ready")
+}
+
+async fn supervise(cloud: &Cloud, detached: bool) -> Result<(), CliError> {
+    if let Some(own) = Process::own() {
+        own.write(&supervisor_file(cloud))?;
+    }
+    let program = state::install_binary(cloud)?;
+    let mut parts = Parts::new(cloud, &program);
+    let result = tokio::select! {
+        started = start(cloud, &mut parts) => started,
+        () = told_to_end() => Err(CliError::Interrupted),
+    };
+    let result = match result {
+        Ok(()) => {
+            let _ = fs::write(ready_file(cloud), "");
+            if !detached {
+                println!("\nThe cloud runs. Ctrl-C ends it.");
+            }
+            tokio::select! {
+                () = parts.watch() => {}
+                () = told_to_end() => {}
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    let _ = fs::remove_file(ready_file(cloud));
+    if !detached {
+        println!("ending …");
+    }
+    parts.end().await;
+    down::clean(cloud)?;
+    let _ = fs::remove_file(supervisor_file(cloud));
+    result
+}
+
+async fn start(cloud: &Cloud, parts: &mut Parts) -> Result<(), CliError> {
+    let mut steps = Steps::begin();
+    let identities = state::identities(cloud)?;
+    config::write(cloud, &identities)?;
+    steps.done("keys and configuration");
+    network::make(cloud)?;
+    steps.done("network");
+    for part in Part::ALL {
+        parts.start(part, address(cloud, part)).await?;
+        steps.done(&part.to_string());
+    }
+    let end = Instant::now() + Duration::from_secs(NODE_LIMIT_S);
+    while !status::nodes_are_healthy(cloud).await {
+        if Instant::now() >= end {
+            let part = Part::Node;
+            return Err(CliError::PartSilent { part, seconds: NODE_LIMIT_S, log: cloud.log(part) });
+        }
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
+    }
+    steps.done("node ready");
+    Ok(())
+}
+
+/// Where a part takes connections once it is up.
+fn address(cloud: &Cloud, part: Part) -> SocketAddr {
+    match part {
+        Part::Storage => cloud.storage_admin(),
+        Part::Node => cloud.agent(),
+        Part::Fabric => cloud.fabric(),
+        Part::Management => cloud.management(),
+    }
+}
+
+fn check_ports(cloud: &Cloud) -> Result<(), CliError> {
+    for (address, purpose) in cloud.host_ports() {
+        TcpListener::bind(address).map_err(|_| CliError::PortTaken { address, purpose })?;
+    }
+    Ok(())
+}
+
+/// Starts the supervisor in the background and waits until it says that everything answers.
+fn detach(cloud: &Cloud) -> Result<(), CliError> {
+    let log = cloud.path("log/up.log");
+    let file = |doing, source| CliError::File { doing, path: log.clone(), source };
+    let output = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .open(&log)
+        .map_err(|source| file("write", source))?;
+    let errors = output.try_clone().map_err(|source| file("share", source))?;
+    let own = std::env::current_exe().map_err(|source| file("find welkin for", source))?;
+    let mut child = Command::new(own)
+        .arg("--state")
+        .arg(&cloud.state)
+        .args(["up", "--supervise"])
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .map_err(|source| file("start welkin for", source))?;
+    let end = Instant::now() + Duration::from_secs(DETACH_LIMIT_S);
+    while !ready_file(cloud).exists() {
+        let text = || fs::read_to_string(&log).unwrap_or_default();
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            let text = text();
+            let line = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it ended");
+            return Err(CliError::Detached(line.to_owned()));
+        }
+        if Instant::now() >= end {
+            let why = format!("the cloud did not answer within {DETACH_LIMIT_S} s; see {}", log.display());
+            return Err(CliError::Detached(why));
+        }
+        std::thread::sleep(Duration::from_millis(POLL_MS));
+    }
+    print!("{}", fs::read_to_string(&log).unwrap_or_default());
+    Ok(())
+}
+
+/// Tells how long each step took.
+struct Steps {
+    last: Instant,
+}
+
+impl Steps {
+    fn begin() -> Self {
+        Self { last: Instant::now() }
+    }
+
+    fn done(&mut self, step: &str) {
+        let now = Instant::now();
+        println!("  {step:<24} {:>6.2} s", now.duration_since(self.last).as_secs_f64());
+        self.last = now;
+    }
+}
