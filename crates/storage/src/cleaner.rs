@@ -13,8 +13,8 @@ use welkin_store::{Commit, Row, ScanFrom, Space};
 
 use crate::blob::container::ContainerRecord;
 use crate::error::{EngineError, try_commit};
-use crate::record::{self, Record};
 use crate::queue::QueueRecord;
+use crate::record::{self, Record};
 use crate::space::{CONTAINERS, ENTITIES, GARBAGE, MESSAGES, QUEUES, TABLES};
 use crate::table::TableRecord;
 use crate::{Storage, Uid};
@@ -105,7 +105,9 @@ impl Storage {
             Kind::Container(partition) => {
                 self.record_at::<ContainerRecord>(CONTAINERS, partition).await?.map(|container| container.uid)
             }
-            Kind::Table(partition) => self.record_at::<TableRecord>(TABLES, partition).await?.map(|table| table.uid),
+            Kind::Table(partition) => {
+                self.record_at::<TableRecord>(TABLES, partition).await?.map(|table| table.uid)
+            }
             Kind::Queue(partition) => {
                 self.record_at::<QueueRecord>(QUEUES, partition).await?.map(|queue| queue.messages)
             }

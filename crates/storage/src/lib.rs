@@ -5,6 +5,7 @@
 //!
 //! * [`account`]: storage accounts and their keys.
 //! * [`blob`]: containers, block blobs, their blocks and contents.
+//! * [`table`]: tables and their entities. [`queue`]: queues and their messages.
 //! * [`cleaner`]: removes what lies under deleted things.
 //! * [`release`]: when the bytes of an extent may go.
 //! * [`record`], [`space`], [`uid`]: how all of it lies in the store.
@@ -13,9 +14,11 @@ pub mod account;
 pub mod blob;
 pub mod cleaner;
 pub mod error;
+pub mod queue;
 pub mod record;
 pub mod release;
 pub mod space;
+pub mod table;
 pub mod uid;
 
 use std::sync::Arc;
@@ -36,6 +39,7 @@ pub struct Storage {
 struct Inner {
     store: Store,
     releaser: release::Releaser,
+    live_queues: queue::live::LiveQueues,
 }
 
 impl Storage {
@@ -44,7 +48,7 @@ impl Storage {
     pub fn over(store: Store) -> Self {
         let (releaser, freed) = release::Releaser::new();
         tokio::spawn(release::run(store.clone(), freed));
-        Self { inner: Arc::new(Inner { store, releaser }) }
+        Self { inner: Arc::new(Inner { store, releaser, live_queues: queue::live::LiveQueues::default() }) }
     }
 
     /// The store beneath.
@@ -55,5 +59,9 @@ impl Storage {
 
     pub(crate) fn releaser(&self) -> &release::Releaser {
         &self.inner.releaser
+    }
+
+    pub(crate) fn live_queues(&self) -> &queue::live::LiveQueues {
+        &self.inner.live_queues
     }
 }

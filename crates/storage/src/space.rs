@@ -7,6 +7,11 @@
 //! | blobs | container uid, blob name | empty | blob: properties, and content where it is small |
 //! | | | `l`, chunk number (4 bytes, big-endian) | a chunk of the committed block list |
 //! | | | `u`, block id | an uncommitted block |
+//! | tables | account uid, table name in lower case | empty | table |
+//! | entities | table uid, partition key | row key | entity |
+//! | queues | account uid, queue name | empty | queue |
+//! | messages | uid of the queue's messages | `v`, visible time, id | message |
+//! | | | `i`, id | visible time |
 //! | garbage | uid | empty | what was deleted under the uid, for the cleaner |
 //!
 //! Uids have 16 bytes. An account's uid and a container's uid are new with each creation, so that all that

@@ -8,13 +8,13 @@ use welkin_storage_wire::table::etag::Condition;
 use welkin_storage_wire::table::{Entity, EntityKey, Properties};
 use welkin_store::Commit;
 
+use crate::Storage;
+use crate::Uid;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
 use crate::space::ENTITIES;
 use crate::table::TableError;
 use crate::table::row::{self, EntityRecord, ordinal};
-use crate::Storage;
-use crate::Uid;
 
 /// A change of one entity. A condition of `None` takes what it finds, and makes an entity where there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,12 @@ pub enum Change {
 
 impl Change {
     /// What is there afterwards, given what is there before.
-    fn apply(&self, key: &EntityKey, found: Option<&Entity>, now: Timestamp) -> Result<Option<EntityRecord>, TableError> {
+    fn apply(
+        &self,
+        key: &EntityKey,
+        found: Option<&Entity>,
+        now: Timestamp,
+    ) -> Result<Option<EntityRecord>, TableError> {
         let properties = match (self, found) {
             (Self::Insert(_), Some(_)) => return Err(TableError::EntityAlreadyExists),
             (Self::Replace(Some(_), _) | Self::Merge(Some(_), _) | Self::Delete(_), None) => {
@@ -74,7 +79,10 @@ impl Storage {
     /// When there is no such table or entity.
     pub async fn entity(&self, account: Uid, table: &str, key: &EntityKey) -> Result<Entity, TableError> {
         let table = self.table(account, table).await?;
-        let row = self.store().get(ENTITIES, &row::partition(table.uid, &key.partition), &ordinal(&key.row)).await?;
+        let row = self
+            .store()
+            .get(ENTITIES, &row::partition(table.uid, &key.partition), &ordinal(&key.row))
+            .await?;
         Ok(row::entity(&row.ok_or(TableError::EntityNotFound)?)?)
     }
 
@@ -91,7 +99,8 @@ impl Storage {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, TableError> {
         let changes = [(key.clone(), change)];
-        let written = self.change_entities(account, table, &changes, now).await.map_err(|failed| failed.error)?;
+        let written =
+            self.change_entities(account, table, &changes, now).await.map_err(|failed| failed.error)?;
         Ok(written.first().copied().flatten())
     }
 
@@ -125,13 +134,15 @@ impl Storage {
         changes: &[(EntityKey, Change)],
         now: Timestamp,
     ) -> Result<(Commit, Vec<Option<Timestamp>>), FailedChange> {
-        let partition = changes.first().map(|(key, _)| row::partition(table, &key.partition)).unwrap_or_default();
+        let partition =
+            changes.first().map(|(key, _)| row::partition(table, &key.partition)).unwrap_or_default();
         let mut commit = Commit::new(ENTITIES, partition.clone());
         let mut written = Vec::with_capacity(changes.len());
         for (index, (key, change)) in changes.iter().enumerate() {
             let failed = |error: TableError| FailedChange { index, error };
             let row_key = ordinal(&key.row);
-            let found = self.store().get(ENTITIES, &partition, &row_key).await.map_err(|e| failed(e.into()))?;
+            let found =
+                self.store().get(ENTITIES, &partition, &row_key).await.map_err(|e| failed(e.into()))?;
             let entity = found.as_ref().map(row::entity).transpose().map_err(|e| failed(e.into()))?;
             let record = change.apply(key, entity.as_ref(), now).map_err(failed)?;
             written.push(record.as_ref().map(|record| record.timestamp));

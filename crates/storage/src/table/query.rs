@@ -77,7 +77,16 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(table: Uid, filter: Option<&'a Filter>, rows_max: usize) -> Self {
         let page = EntityPage::default();
-        Self { table, filter, range: range(filter), rows_max, page, page_bytes: 0, examined: 0, examined_bytes: 0 }
+        Self {
+            table,
+            filter,
+            range: range(filter),
+            rows_max,
+            page,
+            page_bytes: 0,
+            examined: 0,
+            examined_bytes: 0,
+        }
     }
 
     /// Where reading begins.

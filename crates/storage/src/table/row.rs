@@ -61,7 +61,11 @@ pub(crate) fn ordinal(text: &str) -> Vec<u8> {
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let [high, low] = unit.to_be_bytes();
-                bytes.extend([0xE0 | (high >> 4), 0x80 | ((high & 0x0F) << 2) | (low >> 6), 0x80 | (low & 0x3F)]);
+                bytes.extend([
+                    0xE0 | (high >> 4),
+                    0x80 | ((high & 0x0F) << 2) | (low >> 6),
+                    0x80 | (low & 0x3F),
+                ]);
             }
         }
     }

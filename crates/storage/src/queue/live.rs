@@ -1,0 +1,109 @@
+//! What one process knows of queues beside the store. All of it is a hint: without it, or with several processes,
+//! answers are the same, but for the approximate count's age, and consumers collide more.
+//!
+//! * *Claims*: keys of the messages that a get in this process is committing right now. Another one takes those
+//!   behind them instead of losing to it.
+//! * *Counts*: how many messages a queue has, counted once and kept by what this process does.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use welkin_base::Timestamp;
+
+use crate::Uid;
+
+/// A count of few messages is taken as it is for so long.
+const COUNT_AGE_MAX: Duration = Duration::from_secs(10);
+/// And longer by a second for each of so many messages, since counting them takes longer.
+const COUNTED_PER_SECOND: u64 = 1000;
+
+/// What is known of all queues.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LiveQueues(Arc<Mutex<HashMap<Uid, LiveQueue>>>);
+
+#[derive(Debug, Default)]
+struct LiveQueue {
+    claimed: HashSet<Bytes>,
+    count: Option<(i64, Timestamp)>,
+}
+
+impl LiveQueues {
+    /// How many keys of the queue are claimed.
+    pub(crate) fn claims(&self, queue: Uid) -> usize {
+        self.lock().get(&queue).map_or(0, |live| live.claimed.len())
+    }
+
+    /// Claims up to `keys_max` of the keys, and gives those that were free.
+    pub(crate) fn claim<'a>(
+        &self,
+        queue: Uid,
+        keys: impl Iterator<Item = &'a Bytes>,
+        keys_max: usize,
+    ) -> Claim {
+        let mut queues = self.lock();
+        let claimed = &mut queues.entry(queue).or_default().claimed;
+        let keys = keys.filter(|key| claimed.insert((*key).clone())).take(keys_max).cloned().collect();
+        Claim { queues: self.clone(), queue, keys }
+    }
+
+    /// A count that is young enough.
+    pub(crate) fn count(&self, queue: Uid, now: Timestamp) -> Option<u64> {
+        let (count, counted) = self.lock().get(&queue)?.count?;
+        let count = u64::try_from(count).unwrap_or(0);
+        let age_max = COUNT_AGE_MAX + Duration::from_secs(count / COUNTED_PER_SECOND);
+        (now.since(counted) <= age_max).then_some(count)
+    }
+
+    /// The queue was counted.
+    pub(crate) fn counted(&self, queue: Uid, count: u64, now: Timestamp) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.lock().entry(queue).or_default().count = Some((count, now));
+    }
+
+    /// Messages came or went.
+    pub(crate) fn add(&self, queue: Uid, change: i64) {
+        if let Some((count, _)) = self.lock().get_mut(&queue).and_then(|live| live.count.as_mut()) {
+            *count = count.saturating_add(change);
+        }
+    }
+
+    /// The queue is gone.
+    pub(crate) fn forget(&self, queue: Uid) {
+        self.lock().remove(&queue);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, LiveQueue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keys that are claimed until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    queues: LiveQueues,
+    queue: Uid,
+    keys: HashSet<Bytes>,
+}
+
+impl Claim {
+    /// Whether the key is one of them.
+    pub(crate) fn has(&self, key: &Bytes) -> bool {
+        self.keys.contains(key)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut queues = self.queues.lock();
+        if let Some(live) = queues.get_mut(&self.queue) {
+            for key in &self.keys {
+                live.claimed.remove(key);
+            }
+            if live.claimed.is_empty() && live.count.is_none() {
+                queues.remove(&self.queue);
+            }
+        }
+    }
+}

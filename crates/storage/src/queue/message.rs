@@ -1,0 +1,336 @@
+//! Messages: put, get, peek, update, delete.
+//!
+//! Getting is a commit on the messages' rows as they were read, so that a message is got by one consumer in each
+//! of its visibility periods, whatever the number of consumers and processes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use welkin_base::Timestamp;
+use welkin_store::{Commit, Row, ScanFrom};
+
+use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
+use crate::queue::QueueError;
+use crate::queue::row::{
+    MessageId, MessageRecord, PopReceipt, TIME_START, id_key, is_id_key, moment, split_time_key, time_key,
+};
+use crate::record;
+use crate::space::MESSAGES;
+use crate::{Storage, Uid};
+
+/// Expired messages that one get removes on its way.
+const EXPIRED_PER_GET: usize = 100;
+/// Rows that a get reads beyond those that it wants, for what expired.
+const SPARE_ROWS: usize = 4;
+/// Rows of one scan that counts.
+const COUNT_SCAN_ROWS: usize = 5000;
+/// Counting stops here: the count is approximate, and a request's work is bounded.
+const COUNT_MAX: u64 = 1_000_000;
+/// The least by which two moments differ.
+const TICK: Duration = Duration::from_nanos(100);
+
+/// A message that is to be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// A new id.
+    pub id: MessageId,
+    /// A number drawn for its pop receipt.
+    pub nonce: u64,
+    /// Its text.
+    pub text: String,
+    /// When it becomes visible.
+    pub visible: Timestamp,
+    /// When it expires.
+    pub expires: Timestamp,
+}
+
+/// A message as it was got, put or peeked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    /// Its id.
+    pub id: MessageId,
+    /// When it was put.
+    pub inserted: Timestamp,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// When it is visible, again.
+    pub visible: Timestamp,
+    /// What proves that it was got.
+    pub pop_receipt: PopReceipt,
+    /// How often it was got.
+    pub dequeue_count: u32,
+    /// Its text.
+    pub text: String,
+}
+
+impl Got {
+    fn of(id: MessageId, visible: Timestamp, record: MessageRecord) -> Self {
+        let MessageRecord { inserted, expires, dequeue_count, nonce, text } = record;
+        let pop_receipt = PopReceipt { visible, nonce };
+        Self { id, inserted, expires, visible, pop_receipt, dequeue_count, text }
+    }
+}
+
+/// A message as it lies at the head of its queue.
+struct Found {
+    row: Row,
+    id: MessageId,
+    visible: Timestamp,
+    record: MessageRecord,
+}
+
+impl Storage {
+    /// Puts a message.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn put_message(
+        &self,
+        account: Uid,
+        queue: &str,
+        new: NewMessage,
+        now: Timestamp,
+    ) -> Result<Got, QueueError> {
+        let queue = self.queue(account, queue).await?.messages;
+        let NewMessage { id, nonce, text, visible, expires } = new;
+        let record = MessageRecord { inserted: now, expires, dequeue_count: 0, nonce, text };
+        let commit = place(messages(queue), visible, id, &record)?.check_absent(id_key(id));
+        if try_commit(self.store(), commit).await?.is_none() {
+            // The caller draws ids at random; that one is taken twice is its error.
+            return Err(EngineError::Busy.into());
+        }
+        self.live_queues().add(queue, 1);
+        Ok(Got::of(id, visible, record))
+    }
+
+    /// Gets up to `messages_max` messages from the head of the queue, which become invisible for a while.
+    /// `nonce` is drawn for their pop receipts.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn get_messages(
+        &self,
+        account: Uid,
+        queue: &str,
+        messages_max: usize,
+        visibility_timeout: Duration,
+        nonce: u64,
+        now: Timestamp,
+    ) -> Result<Vec<Got>, QueueError> {
+        let queue = self.queue(account, queue).await?.messages;
+        for _ in 0..COMMIT_TRIES_MAX {
+            let rows_max = messages_max + self.live_queues().claims(queue) + SPARE_ROWS;
+            let found = self.head(queue, rows_max, now).await?;
+            let full = found.len() == rows_max;
+            let (expired, visible): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|f| f.record.expires <= now);
+            let claim = self.live_queues().claim(queue, visible.iter().map(|f| &f.row.key), messages_max);
+            let wanted = visible.into_iter().filter(|f| claim.has(&f.row.key)).collect::<Vec<_>>();
+            let gone = expired.len().min(EXPIRED_PER_GET);
+            if wanted.is_empty() && expired.is_empty() {
+                if full {
+                    continue;
+                }
+                return Ok(Vec::new());
+            }
+            let (commit, got) = moved(queue, wanted, &expired[..gone], now.plus(visibility_timeout), nonce)?;
+            if try_commit(self.store(), commit).await?.is_some() {
+                self.live_queues().add(queue, -i64::try_from(gone).unwrap_or(0));
+                if !got.is_empty() || !full {
+                    return Ok(got);
+                }
+            }
+        }
+        Err(EngineError::Busy.into())
+    }
+
+    /// Reads up to `messages_max` messages from the head of the queue, and leaves them as they are.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn peek_messages(
+        &self,
+        account: Uid,
+        queue: &str,
+        messages_max: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Got>, QueueError> {
+        let queue = self.queue(account, queue).await?.messages;
+        let found = self.head(queue, messages_max + EXPIRED_PER_GET, now).await?;
+        let alive = found.into_iter().filter(|f| f.record.expires > now).take(messages_max);
+        Ok(alive.map(|f| Got::of(f.id, f.visible, f.record)).collect())
+    }
+
+    /// Makes a message that was got invisible until `visible`, with another text if there is one.
+    ///
+    /// # Errors
+    /// When the message is gone, or the pop receipt is not its own any more.
+    pub async fn update_message(
+        &self,
+        account: Uid,
+        queue: &str,
+        (id, receipt): (MessageId, PopReceipt),
+        (visible, text): (Timestamp, Option<String>),
+        nonce: u64,
+        now: Timestamp,
+    ) -> Result<Got, QueueError> {
+        let queue = self.queue(account, queue).await?.messages;
+        let Found { row, mut record, .. } = self.receipted(queue, id, receipt, now).await?;
+        record.nonce = nonce;
+        record.text = text.unwrap_or(record.text);
+        let visible = apart(visible, receipt.visible);
+        let commit = messages(queue).check_version(row.key.clone(), row.version).delete(row.key);
+        match try_commit(self.store(), place(commit, visible, id, &record)?).await? {
+            Some(_) => Ok(Got::of(id, visible, record)),
+            None => Err(self.missing(queue, id).await?),
+        }
+    }
+
+    /// Deletes a message that was got.
+    ///
+    /// # Errors
+    /// When the message is gone, or the pop receipt is not its own any more.
+    pub async fn delete_message(
+        &self,
+        account: Uid,
+        queue: &str,
+        (id, receipt): (MessageId, PopReceipt),
+        now: Timestamp,
+    ) -> Result<(), QueueError> {
+        let queue = self.queue(account, queue).await?.messages;
+        let found = self.receipted(queue, id, receipt, now).await?;
+        match try_commit(self.store(), remove(messages(queue), &found)).await? {
+            Some(_) => {
+                self.live_queues().add(queue, -1);
+                Ok(())
+            }
+            None => Err(self.missing(queue, id).await?),
+        }
+    }
+
+    /// How many messages the queue has, visible or not, about.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn approximate_messages_count(
+        &self,
+        queue: &super::QueueRecord,
+        now: Timestamp,
+    ) -> Result<u64, QueueError> {
+        let uid = queue.messages;
+        if let Some(count) = self.live_queues().count(uid, now) {
+            return Ok(count);
+        }
+        let mut count = 0;
+        let mut from = ScanFrom::Partition(partition(uid));
+        while count < COUNT_MAX {
+            let rows = self.store().scan(MESSAGES, from, COUNT_SCAN_ROWS).await?;
+            let of_queue =
+                rows.iter().take_while(|r| r.partition == uid.as_bytes()[..] && is_id_key(&r.key)).count();
+            count += u64::try_from(of_queue).unwrap_or(u64::MAX);
+            match rows.last() {
+                Some(last) if of_queue == COUNT_SCAN_ROWS => {
+                    from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
+                }
+                _ => break,
+            }
+        }
+        self.live_queues().counted(uid, count, now);
+        Ok(count)
+    }
+
+    /// Up to `rows_max` messages that are visible, those first that became so first.
+    async fn head(&self, queue: Uid, rows_max: usize, now: Timestamp) -> Result<Vec<Found>, QueueError> {
+        let from = ScanFrom::Row(partition(queue), Bytes::from_static(TIME_START));
+        let mut found = Vec::new();
+        for row in self.store().scan(MESSAGES, from, rows_max).await? {
+            if row.partition != queue.as_bytes()[..] {
+                break;
+            }
+            match split_time_key(&row.key) {
+                Some((visible, id)) if visible <= now => {
+                    let record = record::decode(&row.value)?;
+                    found.push(Found { row, id, visible, record });
+                }
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// The message, if the receipt is its own.
+    async fn receipted(
+        &self,
+        queue: Uid,
+        id: MessageId,
+        receipt: PopReceipt,
+        now: Timestamp,
+    ) -> Result<Found, QueueError> {
+        let row = self.store().get(MESSAGES, queue.as_bytes(), &time_key(receipt.visible, id)).await?;
+        let Some(row) = row else { return Err(self.missing(queue, id).await?) };
+        let record: MessageRecord = record::decode(&row.value)?;
+        if record.nonce != receipt.nonce {
+            return Err(QueueError::PopReceiptMismatch);
+        }
+        if record.expires <= now {
+            return Err(QueueError::MessageNotFound);
+        }
+        Ok(Found { row, id, visible: receipt.visible, record })
+    }
+
+    /// Why a message is not where a receipt says.
+    async fn missing(&self, queue: Uid, id: MessageId) -> Result<QueueError, QueueError> {
+        let row = self.store().get(MESSAGES, queue.as_bytes(), &id_key(id)).await?;
+        Ok(if row.is_some() { QueueError::PopReceiptMismatch } else { QueueError::MessageNotFound })
+    }
+}
+
+fn partition(queue: Uid) -> Bytes {
+    Bytes::copy_from_slice(queue.as_bytes())
+}
+
+fn messages(queue: Uid) -> Commit {
+    Commit::new(MESSAGES, partition(queue))
+}
+
+/// Moments that are never the same, so that a key is not written twice in one commit.
+fn apart(visible: Timestamp, before: Timestamp) -> Timestamp {
+    if visible == before { visible.plus(TICK) } else { visible }
+}
+
+/// Writes a message's two rows.
+fn place(
+    commit: Commit,
+    visible: Timestamp,
+    id: MessageId,
+    record: &MessageRecord,
+) -> Result<Commit, EngineError> {
+    Ok(commit.put(time_key(visible, id), record::encode(record)?).put(id_key(id), moment(visible).to_vec()))
+}
+
+/// Removes a message's two rows.
+fn remove(commit: Commit, found: &Found) -> Commit {
+    let key = found.row.key.clone();
+    commit.check_version(key.clone(), found.row.version).delete(key).delete(id_key(found.id))
+}
+
+/// The commit that makes messages invisible until `visible` and removes those that expired.
+fn moved(
+    queue: Uid,
+    wanted: Vec<Found>,
+    expired: &[Found],
+    visible: Timestamp,
+    nonce: u64,
+) -> Result<(Commit, Vec<Got>), EngineError> {
+    let mut commit = expired.iter().fold(messages(queue), remove);
+    let mut got = Vec::with_capacity(wanted.len());
+    for Found { row, id, visible: before, mut record } in wanted {
+        let visible = apart(visible, before);
+        record.dequeue_count = record.dequeue_count.saturating_add(1);
+        record.nonce = nonce;
+        commit = commit.check_version(row.key.clone(), row.version).delete(row.key);
+        commit = place(commit, visible, id, &record)?;
+        got.push(Got::of(id, visible, record));
+    }
+    Ok((commit, got))
+}
