@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::local::folder::create_folder;
 use crate::local::group::{Group, GroupBuilder};
 use crate::local::options::{LOG_PAGE_BYTES, LocalOptions};
-use crate::local::segment::{Segment, damaged, list_segments, read_groups};
+use crate::local::segment::{Segment, Spare, damaged, list_segments, read_groups};
 
 /// How a file is made durable; tests put a failing one here.
 pub(crate) type Flush = fn(&File) -> std::io::Result<()>;
@@ -31,6 +31,8 @@ pub(crate) struct Log {
     /// Older segments, oldest first.
     full: VecDeque<Segment>,
     current: Segment,
+    /// Zeroed when the current one is half full and no older one is free.
+    spare: Option<Spare>,
     /// Where the next group goes.
     offset: u64,
     /// Sequence number of the next commit.
@@ -68,6 +70,7 @@ impl Log {
             flush: File::sync_data,
             full: segments.into(),
             current,
+            spare: None,
             offset: offset as u64,
             next,
         })
@@ -96,6 +99,7 @@ impl Log {
     ) -> Result<(), StoreError> {
         let needed = bytes.next_multiple_of(LOG_PAGE_BYTES) as u64;
         if self.offset + needed <= self.segment_bytes.min(self.current.bytes()?) {
+            self.prepare_spare(flushed);
             return Ok(());
         }
         let number = self.current.number + 1;
@@ -109,12 +113,25 @@ impl Log {
                 if self.disk_bytes_max.is_some_and(|max| taken > max) {
                     return Err(StoreError::Full);
                 }
-                Segment::create(&self.folder, number, self.segment_bytes)?
+                match self.spare.take_if(|spare| spare.is_finished()).and_then(Spare::take) {
+                    Some(spare) => spare.reuse(&self.folder, number)?,
+                    None => Segment::create(&self.folder, number, self.segment_bytes)?,
+                }
             }
         };
         self.full.push_back(std::mem::replace(&mut self.current, next));
         self.offset = 0;
         Ok(())
+    }
+
+    /// Has a segment zeroed when one will be needed soon. Without one, a new segment is slower at
+    /// first, so a failure here is none.
+    fn prepare_spare(&mut self, flushed: u64) {
+        let is_half_full = self.offset > self.segment_bytes / 2;
+        let is_next_free = self.full.front().is_some_and(|oldest| oldest.last <= flushed);
+        if is_half_full && !is_next_free && self.spare.is_none() && self.disk_bytes_max.is_none() {
+            self.spare = Spare::start(&self.folder, self.segment_bytes).ok();
+        }
     }
 
     /// Appends a group for which there is room, and makes it durable. After an error nothing

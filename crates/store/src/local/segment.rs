@@ -1,13 +1,17 @@
-//! One segment of the log: a file of fixed size, zeroed once, used again and again.
+//! One segment of the log: a file of fixed size, used again and again.
 //!
 //! The file's name is the segment's number. Using it again is renaming it to the next number:
-//! its size and its blocks stay, so a flush writes data only and no metadata.
+//! its size and its blocks stay, so a flush writes data only and no metadata. A new one is
+//! preallocated, which is quick, or zeroed ahead of time on a thread of its own ([`Spare`]), which
+//! makes the flushes of its first use as quick as those of every later one.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use crate::error::StoreError;
+use crate::local::background::spawn;
 use crate::local::folder::sync_folder;
 use crate::local::group::Group;
 use crate::local::options::LOG_PAGE_BYTES;
@@ -31,17 +35,11 @@ pub(crate) fn segment_path(folder: &Path, number: u64) -> PathBuf {
 }
 
 impl Segment {
-    /// Makes a zeroed segment of `bytes` bytes, durable under its name.
+    /// Makes a segment of `bytes` bytes, durable under its name.
     pub(crate) fn create(folder: &Path, number: u64, bytes: u64) -> Result<Self, StoreError> {
-        let temporary = folder.join("segment.new");
-        let file = zeroed_file(&temporary, bytes).inspect_err(|_| {
-            // The error that matters is that of the write; a leftover is overwritten next time.
-            let _ = std::fs::remove_file(&temporary);
-        })?;
-        let path = segment_path(folder, number);
-        std::fs::rename(&temporary, &path).map_err(StoreError::io("rename", &temporary))?;
-        sync_folder(folder)?;
-        Ok(Self { number, path, file, last: 0 })
+        let path = folder.join("segment.new");
+        let file = preallocated_file(&path, bytes)?;
+        Self { number: 0, path, file, last: 0 }.reuse(folder, number)
     }
 
     /// Uses a segment whose content is no longer needed under a new number.
@@ -69,6 +67,46 @@ impl Segment {
         write_zeros(&self.file, offset, self.bytes()?)
             .and_then(|()| self.file.sync_data())
             .map_err(StoreError::io("clear", &self.path))
+    }
+}
+
+/// A segment that is zeroed on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    thread: Option<JoinHandle<Result<Segment, StoreError>>>,
+}
+
+impl Spare {
+    /// Starts to make one.
+    pub(crate) fn start(folder: &Path, bytes: u64) -> Result<Self, StoreError> {
+        let path = folder.join("spare.new");
+        let thread = spawn("store-segment", move || {
+            let file = preallocated_file(&path, bytes)?;
+            write_zeros(&file, 0, bytes)
+                .and_then(|()| file.sync_data())
+                .map_err(StoreError::io("write", &path))?;
+            Ok(Segment { number: 0, path, file, last: 0 })
+        })?;
+        Ok(Self { thread: Some(thread) })
+    }
+
+    /// Whether it is made, or failed.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// The segment, if it could be made; waits for it.
+    pub(crate) fn take(mut self) -> Option<Segment> {
+        self.thread.take()?.join().ok()?.ok()
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        // The folder is not given up while something is written in it.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -142,20 +180,21 @@ pub(crate) fn damaged(path: &Path, offset: usize, why: &str) -> StoreError {
     }
 }
 
-fn zeroed_file(path: &Path, bytes: u64) -> Result<File, StoreError> {
-    let io = StoreError::io("create", path);
-    File::options()
-        .create(true)
-        .truncate(true)
-        .read(true)
-        .write(true)
-        .open(path)
-        .and_then(|file| {
-            write_zeros(&file, 0, bytes)?;
-            file.sync_all()?;
-            Ok(file)
-        })
-        .map_err(io)
+/// A new file whose blocks are allocated. A leftover of that name is overwritten.
+fn preallocated_file(path: &Path, bytes: u64) -> Result<File, StoreError> {
+    let create = || {
+        let file = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(&file, 0, bytes)?,
+            result => result?,
+        }
+        file.sync_all()?;
+        Ok(file)
+    };
+    create().map_err(StoreError::io("create", path)).inspect_err(|_| {
+        // The error that matters is that of the write.
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 fn write_zeros(file: &File, mut offset: u64, end: u64) -> std::io::Result<()> {
