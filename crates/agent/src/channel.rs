@@ -221,4 +221,73 @@ mod tests {
         check("", false);
         check("[]", false);
     }
+
+    const GOOD: &str =
+        r#"{"say":"observed","generation":1,"role":"ready","message":"","role_restarts":0,"uptime_ms":5}"#;
+
+    fn ear() -> Ear {
+        let node = welkin_agent_wire::NodeObserved {
+            node: "node0".parse().unwrap(),
+            generation: Generation(0),
+            capacity: welkin_agent_wire::NodeCapacity { cores: 0, memory_mib: 0, disk_mib: 0 },
+            accelerator: welkin_agent_wire::Accelerator::Tcg,
+            instances: vec![],
+            trouble: None,
+        };
+        let published = crate::shared::Published { node, slots: std::collections::BTreeMap::new() };
+        let shared = Arc::new(Shared::new(None, published));
+        Ear { heard: Arc::default(), clock: Clock::start(), shared }
+    }
+
+    /// A guest that says `said`; what the agent made of it.
+    async fn hear(said: Vec<u8>) -> (io::Result<()>, Option<GuestObserved>) {
+        let (guest, agent) = UnixStream::pair().unwrap();
+        let (read, _write) = agent.into_split();
+        let talk = async move {
+            let (_read, mut write) = guest.into_split();
+            // The agent may hang up on it.
+            let _ = write.write_all(&said).await;
+        };
+        let ear = ear();
+        let ((), result) = tokio::join!(talk, async {
+            let result = listen(read, &ear).await;
+            drop(_write);
+            result
+        });
+        let heard = lock(&ear.heard).take();
+        (result, heard.map(|h| h.observed))
+    }
+
+    #[tokio::test]
+    async fn a_hostile_guest() {
+        let (result, heard) = hear(format!("rubbish\n\n{GOOD}\n").into_bytes()).await;
+        assert!(result.is_ok() && heard.is_some());
+        let long = [vec![b'x'; GUEST_LINE_BYTES_MAX + 10], format!("\n{GOOD}\n").into_bytes()].concat();
+        let (result, heard) = hear(long).await;
+        assert!(result.is_err() && heard.is_none());
+        let (result, heard) = hear(GOOD.as_bytes().to_vec()).await;
+        assert!(result.is_err() && heard.is_none(), "a line without its end is not a line");
+    }
+
+    #[test]
+    fn what_is_said() {
+        let goal: GuestGoal = serde_json::from_value(serde_json::json!({
+            "generation": 2, "network": {"address": "10.0.0.2", "prefix_length": 24, "gateway": "10.0.0.1"},
+            "environment": {"deployment": "6ba7b8109dad11d180b400c04fd430c8", "service": "s", "role": "Web",
+                "instance": "Web_IN_0", "update_domain": 0, "fault_domain": 0, "settings": {}, "endpoints": [],
+                "local_resources": [], "peers": []},
+            "startup_tasks": [], "program": null, "variables": {}
+        }))
+        .unwrap();
+        let want = |goal: Option<&GuestGoal>, shutdown| Want { goal: goal.cloned(), shutdown };
+        let said = ToGuest::Goal(Box::new(goal.clone()));
+        let check = |want: &Want, generation: Option<u64>, expected: Option<&ToGuest>| {
+            assert_eq!(word(want, generation.map(Generation)).as_ref(), expected);
+        };
+        check(&want(None, false), None, None);
+        check(&want(Some(&goal), false), None, Some(&said));
+        check(&want(Some(&goal), false), Some(1), Some(&said));
+        check(&want(Some(&goal), false), Some(2), None);
+        check(&want(Some(&goal), true), Some(2), Some(&ToGuest::Shutdown));
+    }
 }

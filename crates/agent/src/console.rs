@@ -13,8 +13,9 @@ const BYTES_MAX: u64 = 1 << 20;
 const KEPT_BYTES: u64 = 256 << 10;
 /// What is shown of it.
 const SHOWN_BYTES: u64 = 64 << 10;
-/// What is shown of QEMU's last words.
+/// What is shown of last words.
 const LAST_WORDS_BYTES: u64 = 400;
+const LAST_WORDS_LINES: usize = 2;
 const OLD: &str = "console.log.1";
 
 /// Makes the console's file, which QEMU then only appends to.
@@ -44,10 +45,16 @@ pub fn shown(folder: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What QEMU said last, on one line.
+/// What was said last before a VM ended, on one line: by QEMU if it said anything, else on the console.
 pub fn last_words(folder: &Path) -> String {
-    let bytes = tail(&folder.join(QEMU_LOG), LAST_WORDS_BYTES).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = |file| {
+        let bytes = tail(&folder.join(file), LAST_WORDS_BYTES).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).replace(|c: char| c.is_control() && c != '\n', " ");
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("; ")
+    };
+    let qemu = words(QEMU_LOG);
+    if qemu.is_empty() { words(CONSOLE) } else { qemu }
 }
 
 fn tail(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
@@ -79,5 +86,19 @@ mod tests {
         let text = shown(folder.path()).unwrap();
         assert_eq!(text.len() as u64, SHOWN_BYTES);
         assert!(text.ends_with(b"aaa\nthe end\n"));
+    }
+
+    #[test]
+    fn last_words_are_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |console: &str, qemu: &str, expected: &str| {
+            fs::write(folder.path().join(CONSOLE), console).unwrap();
+            fs::write(folder.path().join(QEMU_LOG), qemu).unwrap();
+            assert_eq!(last_words(folder.path()), expected);
+        };
+        check("", "", "");
+        check("boot\r\nno drive D\r\n[ 1.0] reboot\r\n\r\n", "", "no drive D; [ 1.0] reboot");
+        check("boot\n", "qemu: no memory\n", "qemu: no memory");
+        check("\u{1b}[31mred", "", "[31mred");
     }
 }

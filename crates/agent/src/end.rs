@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use welkin_node::filter::BRIDGE;
 use welkin_node::limits::QUIT_GRACE_MS;
 
 use crate::config::Config;
@@ -31,8 +32,13 @@ pub async fn end_everything(config: &Config) -> io::Result<()> {
     for process in processes.values() {
         end(process).await;
     }
+    // Elsewhere a tap of the same name is somebody else's.
+    let at_home = tap::exists(BRIDGE);
     for (slot, _) in instance::slots(&folder)? {
         cgroup::remove(&folder, slot).await;
+        if !at_home {
+            continue;
+        }
         if let Err(error) = tap::remove(slot).await {
             tracing::warn!(%error, "a tap stays until its network namespace goes");
         }

@@ -40,12 +40,22 @@ pub const CHANNEL: &str = "run/channel.sock";
 pub const TCG_CACHE_MIB: u32 = 64;
 
 /// The kind of machine that QEMU shows to the guest.
+///
+/// Measured with the guest OS, emulated, one processor, 256 MiB, on a busy machine of two cores:
+///
+/// | machine | until ready | then, each second | resident |
+/// |---|---|---|---|
+/// | `q35` | 2.2 s of processor time | 17 ms | 243 MB |
+/// | `microvm` | 2.0 s | 46 ms | 248 MB |
+///
+/// An instance lives much longer than it boots, and `q35` has a clock of its own, so it is the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Machine {
     /// A PC with PCI and ACPI.
     Q35,
-    /// No PCI and no firmware tables: less to emulate.
+    /// No PCI. Emulated, its clock is right only where the host's time stamp counter runs at the frequency that
+    /// `/proc/cpuinfo` shows.
     Microvm,
 }
 
@@ -113,7 +123,7 @@ fn words(text: &str) -> Vec<String> {
 fn base(machine: Machine, accelerator: Accelerator, cores: u32, memory_mib: u32) -> Vec<String> {
     let machine = match machine {
         Machine::Q35 => "-M q35,usb=off,sata=off,smbus=off,hpet=off,vmport=off -bios qboot.rom",
-        Machine::Microvm => "-M microvm,acpi=off,rtc=on,pit=on,pic=on,auto-kernel-cmdline=on,isa-serial=on",
+        Machine::Microvm => "-M microvm,acpi=on,rtc=on",
     };
     let processor = match accelerator {
         Accelerator::Kvm => "-accel kvm -cpu host".to_owned(),
@@ -139,8 +149,11 @@ fn kernel_arguments(spec: &VmSpec) -> String {
     if spec.accelerator == Accelerator::Tcg {
         append.push_str(" mitigations=off");
     }
-    if let (Machine::Microvm, Some(tsc_khz)) = (spec.machine, spec.tsc_khz) {
-        append.push_str(&format!(" tsc_early_khz={tsc_khz}"));
+    if let (Machine::Microvm, Accelerator::Tcg, Some(tsc_khz)) =
+        (spec.machine, spec.accelerator, spec.tsc_khz)
+    {
+        // An emulated processor counts as the host's does, and the machine has no timer to calibrate it by.
+        append.push_str(&format!(" tsc=reliable tsc_early_khz={tsc_khz}"));
     }
     append
 }

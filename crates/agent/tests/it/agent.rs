@@ -85,6 +85,11 @@ impl Agent {
         process.wait().unwrap();
     }
 
+    /// Ends everything that the agent has started.
+    pub fn end_everything(&self) {
+        assert!(self.command(&["end"]).status().unwrap().success());
+    }
+
     /// Speaks to the agent as the fabric controller.
     pub fn call<T: Send>(&self, f: impl AsyncFnOnce(Client) -> T + Send) -> T {
         let tls = client_config(Some(&self.controller), ServerAuth::Pinned(self.own.thumbprint())).unwrap();
@@ -107,6 +112,10 @@ impl Drop for Agent {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the agent's log:\n{}", self.log());
+            for file in ["console.log", "qemu.log"] {
+                let text = fs::read(self.data().join("vm/0").join(file)).unwrap_or_default();
+                eprintln!("{file}:\n{}", String::from_utf8_lossy(&text));
+            }
         }
         if self.process.is_some() {
             self.signal(Signal::TERM);

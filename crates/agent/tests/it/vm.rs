@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
@@ -195,7 +196,8 @@ fn life_of_an_instance(machine: &str) {
     push_images(&agent, &images);
     let begin = Instant::now();
     wait_ready(&agent, 0);
-    eprintln!("{machine}: ready after {:.1} s", begin.elapsed().as_secs_f32());
+    eprintln!("{machine}: ready after {:.1} s, {}", begin.elapsed().as_secs_f32(), cost(&agent));
+    wait("the guest is on the network", 10, || guest_answers(&agent));
     confined(&agent);
 
     // An older goal is refused, and so is another of the same generation.
@@ -220,15 +222,46 @@ fn life_of_an_instance(machine: &str) {
     let log = agent.call(async |client| log(&client).await);
     assert!(!log.is_empty());
 
+    // The node goes down and comes up again: the instance is as it was.
+    agent.signal(Signal::TERM);
+    assert_eq!(processes(&agent).len(), 1, "an agent that ends leaves its VMs");
+    agent.end_everything();
+    nothing_runs(&agent);
+    agent.start();
+    wait_ready(&agent, 1);
+
     // What the goal does not name goes without a trace.
     let begin = Instant::now();
     push(&agent, &real_goal(&images, 2, 0));
     wait("the instance is gone", 30, || agent.observed().instances.is_empty());
     eprintln!("{machine}: gone after {:.1} s", begin.elapsed().as_secs_f32());
-    assert_eq!(processes(&agent), BTreeMap::new());
     assert_eq!(fs::read_dir(agent.data().join("vm")).unwrap().count(), 0);
+    nothing_runs(&agent);
+}
+
+fn nothing_runs(agent: &Agent) {
+    assert_eq!(processes(agent), BTreeMap::new());
     assert!(!agent.namespaces.run("node", "ip -o link", "").contains("tap"));
-    assert_eq!(groups(&agent), Vec::<PathBuf>::new());
+    assert_eq!(groups(agent), Vec::<PathBuf>::new());
+}
+
+/// The guest is on the node's network: it refuses a connection to a port where nobody listens.
+fn guest_answers(agent: &Agent) -> bool {
+    let address = "10.177.16.2:9".parse().unwrap();
+    let limit = Duration::from_secs(1);
+    let result = agent.namespaces.inside("node", || TcpStream::connect_timeout(&address, limit));
+    result.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// What a VM has used so far.
+fn cost(agent: &Agent) -> String {
+    let process = format!("/proc/{}", processes(agent)[&0].as_raw_pid());
+    let stat = fs::read_to_string(format!("{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    let status = fs::read_to_string(format!("{process}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim();
+    format!("{ticks} ticks of processor time, {resident} resident")
 }
 
 /// The VM runs as its own user, without privileges, under seccomp, in its control groups.
@@ -270,4 +303,9 @@ async fn log(client: &Client) -> String {
 #[test]
 fn an_instance_lives_dies_and_goes() {
     life_of_an_instance("q35");
+}
+
+#[test]
+fn an_instance_on_the_smaller_machine() {
+    life_of_an_instance("microvm");
 }
