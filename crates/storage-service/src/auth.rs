@@ -33,8 +33,9 @@ pub async fn authorize(
     let keys = [&account.primary_key, &account.secondary_key].map(|key| AccountKey::from_bytes(key.clone()));
     let authorization = if let Some(value) = head.headers.get(header::AUTHORIZATION) {
         let value = value.to_str().map_err(|_| ErrorCode::InvalidAuthenticationInfo)?;
+        let signature = Signature::parse(value)?;
         check_date(head, arrival.now)?;
-        match shared_key::verify(head, &Signature::parse(value)?, &keys) {
+        match shared_key::verify(head, &signature, &keys) {
             true => Authorization::Key,
             false => {
                 return Err(failed("the signature is not that of this request with a key of the account"));
