@@ -42,9 +42,23 @@ pub struct Settings {
     pub table_endpoint: String,
     /// The storage account for packages and for samples, made by the first deployment.
     pub default_account: AccountName,
+    /// The three storage endpoints as role instances reach them.
+    pub guest_endpoints: GuestEndpoints,
     /// The folder that this was read from.
     #[serde(skip)]
     pub folder: PathBuf,
+}
+
+/// Storage, as role instances reach it: URLs before the account's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestEndpoints {
+    /// Blobs.
+    pub blob: String,
+    /// Queues.
+    pub queue: String,
+    /// Tables.
+    pub table: String,
 }
 
 /// Why a call has no good answer.

@@ -8,7 +8,7 @@ use welkin_base::AccountName;
 use welkin_fabric_service::NodeConfig;
 use welkin_management::{FabricConfig, Quotas, StorageConfig, SubscriptionConfig};
 
-use crate::client::Settings;
+use crate::client::{GuestEndpoints, Settings};
 use crate::cloud::{Cloud, Part, StorageEndpoint};
 use crate::error::CliError;
 use crate::state::{self, Identities};
@@ -19,7 +19,7 @@ const NODE: &str = "node0";
 const SUBSCRIPTION_NAME: &str = "operator";
 /// The location's name.
 const LOCATION: &str = "here";
-/// The storage account for packages.
+/// The storage account for packages, and for settings that mean the development storage.
 const DEFAULT_ACCOUNT: &str = "welkin";
 /// The guests' network is a /24 (ARCHITECTURE.md, "A cloud on one machine").
 const GUEST_PREFIX_LENGTH: u8 = 24;
@@ -137,6 +137,11 @@ fn settings(cloud: &Cloud) -> Result<Settings, CliError> {
         queue_endpoint: url(cloud, StorageEndpoint::Queue),
         table_endpoint: url(cloud, StorageEndpoint::Table),
         default_account: AccountName::new(DEFAULT_ACCOUNT).map_err(bad_name)?,
+        guest_endpoints: GuestEndpoints {
+            blob: format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Blob)),
+            queue: format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Queue)),
+            table: format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Table)),
+        },
         folder: cloud.path("admin"),
     })
 }

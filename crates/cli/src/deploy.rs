@@ -2,6 +2,7 @@
 //!
 //! Each step that makes something notes how to take it away again; when a later step fails, what was made here is.
 
+mod connection;
 mod follow;
 mod show;
 mod undo;
@@ -30,7 +31,9 @@ const ACCOUNT_LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   welkin deploy guestbook --package guestbook.cspkg --configuration guestbook.cscfg
-  welkin deploy guestbook --folder samples/guestbook     packages the folder first")]
+  welkin deploy guestbook --folder samples/guestbook     packages the folder first
+
+A setting whose value is UseDevelopmentStorage=true gets the connection string of --account.")]
 pub struct DeployArgs {
     /// The hosted service; made when it does not exist
     pub service: ServiceName,
@@ -49,7 +52,7 @@ pub struct DeployArgs {
     /// The deployment's name; made from the date when it is left out
     #[arg(long)]
     pub name: Option<DeploymentName>,
-    /// The storage account that the package goes through; made when it does not exist
+    /// The storage account for the package and for settings that mean the development storage; made when it does not exist
     #[arg(long)]
     pub account: Option<AccountName>,
     /// How long to wait until every instance is ready, in seconds
@@ -154,6 +157,10 @@ fn deploy(args: &DeployArgs, client: &Client, show: &Show, undo: &mut Undo) -> R
 
     let account = args.account.as_ref().unwrap_or(&client.settings().default_account);
     let key = account_key(client, account, show, undo)?;
+    if connection::wants_storage(&configuration) {
+        show.line(&format!("settings that mean the development storage get the storage account {account}"));
+    }
+    let configuration = connection::fill_in(&configuration, client.settings(), account, &key);
     let blob = format!("{}-{}.cspkg", args.service, stamp());
     let target = upload::Target { account, key: &key, container: CONTAINER, blob: &blob };
     let url = upload::upload(client.settings(), &target, &package, show)?;
