@@ -88,7 +88,8 @@ fn unpack(packed: &Path) -> Result<Vec<u8>, ChoreError> {
         run::write(&stream, &bytes[start..])?;
         let mut command = Command::new("lz4");
         // What follows the stream is no part of it: lz4 complains of it after writing all that counts.
-        let output = command.arg("-dc").arg(&stream).output().map_err(|e| run::io("run lz4 on", &stream, e))?.stdout;
+        let output =
+            command.arg("-dc").arg(&stream).output().map_err(|e| run::io("run lz4 on", &stream, e))?.stdout;
         if output.starts_with(&ELF_MAGIC) {
             return Ok(output);
         }

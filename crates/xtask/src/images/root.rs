@@ -22,7 +22,7 @@ const REMOVED: [&str; 5] = ["var/lib/dpkg", "var/lib/apt", "var/cache", "var/log
 /// What the part follows from.
 pub fn inputs(recipe: &Path) -> Result<Vec<Vec<u8>>, ChoreError> {
     let mut inputs = Vec::new();
-    for name in ["packages", "excludes"] {
+    for name in ["packages", "excludes", "applets"] {
         inputs.push(run::read(&recipe.join(name))?.into_bytes());
     }
     for path in files(&recipe.join("files"))? {
@@ -75,11 +75,24 @@ fn finish(recipe: &Path, tree: &Path) -> Result<(), ChoreError> {
         fs::copy(&from, &to).map_err(|e| run::io("copy to", &to, e))?;
     }
     authorities(tree)?;
+    applets(recipe, tree)?;
     let shell = tree.join("bin/sh");
     if fs::symlink_metadata(&shell).is_err() {
         symlink("dash", &shell).map_err(|e| run::io("link", &shell, e))?;
     }
     run::output("libc-bin", Command::new("/sbin/ldconfig").arg("-r").arg(tree)).map(drop)
+}
+
+/// Makes the links of busybox that the recipe names, where no package has the tool.
+fn applets(recipe: &Path, tree: &Path) -> Result<(), ChoreError> {
+    let folders = ["usr/bin", "usr/sbin"].map(|folder| tree.join(folder));
+    for name in lines(&recipe.join("applets"))? {
+        if folders.iter().all(|folder| fs::symlink_metadata(folder.join(&name)).is_err()) {
+            let link = folders[0].join(&name);
+            symlink("busybox", &link).map_err(|e| run::io("link", &link, e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Joins the certificates into the bundle that TLS libraries look for.

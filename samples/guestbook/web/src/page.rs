@@ -46,6 +46,7 @@ pub fn render(entries: &[Entry], notice: &Notice, instance: &Instance) -> Markup
                         p.eyebrow { "A service on Welkin" }
                         h1 { "Guestbook" }
                         p.lead { "Leave a few words and, if you like, a picture." }
+                        p.answered { "Answered by " strong #instance { (instance.name) } }
                     }
                 }
                 main.wrap {
@@ -140,7 +141,8 @@ fn article(entry: &Entry) -> Markup {
                     p.name { (entry.name) }
                     p.when {
                         time datetime=(entry.signed_at) { (when(&entry.signed_at)) }
-                        " · taken by " (entry.signed_on)
+                        br;
+                        "taken by " (entry.signed_on)
                     }
                 }
             }
@@ -152,8 +154,7 @@ fn footer(instance: &Instance) -> Markup {
     html! {
         footer.wrap {
             p {
-                "This page was answered by "
-                strong #instance { (instance.name) }
+                "This page came from instance " strong { (instance.name) }
                 " in update domain " (instance.update_domain) ", fault domain " (instance.fault_domain) "."
             }
         }
@@ -211,9 +212,8 @@ mod tests {
     #[test]
     fn the_instance_and_the_time_are_said() {
         let html = page(&[entry("hi", "", "")], &Notice::None);
+        assert!(html.contains("<strong>Web_IN_0</strong> in update domain 0, fault domain 1."));
         assert!(html.contains("24 November 2026, 11:38 UTC"));
-        assert!(
-            html.contains("<strong id=\"instance\">Web_IN_0</strong> in update domain 0, fault domain 1.")
-        );
+        assert!(html.contains("<strong id=\"instance\">Web_IN_0</strong>"));
     }
 }
