@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -100,7 +101,7 @@ impl Images {
         };
         let read = |name: &str| fs::read(folder.join(name)).unwrap();
         let (kernel, initramfs, root) = (read("kernel"), read("initramfs"), read("root"));
-        Some(Self { kernel, initramfs, root, application: application() })
+        Some(Self { kernel, initramfs, root, application: application("an application") })
     }
 
     fn all(&self) -> [&[u8]; 4] {
@@ -109,10 +110,10 @@ impl Images {
 }
 
 /// An application drive with one file.
-fn application() -> Vec<u8> {
+fn application(text: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("app")).unwrap();
-    fs::write(folder.path().join("app/readme"), "an application").unwrap();
+    fs::write(folder.path().join("app/readme"), text).unwrap();
     let image = folder.path().join("image");
     let made =
         Command::new("mksquashfs").arg(folder.path().join("app")).arg(&image).arg("-quiet").output().unwrap();
@@ -184,8 +185,9 @@ fn wait_ready(agent: &Agent, restarts: u32) {
     wait("the load balancer follows", 5, || balanced(agent));
 }
 
-fn life_of_an_instance(machine: &str) {
-    let (true, Some(images)) = (crate::namespace::can(), Images::load()) else { return };
+/// An agent with one instance that is ready.
+fn boots(machine: &str) -> Option<(Agent, Images)> {
+    let (true, Some(images)) = (crate::namespace::can(), Images::load()) else { return None };
     let mut agent = Agent::new(machine);
     agent.start();
     push(&agent, &real_goal(&images, 1, 1));
@@ -199,44 +201,86 @@ fn life_of_an_instance(machine: &str) {
     eprintln!("{machine}: ready after {:.1} s, {}", begin.elapsed().as_secs_f32(), cost(&agent));
     wait("the guest is on the network", 10, || guest_answers(&agent));
     confined(&agent);
+    Some((agent, images))
+}
 
-    // An older goal is refused, and so is another of the same generation.
-    let refused = agent.call(async |client| client.put_json("/v1/goal", &real_goal(&images, 0, 1)).await);
+/// An older goal is refused, and so is another of the same generation.
+fn refuses_goals(agent: &Agent, images: &Images) {
+    let refused = agent.call(async |client| client.put_json("/v1/goal", &real_goal(images, 0, 1)).await);
     assert!(refused.unwrap_err().to_string().contains("generation 1"));
-    let refused = agent.call(async |client| client.put_json("/v1/goal", &real_goal(&images, 1, 0)).await);
+    let refused = agent.call(async |client| client.put_json("/v1/goal", &real_goal(images, 1, 0)).await);
     assert!(refused.unwrap_err().to_string().contains("another goal"));
+}
 
-    // The agent dies; its VM does not, and the next agent finds it.
-    let before = processes(&agent);
+/// The agent dies; its VM does not, the load balancer stays, and the next agent finds both.
+fn outlives_its_agent(agent: &mut Agent) {
+    let before = processes(agent);
     agent.signal(Signal::KILL);
-    assert!(balanced(&agent));
+    assert!(balanced(agent));
     agent.start();
-    wait_ready(&agent, 0);
-    assert_eq!(processes(&agent), before);
+    wait_ready(agent, 0);
+    assert_eq!(processes(agent), before);
+}
 
-    // The VM dies and is started again.
+/// A guest that stands still leaves the load balancer, and comes back when it goes on.
+fn stands_still(agent: &Agent) {
+    let pid = processes(agent)[&0];
+    kill_process(pid, Signal::STOP).unwrap();
+    wait("the load balancer notices", 20, || !balanced(agent));
+    assert_eq!(states(agent)[0].0, VmState::Unresponsive);
+    kill_process(pid, Signal::CONT).unwrap();
+    wait_ready(agent, 0);
+    assert_eq!(processes(agent)[&0], pid);
+}
+
+/// The VM dies and is started again.
+fn dies(agent: &Agent) {
+    let before = processes(agent);
     kill_process(before[&0], Signal::KILL).unwrap();
-    wait("the load balancer notices", 3, || !balanced(&agent));
-    wait_ready(&agent, 1);
-    assert_ne!(processes(&agent), before);
-    let log = agent.call(async |client| log(&client).await);
-    assert!(!log.is_empty());
+    wait("the load balancer notices", 3, || !balanced(agent));
+    wait_ready(agent, 1);
+    assert_ne!(processes(agent), before);
+    assert!(!agent.call(async |client| log(&client).await).is_empty());
+}
 
-    // The node goes down and comes up again: the instance is as it was.
+/// The node goes down and comes up again: the instance is as it was.
+fn goes_down_and_up(agent: &mut Agent) {
     agent.signal(Signal::TERM);
-    assert_eq!(processes(&agent).len(), 1, "an agent that ends leaves its VMs");
+    assert_eq!(processes(agent).len(), 1, "an agent that ends leaves its VMs");
     agent.end_everything();
-    nothing_runs(&agent);
+    nothing_runs(agent);
     agent.start();
-    wait_ready(&agent, 1);
+    wait_ready(agent, 1);
+}
 
-    // What the goal does not name goes without a trace.
+/// Another application: E is new, C is kept.
+fn gets_another_application(agent: &Agent, images: &mut Images) {
+    let file = |name: &str| fs::metadata(agent.data().join("vm/0").join(name)).unwrap().ino();
+    let (c, e) = (file("c.img"), file("e.base"));
+    images.application = application("another application");
+    let image = images.application.clone();
+    let digest = digest(&image);
+    agent.call(async |client| {
+        client.send(Method::PUT, &format!("/v1/images/{digest}"), full(image)).await.unwrap()
+    });
+    push(agent, &real_goal(images, 2, 1));
+    wait("E is another", 30, || file("e.base") != e);
+    wait_ready(agent, 1);
+    assert_eq!(file("c.img"), c);
+    assert_eq!(
+        file("e.base"),
+        fs::metadata(agent.data().join("images").join(digest.to_string())).unwrap().ino()
+    );
+}
+
+/// What the goal does not name goes without a trace.
+fn goes(agent: &Agent, images: &Images) {
     let begin = Instant::now();
-    push(&agent, &real_goal(&images, 2, 0));
+    push(agent, &real_goal(images, 3, 0));
     wait("the instance is gone", 30, || agent.observed().instances.is_empty());
-    eprintln!("{machine}: gone after {:.1} s", begin.elapsed().as_secs_f32());
+    eprintln!("gone after {:.1} s", begin.elapsed().as_secs_f32());
     assert_eq!(fs::read_dir(agent.data().join("vm")).unwrap().count(), 0);
-    nothing_runs(&agent);
+    nothing_runs(agent);
 }
 
 fn nothing_runs(agent: &Agent) {
@@ -301,11 +345,19 @@ async fn log(client: &Client) -> String {
 }
 
 #[test]
-fn an_instance_lives_dies_and_goes() {
-    life_of_an_instance("q35");
+fn the_life_of_an_instance() {
+    let Some((mut agent, mut images)) = boots("q35") else { return };
+    refuses_goals(&agent, &images);
+    outlives_its_agent(&mut agent);
+    stands_still(&agent);
+    dies(&agent);
+    goes_down_and_up(&mut agent);
+    gets_another_application(&agent, &mut images);
+    goes(&agent, &images);
 }
 
 #[test]
 fn an_instance_on_the_smaller_machine() {
-    life_of_an_instance("microvm");
+    let Some((agent, images)) = boots("microvm") else { return };
+    goes(&agent, &images);
 }
