@@ -96,15 +96,15 @@ impl RawFile {
         .await
     }
 
-    /// Reads `bytes` bytes at a place, where it is called or on a thread that may block.
-    pub async fn read(&self, bytes: usize, number: u64) -> Result<(), BenchError> {
-        let (file, offset) = (self.file.clone(), number % self.places * bytes as u64);
-        let read = move || {
-            let mut buffer = Vec::with_capacity(bytes);
-            rustix::io::pread(&*file, rustix::buffer::spare_capacity(&mut buffer), offset)?;
-            Ok(())
-        };
-        if bytes < MIB { read().map_err(BenchError::Io) } else { blocking(read).await }
+    /// Reads `bytes` bytes from the start, in pieces.
+    pub fn read(&self, bytes: usize, piece: usize) -> Result<(), BenchError> {
+        for offset in (0..bytes).step_by(piece) {
+            let mut buffer = Vec::with_capacity(piece.min(bytes - offset));
+            let spare = rustix::buffer::spare_capacity(&mut buffer);
+            rustix::io::pread(&*self.file, spare, offset as u64).map_err(std::io::Error::from)?;
+            std::hint::black_box(&buffer);
+        }
+        Ok(())
     }
 }
 

@@ -118,7 +118,8 @@ impl Store {
     }
 
     /// Reads `length_bytes` bytes of the extent from `offset_bytes` on; fewer at its end. Checksums are
-    /// verified. Callers read in pieces of at most a few MiB, so that memory stays bounded.
+    /// verified. Callers read in pieces of at most a few MiB, so that memory stays bounded; pieces of
+    /// [`READ_BYTES`](crate::READ_BYTES) are the quickest.
     ///
     /// # Errors
     /// When the extent does not exist or is damaged.

@@ -29,6 +29,7 @@ pub use commit::{Check, Commit, CommitError, Write};
 pub use error::StoreError;
 pub use extent::{ExtentRef, ExtentWriter};
 pub use local::{
-    COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, VALUE_BYTES_MAX,
+    COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, READ_BYTES,
+    VALUE_BYTES_MAX,
 };
 pub use row::{Row, ScanFrom, Space, Version};

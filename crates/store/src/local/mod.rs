@@ -48,7 +48,8 @@ use health::Health;
 use key::{check_length, check_names, row_key};
 use log::Log;
 pub use options::{
-    COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, VALUE_BYTES_MAX,
+    COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, READ_BYTES,
+    VALUE_BYTES_MAX,
 };
 use pace::Pace;
 use queue::Queue;

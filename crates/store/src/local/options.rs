@@ -15,6 +15,10 @@ pub const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// below [`VALUE_BYTES_MAX`].
 pub const EXTENT_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 
+/// Reads of extents up to this length are done where they are asked for, when reads are fast: a
+/// stream that reads in such pieces needs little memory and no other thread.
+pub const READ_BYTES: usize = 256 * 1024;
+
 /// A group stops growing at this size, so that its first commit does not wait for long.
 pub(crate) const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// Commits of at most this many bytes wait for the committer; more wait before the queue.

@@ -27,7 +27,7 @@ use crate::extent::ExtentRef;
 use crate::local::committer::Expect;
 use crate::local::folder::sync_folder;
 use crate::local::health::Health;
-use crate::local::options::LocalOptions;
+use crate::local::options::{LocalOptions, READ_BYTES};
 use crate::local::pace::Pace;
 use crate::local::queue::Queue;
 use crate::local::tables::Tables;
@@ -39,9 +39,6 @@ pub(crate) use opened::Opened;
 use reservation::Reservation;
 use space::{Run, Space};
 use writer::Writer;
-
-/// Longest read that may be done where it is asked for.
-const READ_BYTES_INLINE_MAX: usize = 256 * 1024;
 
 /// All extents of the store.
 #[derive(Debug)]
@@ -100,13 +97,13 @@ impl Extents {
         if length == 0 {
             return Ok(Bytes::new());
         }
-        let result = if length <= READ_BYTES_INLINE_MAX && self.pace.is_fast() {
+        let result = if length <= READ_BYTES && self.pace.is_fast() {
             self.pace.time(|| self.read_now(&layout, offset, length))
         } else {
             let extents = self.clone();
             run_blocking(move || {
                 // A long read takes long even from memory, so its time says nothing.
-                if length > READ_BYTES_INLINE_MAX {
+                if length > READ_BYTES {
                     return extents.read_now(&layout, offset, length);
                 }
                 extents.pace.time(|| extents.read_now(&layout, offset, length))
