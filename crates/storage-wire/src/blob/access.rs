@@ -1,5 +1,6 @@
 //! A container's access: its public level, and its stored access policies.
 
+use roxmltree::Node;
 use welkin_base::Timestamp;
 
 use crate::error::{ErrorCode, ProtocolError};
@@ -21,7 +22,7 @@ pub fn parse(body: &[u8]) -> Result<Vec<StoredAccessPolicy>, ProtocolError> {
     }
     xml::read(body, "SignedIdentifiers", |root| {
         let policies: Result<Vec<_>, _> =
-            root.children().filter(|node| node.is_element()).map(parse_policy).collect();
+            root.children().filter(Node::is_element).map(parse_policy).collect();
         let policies = policies?;
         let mut ids: Vec<&str> = policies.iter().map(|policy| policy.id.as_str()).collect();
         ids.sort_unstable();
@@ -33,7 +34,7 @@ pub fn parse(body: &[u8]) -> Result<Vec<StoredAccessPolicy>, ProtocolError> {
     })
 }
 
-fn parse_policy(node: roxmltree::Node<'_, '_>) -> Result<StoredAccessPolicy, ProtocolError> {
+fn parse_policy(node: Node<'_, '_>) -> Result<StoredAccessPolicy, ProtocolError> {
     let text = |name: &str| {
         let found = node.descendants().find(|child| child.has_tag_name(name));
         found.and_then(|child| child.text()).map(str::trim).filter(|text| !text.is_empty())

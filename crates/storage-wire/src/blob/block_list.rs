@@ -41,7 +41,7 @@ pub fn parse_block_id(text: &str) -> Result<Vec<u8>, ProtocolError> {
 pub fn parse(body: &[u8]) -> Result<Vec<(Source, Vec<u8>)>, ProtocolError> {
     xml::read(body, "BlockList", |root| {
         let mut list = Vec::new();
-        for node in root.children().filter(|node| node.is_element()) {
+        for node in root.children().filter(roxmltree::Node::is_element) {
             let source = match node.tag_name().name() {
                 "Committed" => Source::Committed,
                 "Uncommitted" => Source::Uncommitted,

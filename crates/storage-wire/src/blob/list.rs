@@ -111,7 +111,7 @@ fn write_line(xml: &mut Xml, line: &Line) {
         xml.name("Name", &line.name);
         if !line.properties.is_empty() {
             xml.element("Properties", |xml| {
-                line.properties.iter().for_each(|(name, value)| xml.text(name, value))
+                line.properties.iter().for_each(|(name, value)| xml.text(name, value));
             });
         }
         if let Some(metadata) = &line.metadata {
