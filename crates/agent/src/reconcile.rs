@@ -16,6 +16,9 @@ use crate::{accelerator, filter};
 
 /// The timer.
 const INTERVAL_MS: u64 = 500;
+/// The pause between passes, however often something changes: a guest cannot keep its node busy by changing its
+/// mind.
+const PAUSE_MS: u64 = 100;
 /// Rounds of one pass. A plan gives each instance one action, and an instance needs at most six to match a goal.
 const ROUNDS_MAX: u32 = 32;
 
@@ -66,6 +69,7 @@ impl Reconciler {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             self.pass().await;
+            tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
             tokio::select! {
                 () = self.place.shared.wake.notified() => {}
                 () = tokio::time::sleep(Duration::from_millis(INTERVAL_MS)) => {}
