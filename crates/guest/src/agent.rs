@@ -118,7 +118,9 @@ impl Agent {
             if self.running.main == Some(pid) {
                 self.running.main = None;
                 let how = process::describe(status);
-                console::say(&format!("role: {how}"));
+                let what =
+                    if matches!(self.observed.stage, Stage::Task(_)) { "startup task" } else { "role" };
+                console::say(&format!("{what} {how}"));
                 let now_ms = self.now_ms();
                 self.observed.ended(now_ms, status.exit_status() == Some(0), &how);
             }

@@ -90,7 +90,7 @@ fn listen(port: File, hear: impl Fn(ToGuest)) {
                 Ok(said) => hear(said),
                 // Only the place: what was said may hold secrets.
                 Err(error) => {
-                    console::say(&format!("the node said something unknown, at byte {}", error.column()))
+                    console::say(&format!("the node said something unknown, at byte {}", error.column()));
                 }
             }
             line.clear();

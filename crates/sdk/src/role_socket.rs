@@ -52,13 +52,13 @@ fn call(socket: &OsStr, method: &str, path: &str) -> io::Result<Vec<u8>> {
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take((HEAD_BYTES_MAX + GUEST_LINE_BYTES_MAX) as u64).read_to_end(&mut answer)?;
-    body_of(answer)
+    body_of(&answer)
 }
 
-fn body_of(answer: Vec<u8>) -> io::Result<Vec<u8>> {
+fn body_of(answer: &[u8]) -> io::Result<Vec<u8>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Response::new(&mut headers);
-    let parsed = head.parse(&answer).map_err(io::Error::other)?;
+    let parsed = head.parse(answer).map_err(io::Error::other)?;
     let httparse::Status::Complete(length) = parsed else { return Err(io::ErrorKind::UnexpectedEof.into()) };
     match head.code {
         Some(200..=299) => Ok(answer[length..].to_vec()),
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn answers_are_read() {
         let check = |answer: &str, expected: Option<&str>| {
-            let body = body_of(answer.as_bytes().to_vec()).ok();
+            let body = body_of(answer.as_bytes()).ok();
             assert_eq!(body.as_deref(), expected.map(str::as_bytes), "{answer:?}");
         };
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Some("{}"));

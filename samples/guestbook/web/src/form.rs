@@ -80,7 +80,7 @@ where
         match field.name() {
             Some("name") => draft.name = tidy(&field.text().await.map_err(|_| FormError::NameTooLong)?),
             Some("message") => {
-                draft.message = tidy(&field.text().await.map_err(|_| FormError::MessageTooLong)?)
+                draft.message = tidy(&field.text().await.map_err(|_| FormError::MessageTooLong)?);
             }
             Some("picture") => {
                 let bytes = field.bytes().await.map_err(|e| mistake(&e))?;
@@ -139,12 +139,14 @@ mod tests {
         read("multipart/form-data; boundary=x", futures_util::stream::iter(chunks)).await
     }
 
+    type Row<'a> = (&'a str, &'a [u8], &'a [u8], Result<bool, FormError>);
+
     #[tokio::test]
     async fn forms_are_checked() {
         let png: &[u8] = b"\x89PNG\r\n\x1a\nrest";
         let long = "é".repeat(MESSAGE_CHARS_MAX);
         let huge = [png, &vec![0; PICTURE_BYTES_MAX]].concat();
-        let rows: [(&str, &[u8], &[u8], Result<bool, FormError>); 9] = [
+        let rows: [Row<'_>; 9] = [
             ("Ada", b"Hello", png, Ok(true)),
             (" Ada ", b"Hello\r\nthere", b"", Ok(false)),
             ("Ada", long.as_bytes(), b"", Ok(false)),
