@@ -3,6 +3,7 @@
 use welkin_base::{DeploymentId, InstanceName};
 use welkin_fabric::{Asked, Change, Refused, compare, deploy};
 use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason};
+use welkin_store::StoreError;
 
 use crate::application::{self, PrepareError};
 use crate::controller::Controller;
@@ -93,6 +94,12 @@ fn stored(controller: &Controller, committed: Result<(), RowsError>, answer: Ans
         Err(RowsError::Conflict) => {
             Answer::Conflict("the deployment changed meanwhile; read it and ask again".to_owned())
         }
+        Err(RowsError::Store(StoreError::TooLarge { .. })) => Answer::Refused(Refusal {
+            reason: RefusalReason::Configuration,
+            messages: vec![
+                "the service configuration is too large to be kept; shorten its settings".to_owned(),
+            ],
+        }),
         Err(error) => {
             tracing::error!(%error, "a deployment cannot be stored");
             Answer::Failed
