@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::local::health::Health;
+use crate::local::reserve::Reserve;
 use crate::local::tables::Tables;
 
-/// How long to wait before a flush that found the disk full is tried again.
+/// How long to wait before a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The two background threads.
@@ -26,6 +27,7 @@ struct Shared {
     health: Arc<Health>,
     /// Commits up to this are in durable tables.
     flushed: AtomicU64,
+    reserve: Reserve,
     /// Disk space of the tables, as of the last change.
     table_bytes: AtomicU64,
     is_stopping: AtomicBool,
@@ -33,12 +35,19 @@ struct Shared {
 
 impl Background {
     /// Starts the threads.
-    pub(crate) fn start(tables: Arc<Tables>, health: Arc<Health>, flushed: u64) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        tables: Arc<Tables>,
+        health: Arc<Health>,
+        reserve: Reserve,
+        flushed: u64,
+    ) -> Result<Self, StoreError> {
+        health.set_full(!reserve.fill()?);
         let table_bytes = AtomicU64::new(tables.disk_bytes());
         let shared = Arc::new(Shared {
             tables,
             health,
             flushed: AtomicU64::new(flushed),
+            reserve,
             table_bytes,
             is_stopping: AtomicBool::new(false),
         });
@@ -84,10 +93,25 @@ impl Background {
 
 impl Shared {
     fn flush_until_closed(&self, queue: &mpsc::Receiver<Option<u64>>, compactions: &mpsc::Sender<()>) {
-        while let Ok(Some(version)) = queue.recv() {
-            if self.flush(version) {
-                let _ = compactions.send(());
+        loop {
+            match queue.recv_timeout(RETRY) {
+                Ok(Some(version)) => {
+                    if self.flush(version) {
+                        let _ = compactions.send(());
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) if self.health.is_full() => self.look_for_room(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Ok(None) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// The disk has room again when the reserve can be made.
+    fn look_for_room(&self) {
+        match self.reserve.fill() {
+            Ok(is_there) => self.health.set_full(!is_there),
+            Err(error) => self.health.poison(&error),
         }
     }
 
@@ -98,9 +122,10 @@ impl Shared {
                 Ok(()) => {
                     self.flushed.fetch_max(version, Ordering::SeqCst);
                     self.table_bytes.store(self.tables.disk_bytes(), Ordering::Relaxed);
-                    self.health.set_full(false);
+                    self.look_for_room();
                     return true;
                 }
+                Err(StoreError::Full) if self.reserve.spend() => self.health.set_full(true),
                 Err(StoreError::Full) if !self.is_stopping.load(Ordering::SeqCst) => {
                     self.health.set_full(true);
                     std::thread::sleep(RETRY);

@@ -5,6 +5,7 @@
 //! folder/format    version of the format, and the store's salt
 //! folder/log/      write-ahead log: segments that are zeroed once and used again
 //! folder/tables/   sorted tables of rows
+//! folder/reserve   space kept back for the time when the disk is full
 //! folder/extents/  preallocated files in which extents have their places
 //! ```
 //!
@@ -24,6 +25,7 @@ mod options;
 mod pace;
 mod queue;
 mod record;
+mod reserve;
 mod segment;
 mod tables;
 
@@ -53,6 +55,7 @@ pub use options::{
 };
 use pace::Pace;
 use queue::Queue;
+use reserve::Reserve;
 use tables::Tables;
 
 /// Scans up to this many rows may run where they are asked for.
@@ -77,7 +80,9 @@ impl Local {
 
     fn start(opened: Opened, folder: Folder) -> Result<Self, StoreError> {
         let Opened { tables, log, health, options, extents, extent_bytes, flushed } = opened;
-        let background = Background::start(tables.clone(), health.clone(), flushed)?;
+        // Two memtables may wait to be flushed together.
+        let reserve = Reserve::new(folder.join("reserve"), 2 * options.memtable_bytes);
+        let background = Background::start(tables.clone(), health.clone(), reserve, flushed)?;
         let committer =
             Committer::new(log, tables.clone(), health.clone(), background, options, extent_bytes);
         let queue = Arc::new(Queue::start(committer, health, folder)?);

@@ -6,9 +6,10 @@
 //! * The tree numbers its own structure changes with a counter of its own, which stays below
 //!   [`SEQNO_BASE`]; row versions are put above it, so every reader uses the newest structure.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct Tables {
     tree: AnyTree,
     path: PathBuf,
     readers: Readers,
+    /// Held while tables are merged.
+    compacting: Mutex<()>,
     /// Readers see tree sequence numbers below this.
     visible: AtomicU64,
 }
@@ -57,6 +60,7 @@ impl Tables {
             tree,
             path: folder.to_owned(),
             readers: Readers::default(),
+            compacting: Mutex::default(),
             visible: AtomicU64::new(SEQNO_BASE),
         };
         // All that is in tables may be seen, whatever its number.
@@ -148,11 +152,37 @@ impl Tables {
 
     /// Writes all sealed memtables to tables, durably.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        let lock = self.tree.get_flush_lock();
-        let visible = self.visible.load(Ordering::SeqCst);
-        self.readers.drain();
-        self.tree.flush(&lock, visible).map_err(|error| table_error(&self.path, error))?;
-        Ok(())
+        let first_new = self.tree.next_table_id();
+        let result = {
+            let lock = self.tree.get_flush_lock();
+            let visible = self.visible.load(Ordering::SeqCst);
+            self.readers.drain();
+            self.tree.flush(&lock, visible)
+        };
+        result.map(|_| ()).map_err(|error| self.failed(error, first_new))
+    }
+
+    /// The error of a flush or compaction, whose tables have numbers from `first_new` on.
+    fn failed(&self, error: lsm_tree::Error, first_new: u64) -> StoreError {
+        let error = table_error(&self.path, error);
+        // After any other error the tree's list of tables on the disk may name them already.
+        if matches!(error, StoreError::Full) {
+            self.remove_unfinished(first_new);
+        }
+        error
+    }
+
+    /// Removes what a failed flush or compaction left behind: on a full disk that is the space
+    /// that the next attempt needs. The tree itself removes it only when it is opened.
+    fn remove_unfinished(&self, first_new: u64) {
+        let _no_flush = self.tree.get_flush_lock();
+        let _no_compaction = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.tree.current_version();
+        let live: HashSet<u64> = version.iter_tables().map(lsm_tree::Table::id).collect();
+        for id in (first_new..self.tree.next_table_id()).filter(|id| !live.contains(id)) {
+            // Most numbers have no file, and what cannot be removed now is removed at the next start.
+            let _ = std::fs::remove_file(self.path.join("tables").join(id.to_string()));
+        }
     }
 
     /// Merges tables until there is nothing to merge.
@@ -163,7 +193,12 @@ impl Tables {
             // Every row in a table was visible when its flush began, and all readers from
             // before have ended: any old value may go.
             let threshold = self.visible.load(Ordering::SeqCst);
-            self.tree.compact(strategy.clone(), threshold).map_err(|error| table_error(&self.path, error))?;
+            let first_new = self.tree.next_table_id();
+            let result = {
+                let _compacting = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+                self.tree.compact(strategy.clone(), threshold)
+            };
+            result.map_err(|error| self.failed(error, first_new))?;
             if self.tree.current_version().id() == before {
                 break;
             }
