@@ -194,12 +194,8 @@ impl Cloud {
     /// The cloud's name: `wk` and six digits that follow from the state folder's path (FNV-1a), so
     /// that names of interfaces and namespaces of two clouds never meet.
     pub fn name(&self) -> String {
-        let digest = self
-            .state
-            .as_os_str()
-            .as_encoded_bytes()
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        let digest =
+            self.state.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
             });
         format!("wk{:06x}", (digest ^ (digest >> 24)) & 0x00ff_ffff)

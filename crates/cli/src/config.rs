@@ -23,7 +23,8 @@ const LOCATION: &str = "here";
 const DEFAULT_ACCOUNT: &str = "welkin";
 /// The guests' network is a /24 (ARCHITECTURE.md, "A cloud on one machine").
 const GUEST_PREFIX_LENGTH: u8 = 24;
-const ENDPOINTS: [StorageEndpoint; 3] = [StorageEndpoint::Blob, StorageEndpoint::Queue, StorageEndpoint::Table];
+const ENDPOINTS: [StorageEndpoint; 3] =
+    [StorageEndpoint::Blob, StorageEndpoint::Queue, StorageEndpoint::Table];
 
 /// Writes `config.toml` of every part, and the operator's settings.
 pub fn write(cloud: &Cloud, identities: &Identities) -> Result<(), CliError> {
@@ -64,7 +65,8 @@ fn node(cloud: &Cloud, identities: &Identities) -> Result<welkin_agent::Config, 
         SocketAddr::V4(address) => Some(address),
         SocketAddr::V6(_) => None,
     };
-    let storage: Vec<SocketAddrV4> = ENDPOINTS.into_iter().filter_map(|e| v4(cloud.storage_for_guests(e))).collect();
+    let storage: Vec<SocketAddrV4> =
+        ENDPOINTS.into_iter().filter_map(|e| v4(cloud.storage_for_guests(e))).collect();
     Ok(welkin_agent::Config {
         node: name(NODE)?,
         data: folder.join("data"),

@@ -9,13 +9,17 @@ use crate::cloud::{Network, NetworkError, Part};
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// Not root.
-    #[error("`welkin {command}` makes network namespaces and user ids, so it must run as root: try `sudo welkin {command} …`")]
+    #[error(
+        "`welkin {command}` makes network namespaces and user ids, so it must run as root: try `sudo welkin {command} …`"
+    )]
     NotRoot {
         /// The command.
         command: &'static str,
     },
     /// A program that is needed is not installed.
-    #[error("{program} is missing: install it with `apt-get install {package}` (or run `./x up`, which does)")]
+    #[error(
+        "{program} is missing: install it with `apt-get install {package}` (or run `./x up`, which does)"
+    )]
     MissingProgram {
         /// The program.
         program: &'static str,
@@ -23,7 +27,9 @@ pub enum CliError {
         package: &'static str,
     },
     /// A port is in use.
-    #[error("{address} ({purpose}) is taken by another program: end it, or move this cloud with `--port-offset`")]
+    #[error(
+        "{address} ({purpose}) is taken by another program: end it, or move this cloud with `--port-offset`"
+    )]
     PortTaken {
         /// The address.
         address: SocketAddr,
@@ -31,7 +37,9 @@ pub enum CliError {
         purpose: &'static str,
     },
     /// The network overlaps with one that the machine has.
-    #[error("the network {network} overlaps with {address} of interface {interface}: choose another with `--network`")]
+    #[error(
+        "the network {network} overlaps with {address} of interface {interface}: choose another with `--network`"
+    )]
     NetworkTaken {
         /// Ours.
         network: Network,
@@ -64,7 +72,9 @@ pub enum CliError {
         why: String,
     },
     /// No such instance.
-    #[error("there is no part or role instance {name:?}: parts are storage, node0, fabric, management and up; there is {known}")]
+    #[error(
+        "there is no part or role instance {name:?}: parts are storage, node0, fabric, management and up; there is {known}"
+    )]
     NoInstance {
         /// What was asked for.
         name: String,
@@ -72,14 +82,18 @@ pub enum CliError {
         known: String,
     },
     /// No guest OS.
-    #[error("there is no guest OS image in {folder}: build one with `./x image`, or name its folder with `--images`")]
+    #[error(
+        "there is no guest OS image in {folder}: build one with `./x image`, or name its folder with `--images`"
+    )]
     NoImage {
         /// Where we looked.
         folder: PathBuf,
     },
     /// A folder that other users must pass through is closed to them.
-    #[error("{folder} is closed to other users, and the cloud's parts run as users of their own: \
-             open it (chmod o+x), or choose another state folder with `--state`")]
+    #[error(
+        "{folder} is closed to other users, and the cloud's parts run as users of their own: \
+             open it (chmod o+x), or choose another state folder with `--state`"
+    )]
     Closed {
         /// The folder.
         folder: PathBuf,

@@ -17,7 +17,9 @@ const TAIL_BYTES: u64 = 1 << 20;
 
 /// Arguments of `welkin logs`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  welkin logs fabric --follow\n  welkin logs Web_IN_0\n  welkin logs Web_IN_0 --service guestbook")]
+#[command(
+    after_help = "Examples:\n  welkin logs fabric --follow\n  welkin logs Web_IN_0\n  welkin logs Web_IN_0 --service guestbook"
+)]
 pub struct LogsArgs {
     /// A part (storage, node0, fabric, management, up) or a role instance, such as Web_IN_0.
     pub of: String,
@@ -41,7 +43,8 @@ pub async fn run(folder: &Path, arguments: &LogsArgs) -> Result<(), CliError> {
         None if arguments.of == "up" => cloud.path("log/up.log"),
         None => return instance(&cloud, arguments).await,
     };
-    let mut file = File::open(&path).map_err(|source| CliError::File { doing: "read", path: path.clone(), source })?;
+    let mut file =
+        File::open(&path).map_err(|source| CliError::File { doing: "read", path: path.clone(), source })?;
     let broken = |source| CliError::File { doing: "read", path: path.clone(), source };
     let length = file.metadata().map_err(broken)?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES))).map_err(broken)?;

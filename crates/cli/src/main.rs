@@ -32,7 +32,13 @@ use crate::error::{CliError, chain};
 #[command(name = "welkin", version, arg_required_else_help = true)]
 struct Arguments {
     /// The cloud's state folder
-    #[arg(long, global = true, env = "WELKIN_STATE", default_value = "/var/lib/welkin", value_name = "FOLDER")]
+    #[arg(
+        long,
+        global = true,
+        env = "WELKIN_STATE",
+        default_value = "/var/lib/welkin",
+        value_name = "FOLDER"
+    )]
     state: PathBuf,
     #[command(subcommand)]
     command: Command,

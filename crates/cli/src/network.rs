@@ -66,8 +66,10 @@ struct Address {
 /// Fails when an interface of the machine, other than this cloud's own, has an address in the cloud's network.
 pub fn check_free(cloud: &Cloud) -> Result<(), CliError> {
     let text = run("ip", &["-json", "-4", "address"])?;
-    let interfaces: Vec<Interface> = serde_json::from_str(&text)
-        .map_err(|error| CliError::Command { command: "ip -json -4 address".into(), why: error.to_string() })?;
+    let interfaces: Vec<Interface> = serde_json::from_str(&text).map_err(|error| CliError::Command {
+        command: "ip -json -4 address".into(),
+        why: error.to_string(),
+    })?;
     let own = cloud.host_interface();
     let taken = interfaces.into_iter().filter(|interface| interface.ifname != own).find_map(|interface| {
         let mut addresses = interface.addr_info.into_iter().filter_map(|address| address.local);

@@ -141,7 +141,11 @@ impl Parts {
 
     fn open_log(&self, part: Part) -> Result<File, CliError> {
         let path = self.cloud.log(part);
-        OpenOptions::new().create(true).append(true).open(&path).map_err(|source| self.file("open", part, source))
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|source| self.file("open", part, source))
     }
 
     fn file(&self, doing: &'static str, part: Part, source: std::io::Error) -> CliError {

@@ -35,9 +35,11 @@ pub struct AgentArgs {
 
 /// Arguments of the storage service.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  welkin storage --dev\n  welkin storage --dev --data ./data --port-offset 100\n\n\
+#[command(
+    after_help = "Examples:\n  welkin storage --dev\n  welkin storage --dev --data ./data --port-offset 100\n\n\
     With --dev the account is devstoreaccount1 with its well-known key, as in Azurite, on loopback only:\n  \
-    BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1")]
+    BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1"
+)]
 pub struct StorageArgs {
     /// Storage alone, with the well-known development account, on loopback
     #[arg(long, required_unless_present = "config", conflicts_with = "config")]
@@ -102,9 +104,7 @@ pub async fn fabric(arguments: &PartArgs) -> Result<(), CliError> {
 pub async fn agent(arguments: &AgentArgs) -> Result<(), CliError> {
     let config: welkin_agent::Config = read_toml(&arguments.config)?;
     if arguments.end_everything {
-        return welkin_agent::end_everything(&config)
-            .await
-            .map_err(|error| CliError::Service(chain(&error)));
+        return welkin_agent::end_everything(&config).await.map_err(|error| CliError::Service(chain(&error)));
     }
     run(|shutdown| welkin_agent::run(config, shutdown)).await
 }
@@ -140,5 +140,9 @@ fn log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Only one is ever set, so that setting it cannot fail.
-    let _ = if std::io::stderr().is_terminal() { builder.compact().try_init() } else { builder.json().try_init() };
+    let _ = if std::io::stderr().is_terminal() {
+        builder.compact().try_init()
+    } else {
+        builder.json().try_init()
+    };
 }

@@ -35,7 +35,8 @@ pub fn open(state: &Path) -> Result<Cloud, CliError> {
 pub fn make(state: &Path, choose: impl FnOnce(&mut Choices)) -> Result<Cloud, CliError> {
     let state = absolute(state)?;
     let file = state.join("cloud.toml");
-    let mut choices = if file.exists() { read_toml(&file)? } else { Choices::default_for(new_subscription()?) };
+    let mut choices =
+        if file.exists() { read_toml(&file)? } else { Choices::default_for(new_subscription()?) };
     choose(&mut choices);
     make_folder(&state, MODE_OPEN_FOLDER, 0)?;
     check_open(&state)?;
@@ -195,7 +196,8 @@ pub fn write_toml<T: Serialize>(path: &Path, value: &T, uid: u32) -> Result<(), 
 /// Writes a file that only `uid` can read, in the place of one that may exist.
 pub fn write_secret(path: &Path, text: &str, uid: u32) -> Result<(), CliError> {
     let new = path.with_extension("new");
-    fs::write(&new, "").and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(MODE_SECRET)))
+    fs::write(&new, "")
+        .and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(MODE_SECRET)))
         .and_then(|()| fs::write(&new, text))
         .map_err(|source| file("write", &new, source))?;
     give(&new, MODE_SECRET, uid)?;

@@ -67,7 +67,8 @@ pub async fn run(folder: &Path, arguments: &StatusArgs) -> Result<(), CliError> 
     let status = ask(&cloud, Client::status).await?;
     let status = gather(&cloud, &settings, status);
     if arguments.json {
-        let text = serde_json::to_string_pretty(&status).map_err(|error| CliError::Service(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&status).map_err(|error| CliError::Service(error.to_string()))?;
         println!("{text}");
     } else {
         show(&status);
@@ -211,7 +212,8 @@ fn show(status: &Status) {
 }
 
 fn table_of(instances: &[InstanceStatus]) -> String {
-    let header = ["instance", "role", "node", "update", "fault", "address", "state", "restarts"].map(str::to_owned);
+    let header =
+        ["instance", "role", "node", "update", "fault", "address", "state", "restarts"].map(str::to_owned);
     let rows = instances.iter().map(|instance| {
         let mut state = welkin_management_wire::deployment::state_name(instance.state).to_owned();
         if !instance.message.is_empty() {

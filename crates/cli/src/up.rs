@@ -28,8 +28,10 @@ const POLL_MS: u64 = 100;
 
 /// Arguments of `welkin up`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  welkin up\n  welkin up --detach --state /srv/welkin --images ./guest-os\n  \
-                        welkin up --port-offset 100 --network 10.178.0.0/16")]
+#[command(
+    after_help = "Examples:\n  welkin up\n  welkin up --detach --state /srv/welkin --images ./guest-os\n  \
+                        welkin up --port-offset 100 --network 10.178.0.0/16"
+)]
 pub struct UpArgs {
     /// Return when everything answers; `welkin down` ends it.
     #[arg(long)]

@@ -6,4 +6,5 @@ mod python;
 mod storage;
 
 mod blob;
+mod compatibility;
 mod management;
