@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, SocketAddrV4};
 
+use serde::Deserialize;
 use welkin_agent::AcceleratorChoice;
 use welkin_base::AccountName;
 use welkin_fabric_service::NodeConfig;
@@ -31,7 +32,7 @@ pub fn write(cloud: &Cloud, identities: &Identities) -> Result<(), CliError> {
     put(cloud, Part::Storage, &storage(cloud, identities))?;
     put(cloud, Part::Node, &node(cloud, identities)?)?;
     put(cloud, Part::Fabric, &fabric(cloud, identities)?)?;
-    put(cloud, Part::Management, &management(cloud, identities))?;
+    put(cloud, Part::Management, &management(cloud, identities)?)?;
     let admin = cloud.path("admin");
     state::write_secret(&admin.join("ca.pem"), &identities.authority_pem, 0)?;
     state::write_toml(&admin.join("cloud.toml"), &settings(cloud)?, 0)
@@ -104,9 +105,9 @@ fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_servic
     })
 }
 
-fn management(cloud: &Cloud, identities: &Identities) -> welkin_management::Config {
+fn management(cloud: &Cloud, identities: &Identities) -> Result<welkin_management::Config, CliError> {
     let folder = cloud.folder(Part::Management);
-    welkin_management::Config {
+    Ok(welkin_management::Config {
         data: folder.join("data"),
         identity: folder.join("identity"),
         listen: cloud.management(),
@@ -121,13 +122,37 @@ fn management(cloud: &Cloud, identities: &Identities) -> welkin_management::Conf
             other_blob_endpoints: vec![format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Blob))],
         },
         operating_systems: Vec::new(),
-        subscriptions: vec![SubscriptionConfig {
-            id: cloud.choices.subscription.clone(),
-            name: SUBSCRIPTION_NAME.to_owned(),
-            certificates: vec![identities.admin.sha1_thumbprint()],
-            quotas: Quotas::default(),
-        }],
+        subscriptions: subscriptions(cloud, identities)?,
+    })
+}
+
+/// What the operator adds in `subscriptions.toml` of the state folder.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Added {
+    #[serde(default)]
+    subscriptions: Vec<SubscriptionConfig>,
+}
+
+/// The operator's subscription and those that were added. An added one with the operator's id replaces its name and
+/// quotas and adds its certificates.
+fn subscriptions(cloud: &Cloud, identities: &Identities) -> Result<Vec<SubscriptionConfig>, CliError> {
+    let own = SubscriptionConfig {
+        id: cloud.choices.subscription.clone(),
+        name: SUBSCRIPTION_NAME.to_owned(),
+        certificates: Vec::new(),
+        quotas: Quotas::default(),
+    };
+    let file = cloud.path("subscriptions.toml");
+    let added: Added = if file.exists() { state::read_toml(&file)? } else { Added::default() };
+    let mut subscriptions = added.subscriptions;
+    if !subscriptions.iter().any(|subscription| subscription.id == own.id) {
+        subscriptions.insert(0, own.clone());
     }
+    for subscription in subscriptions.iter_mut().filter(|subscription| subscription.id == own.id) {
+        subscription.certificates.push(identities.admin.sha1_thumbprint());
+    }
+    Ok(subscriptions)
 }
 
 fn settings(cloud: &Cloud) -> Result<Settings, CliError> {
