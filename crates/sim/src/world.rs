@@ -28,7 +28,7 @@ const CALM_MS: u64 = 150_000;
 const ROUND_MS: u64 = 1_000;
 /// A wish, per round of the controller.
 const WISH: f64 = 0.15;
-/// No address of the storage service is needed here.
+/// The cloud's network.
 const NETWORK: &str = "10.177.0.0/16";
 
 /// What a run came to.
@@ -36,8 +36,8 @@ const NETWORK: &str = "10.177.0.0/16";
 pub struct Outcome {
     /// Nodes.
     pub nodes: usize,
-    /// Changes that the controllers stored.
-    pub stored: u64,
+    /// Times that it ended with a plan half stored.
+    pub cut_short: u64,
     /// Times that the controller ended.
     pub restarts: u64,
     /// Wishes granted.
@@ -215,7 +215,7 @@ impl World {
         let ends = self.rng.random_bool(self.faults.controller);
         let commits_left = if ends { self.rng.random_range(0..4) } else { u32::MAX };
         let said = reconcile(&mut cluster, &mut self.disk, now, commits_left, self.canary)?;
-        self.outcome.stored += u64::from(said.is_none());
+        self.outcome.cut_short += u64::from(said.is_none());
         for action in said.into_iter().flatten() {
             match action {
                 Action::Store(_) => {}

@@ -64,6 +64,7 @@ fn seeds_hold() {
         // The runs are not idle: things were deployed, and controllers ended.
         assert!(outcomes.iter().map(|outcome| outcome.granted).sum::<u64>() > 5 * count);
         assert!(outcomes.iter().map(|outcome| outcome.restarts).sum::<u64>() > count);
+        assert!(outcomes.iter().map(|outcome| outcome.cut_short).sum::<u64>() > 10);
         assert!(outcomes.iter().map(|outcome| outcome.deployments).sum::<usize>() > 100);
     }
 }
