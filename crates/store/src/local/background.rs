@@ -140,11 +140,23 @@ impl Shared {
     }
 
     fn compact_until_closed(&self, queue: &mpsc::Receiver<()>) {
-        while let Ok(()) = queue.recv() {
-            while queue.try_recv().is_ok() {}
-            if let Err(error) = self.tables.compact(&|| self.is_stopping.load(Ordering::SeqCst)) {
-                // A failed compaction loses nothing: its inputs stay. It is tried after the next flush.
-                tracing::error!(%error, "compaction of the row tables failed");
+        let mut is_owed = false;
+        loop {
+            match queue.recv_timeout(RETRY) {
+                Ok(()) => while queue.try_recv().is_ok() {},
+                Err(mpsc::RecvTimeoutError::Timeout) if is_owed => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+            is_owed = false;
+            match self.tables.compact(&|| self.is_stopping.load(Ordering::SeqCst)) {
+                Ok(()) => {}
+                Err(StoreError::Full) => {
+                    self.health.set_full(true);
+                    is_owed = true;
+                }
+                // Without compaction reads get slower without end, so writers are told.
+                Err(error) => self.health.poison(&error),
             }
             self.table_bytes.store(self.tables.disk_bytes(), Ordering::Relaxed);
         }

@@ -16,7 +16,7 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// Random per store; see [`crate::local::group`].
     pub(crate) salt: u64,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -36,12 +36,20 @@ impl Folder {
             Err(error) => return Err(StoreError::io("lock", &lock_path)(error.into())),
         }
         let salt = read_or_write_format(path)?;
-        Ok(Self { path: path.to_owned(), salt, _lock: lock })
+        Ok(Self { path: path.to_owned(), salt, lock })
     }
 
     /// A path inside the folder.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A child process that is just being started has the lock file open too, so closing it here
+        // would not be enough.
+        let _ = rustix::fs::flock(&self.lock, rustix::fs::FlockOperation::Unlock);
     }
 }
 
