@@ -4,13 +4,12 @@
 //! has opened the port is lost (VM, "Guest channel"), so the FA repeats [`ToGuest::Goal`] about once a
 //! second until an observation carries the goal's generation, and again whenever it reconnects.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::Generation;
 
-use crate::role::RoleEnvironment;
+use crate::role::{RoleEnvironment, Values};
 
 /// The virtio-serial port's name.
 pub const PORT_NAME: &str = "org.welkin.agent";
@@ -50,7 +49,7 @@ pub struct GuestGoal {
     /// The role's program; `None` for a role that has none, which is then ready at once.
     pub program: Option<Program>,
     /// Variables of `Runtime/Environment`, values resolved.
-    pub variables: BTreeMap<String, String>,
+    pub variables: Values,
 }
 
 /// Address and route of a guest's only interface.
@@ -76,7 +75,7 @@ pub struct StartupTask {
     /// How the next task and the role wait for this one.
     pub kind: TaskKind,
     /// Extra variables.
-    pub variables: BTreeMap<String, String>,
+    pub variables: Values,
 }
 
 /// `taskType` of a startup task.

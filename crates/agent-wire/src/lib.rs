@@ -14,4 +14,4 @@ pub use node::{
     Accelerator, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, Vip,
     VipBackend, VmState,
 };
-pub use role::{Endpoint, LocalResource, Peer, RoleEnvironment};
+pub use role::{Endpoint, LocalResource, Peer, RoleEnvironment, Values};

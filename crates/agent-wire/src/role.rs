@@ -5,6 +5,7 @@
 //! programs that know nothing of Welkin.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,44 @@ pub const ENV_ROLE: &str = "WELKIN_ROLE";
 /// See [`ENV_INSTANCE`].
 pub const ENV_DEPLOYMENT: &str = "WELKIN_DEPLOYMENT";
 
+/// The customer's values by name: settings, or variables. They may hold keys and passwords, so `Debug` shows the names.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Values(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl std::ops::Deref for Values {
+    type Target = BTreeMap<String, String>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl FromIterator<(String, String)> for Values {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
+}
+
+impl From<BTreeMap<String, String>> for Values {
+    fn from(values: BTreeMap<String, String>) -> Self {
+        Self(values)
+    }
+}
+
+impl<'a> IntoIterator for &'a Values {
+    type Item = (&'a String, &'a String);
+    type IntoIter = std::collections::btree_map::Iter<'a, String, String>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
 /// The role environment of one instance (SERVICEMODEL, "RoleEnvironment API concepts").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +86,7 @@ pub struct RoleEnvironment {
     /// Counted from 0.
     pub fault_domain: u32,
     /// Settings by name, as the service configuration has them.
-    pub settings: BTreeMap<String, String>,
+    pub settings: Values,
     /// Where this instance listens.
     pub endpoints: Vec<Endpoint>,
     /// Folders that the role may write to.
@@ -96,4 +135,16 @@ pub struct Peer {
     pub instance: InstanceName,
     /// The peer's internal endpoints.
     pub endpoints: Vec<Endpoint>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_and_not_shown() {
+        let values: Values = [("Password".to_owned(), "hunter2".to_owned())].into_iter().collect();
+        assert_eq!(serde_json::to_string(&values).unwrap(), r#"{"Password":"hunter2"}"#);
+        assert_eq!(format!("{values:?}"), r#"{"Password"}"#);
+    }
 }

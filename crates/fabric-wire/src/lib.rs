@@ -11,6 +11,7 @@
 //! | `GET /v1/deployments/{id}/instances/{name}/log` | the end of an instance's console, as text |
 //! | `POST /v1/deployments/{id}/instances/{name}/reboot`, `…/reimage` | 202 |
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,8 @@ pub struct FabricIdentity {
     pub package_recipient: String,
 }
 
-/// What management wants of one deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What management wants of one deployment. `Debug` does not show the configuration, which may hold keys and passwords.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentGoal {
     /// Rises with each change that management asks for.
@@ -49,6 +50,19 @@ pub struct DeploymentGoal {
     pub configuration: String,
     /// Whether instances run; `Suspended` keeps them placed and stopped.
     pub status: GoalStatus,
+}
+
+impl fmt::Debug for DeploymentGoal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeploymentGoal")
+            .field("generation", &self.generation)
+            .field("subscription", &self.subscription)
+            .field("service", &self.service)
+            .field("slot", &self.slot)
+            .field("package", &self.package)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Slot of a deployment.

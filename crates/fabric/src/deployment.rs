@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::guest::{Program, TaskKind};
-use welkin_agent_wire::{GuestOs, LocalResource};
+use welkin_agent_wire::{GuestOs, LocalResource, Values};
 use welkin_base::{DeploymentId, Digest, InstanceId, InstanceName, NodeName, RoleName};
 use welkin_fabric_wire::{DeploymentGoal, GoalStatus};
 
@@ -53,7 +53,7 @@ pub struct Role {
     /// E of each instance.
     pub application: Digest,
     /// Settings by name.
-    pub settings: BTreeMap<String, String>,
+    pub settings: Values,
     /// Endpoints, in the order of the definition.
     pub endpoints: Vec<RoleEndpoint>,
     /// Local resources.

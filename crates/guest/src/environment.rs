@@ -40,7 +40,7 @@ pub fn publish(json: &str) -> Result<(), GuestError> {
 /// role environment says, and a task's own variables over both.
 pub fn variables(goal: &GuestGoal, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut all = from_environment(&goal.environment);
-    all.extend(goal.variables.clone());
+    all.extend(goal.variables.0.clone());
     all.extend(own.clone());
     all.retain(|name, value| is_variable(name, value));
     all

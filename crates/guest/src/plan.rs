@@ -3,10 +3,8 @@
 //! The life of a role (SERVICEMODEL, "Role lifecycle"): startup tasks in order, then the program; when it
 //! ends, or a simple task fails, everything of it is ended and it begins again after a back-off.
 
-use std::collections::BTreeMap;
-
 use welkin_agent_wire::guest::{GuestGoal, GuestNetwork, Program, RoleState, StartupTask, TaskKind};
-use welkin_agent_wire::role::RoleEnvironment;
+use welkin_agent_wire::role::{RoleEnvironment, Values};
 
 /// The first wait after a role ended; doubles each time up to the longest.
 pub const BACK_OFF_MS_MIN: u64 = 1_000;
@@ -45,7 +43,7 @@ pub enum Action {
 pub struct Recipe {
     startup_tasks: Vec<StartupTask>,
     program: Option<Program>,
-    variables: BTreeMap<String, String>,
+    variables: Values,
 }
 
 impl Recipe {

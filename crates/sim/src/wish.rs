@@ -120,7 +120,7 @@ fn role(name: RoleName, is_first: bool, rng: &mut StdRng) -> Role {
         scratch_mib: 256,
         guest_os: guest_os(),
         application: Digest::from_bytes([rng.random_range(10..14); 32]),
-        settings: BTreeMap::new(),
+        settings: BTreeMap::new().into(),
         endpoints: vec![RoleEndpoint {
             name: "Main".to_owned(),
             protocol: "tcp".to_owned(),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest as _, Sha256};
+use welkin_agent_wire::Values;
 use welkin_agent_wire::guest::GuestNetwork;
 use welkin_agent_wire::node::Transport;
 use welkin_agent_wire::{
@@ -55,7 +56,7 @@ fn instance(generation: u64, index: u8, guest_os: &GuestOs) -> InstanceGoal {
         instance: name.clone(),
         update_domain: 0,
         fault_domain: 0,
-        settings: BTreeMap::new(),
+        settings: Values::default(),
         endpoints: vec![],
         local_resources: vec![],
         peers: vec![],
@@ -80,7 +81,7 @@ fn instance(generation: u64, index: u8, guest_os: &GuestOs) -> InstanceGoal {
             environment,
             startup_tasks: vec![],
             program: None,
-            variables: BTreeMap::new(),
+            variables: Values::default(),
         },
     }
 }

@@ -91,7 +91,7 @@ pub fn role(name: &str, count: u32, memory_mib: u32) -> Role {
         scratch_mib: 256,
         guest_os: guest_os(),
         application: digest(9),
-        settings: BTreeMap::from([("Color".to_owned(), "blue".to_owned())]),
+        settings: BTreeMap::from([("Color".to_owned(), "blue".to_owned())]).into(),
         endpoints: vec![
             RoleEndpoint {
                 name: "Http".into(),

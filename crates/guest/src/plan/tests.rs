@@ -76,7 +76,7 @@ fn settings_change_live_and_programs_by_a_new_run() {
     let old = goal(&[], Some(true));
     let running = at(&old, Stage::Program { since_ms: 0, ready: true });
     let mut settings = old.clone();
-    settings.environment.settings.insert("Colour".to_owned(), "blue".to_owned());
+    settings.environment.settings.0.insert("Colour".to_owned(), "blue".to_owned());
     assert_eq!(plan(Some(&settings), &running, 0), Some(Action::Publish));
     let program = goal(&[], Some(false));
     assert_eq!(plan(Some(&program), &running, 0), Some(Action::Terminate));

@@ -1,9 +1,9 @@
 //! Goals, networks and golden texts for tests.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use welkin_agent_wire::Values;
 use welkin_agent_wire::guest::GuestNetwork;
 use welkin_agent_wire::node::Transport;
 use welkin_agent_wire::{
@@ -62,7 +62,7 @@ pub fn instance(index: u8) -> InstanceGoal {
             environment: environment(index),
             startup_tasks: vec![],
             program: None,
-            variables: BTreeMap::new(),
+            variables: Values::default(),
         },
     }
 }
@@ -75,7 +75,7 @@ fn environment(index: u8) -> RoleEnvironment {
         instance: id(index).name().clone(),
         update_domain: 0,
         fault_domain: 0,
-        settings: BTreeMap::new(),
+        settings: Values::default(),
         endpoints: vec![],
         local_resources: vec![],
         peers: vec![],
