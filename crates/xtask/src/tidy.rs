@@ -3,6 +3,7 @@
 //! Each rule is a pure function from the [`House`] to what is wrong with it, one line each, saying where and
 //! what to do. `ARCHITECTURE.md` and the workspace's `Cargo.toml` say why the rules are what they are.
 
+mod dependencies;
 mod documents;
 mod floors;
 mod house;
@@ -14,9 +15,10 @@ use house::House;
 
 type Rule = (&'static str, fn(&House) -> Vec<String>);
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     ("imports go down only", floors::check),
     ("floors 0 and 2 do no I/O", floors::check_absences),
+    ("dependencies are used", dependencies::check),
     ("files stay small", length::check),
     ("words", words::check),
     ("names of modules", words::check_module_names),
