@@ -153,6 +153,8 @@ fn deploy(args: &DeployArgs, client: &Client, show: &Show, undo: &mut Undo) -> R
         tempfile::tempdir().map_err(|source| file_error(Path::new("a temporary folder"), source))?;
     let (package, configuration) = sources(args, client, show, scratch.path())?;
     let configuration = std::fs::read_to_string(&configuration).map_err(|e| file_error(&configuration, e))?;
+    // A file that is missing is told before anything is made.
+    std::fs::File::open(&package).map_err(|source| file_error(&package, source))?;
     check_slot_is_free(args, client)?;
 
     let account = args.account.as_ref().unwrap_or(&client.settings().default_account);

@@ -234,8 +234,8 @@ async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
                 tracing::warn!(error = chain(&failure), "trying again");
             }
             Err(failure) if failure.is_passing() => {
-                let error = failure.told();
-                let message = format!("{}, and did not for {} s", error.message, PATIENCE.as_secs());
+                let (error, seconds) = (failure.told(), PATIENCE.as_secs());
+                let message = format!("after {seconds} s of trying: {}", error.message);
                 return Err(ApiError::new(ErrorCode::ServerBusy, message).into());
             }
             other => return other,

@@ -82,7 +82,7 @@ impl TestFabric {
 
 async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let body = read_body(request.into_body(), 1 << 24).await.unwrap();
+    let body = read_body(request.into_body(), 64 << 20).await.unwrap();
     let mut state = state.lock().unwrap();
     if state.silent {
         return text(StatusCode::SERVICE_UNAVAILABLE, "silent");
