@@ -181,6 +181,7 @@ fn name(text: &str) -> Result<welkin_base::NodeName, CliError> {
     text.parse().map_err(bad_name)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
 fn bad_name(error: welkin_base::NameError) -> CliError {
     CliError::Service(error.to_string())
 }

@@ -51,14 +51,16 @@ pub async fn run(folder: &Path, arguments: &LogsArgs) -> Result<(), CliError> {
     let mut text = String::new();
     (&file).take(TAIL_BYTES).read_to_string(&mut text).map_err(broken)?;
     print!("{}", last_lines(&text, arguments.lines));
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(Duration::from_millis(FOLLOW_MS)).await;
         let mut more = String::new();
         file.read_to_string(&mut more).map_err(broken)?;
         print!("{more}");
         let _ = std::io::stdout().flush();
     }
-    Ok(())
 }
 
 async fn instance(cloud: &Cloud, arguments: &LogsArgs) -> Result<(), CliError> {

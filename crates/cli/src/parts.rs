@@ -57,10 +57,9 @@ impl Parts {
         self.running.push(Running { part, child, started: Instant::now(), pause_ms: RESTART_PAUSE_MS });
         let end = Instant::now() + Duration::from_secs(START_LIMIT_S);
         while TcpStream::connect(address).await.is_err() {
-            if let Some(running) = self.running.last_mut() {
-                if matches!(running.child.try_wait(), Ok(Some(_))) {
-                    return Err(self.failed(part));
-                }
+            let ended = |running: &mut Running| matches!(running.child.try_wait(), Ok(Some(_)));
+            if self.running.last_mut().is_some_and(ended) {
+                return Err(self.failed(part));
             }
             if Instant::now() >= end {
                 return Err(CliError::PartSilent { part, seconds: START_LIMIT_S, log: self.cloud.log(part) });
