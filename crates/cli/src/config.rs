@@ -8,6 +8,7 @@ use welkin_agent::AcceleratorChoice;
 use welkin_base::AccountName;
 use welkin_fabric_service::NodeConfig;
 use welkin_management::{FabricConfig, Quotas, StorageConfig, SubscriptionConfig};
+use welkin_management_wire::location::OperatingSystem;
 
 use crate::client::{GuestEndpoints, Settings};
 use crate::cloud::{Cloud, Part, StorageEndpoint};
@@ -121,8 +122,26 @@ fn management(cloud: &Cloud, identities: &Identities) -> Result<welkin_managemen
             table_endpoint: url(cloud, StorageEndpoint::Table),
             other_blob_endpoints: vec![format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Blob))],
         },
-        operating_systems: Vec::new(),
+        operating_systems: vec![operating_system(cloud)?],
         subscriptions: subscriptions(cloud, identities)?,
+    })
+}
+
+/// What `version.toml` of a guest OS says.
+#[derive(Debug, Deserialize)]
+struct Version {
+    version: String,
+}
+
+/// The guest OS that the cloud has. Its family is the first of the classic service's.
+fn operating_system(cloud: &Cloud) -> Result<OperatingSystem, CliError> {
+    let Version { version } = state::read_toml(&cloud.path("images/version.toml"))?;
+    Ok(OperatingSystem {
+        label: format!("Debian guest OS {version}"),
+        version,
+        family: 1,
+        family_label: "Debian".to_owned(),
+        default: true,
     })
 }
 
