@@ -59,14 +59,26 @@ async fn answer(storage: &Storage, request: &Request<Incoming>) -> Response<Body
         (&Method::DELETE, ["v1", "accounts", name]) => delete(storage, name).await,
         (&Method::GET, ["v1", "accounts", name, "keys"]) => keys(storage, name).await,
         (&Method::POST, ["v1", "accounts", name, "keys", which]) => new_key(storage, name, which).await,
-        _ => Err(text(StatusCode::NOT_FOUND, "there is no such call")),
+        _ => Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such call")),
     };
-    let response = result.unwrap_or_else(|refusal| refusal);
+    let response = result.unwrap_or_else(|refusal| text(refusal.status, refusal.why));
     tracing::info!(method = %request.method(), path = request.uri().path(), status = response.status().as_u16(), "admin");
     response
 }
 
-type Answer = Result<Response<Body>, Response<Body>>;
+type Answer = Result<Response<Body>, Refusal>;
+
+/// Why a call is not done.
+struct Refusal {
+    status: StatusCode,
+    why: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into() }
+    }
+}
 
 async fn list(storage: &Storage) -> Answer {
     let names = storage.accounts().await.map_err(|error| refuse(&error.into()))?;
@@ -102,26 +114,29 @@ async fn new_key(storage: &Storage, name: &str, which: &str) -> Answer {
     let which = match which {
         "primary" => KeyName::Primary,
         "secondary" => KeyName::Secondary,
-        _ => return Err(text(StatusCode::NOT_FOUND, "a key is primary or secondary")),
+        _ => return Err(Refusal::new(StatusCode::NOT_FOUND, "a key is primary or secondary")),
     };
     let replaced = storage.replace_account_key(&parse_name(name)?, which, &random_key()).await;
     Ok(json(StatusCode::OK, &keys_of(&replaced.map_err(|error| refuse(&error))?)))
 }
 
-fn parse_name(name: &str) -> Result<AccountName, Response<Body>> {
-    AccountName::new(name).map_err(|error| text(StatusCode::BAD_REQUEST, error.to_string()))
+fn parse_name(name: &str) -> Result<AccountName, Refusal> {
+    AccountName::new(name).map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
-fn refuse(error: &AccountError) -> Response<Body> {
+fn refuse(error: &AccountError) -> Refusal {
     let status = match error {
         AccountError::NotFound(_) => StatusCode::NOT_FOUND,
         AccountError::AlreadyExists(_) => StatusCode::CONFLICT,
         AccountError::Engine(error) => {
             tracing::error!(%error, "the engine failed");
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "the storage engine failed; its log says why");
+            return Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the storage engine failed; its log says why",
+            );
         }
     };
-    text(status, error.to_string())
+    Refusal::new(status, error.to_string())
 }
 
 fn random_key() -> Vec<u8> {

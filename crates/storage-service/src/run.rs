@@ -80,7 +80,7 @@ pub async fn run(
     let store = Store::open_local(&config.data_folder)
         .await
         .map_err(|source| RunError::Store { folder: config.data_folder.clone(), source })?;
-    let storage = Storage::over(store.clone());
+    let storage = Storage::over(store);
     if config.dev {
         create_dev_account(&storage).await?;
     }
@@ -99,7 +99,7 @@ pub async fn run(
     shutdown.await;
     let _ = end.send(true);
     while tasks.join_next().await.is_some() {}
-    store.close().await.map_err(|source| RunError::Store { folder: config.data_folder, source })
+    storage.close().await.map_err(|source| RunError::Store { folder: config.data_folder, source })
 }
 
 fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {

@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn headers() {
         let date = "Tue, 24 Nov 2026 11:00:00 GMT";
-        let rows: &[(&[(&'static str, &str)], Option<usize>)] = &[
+        type Headers = [(&'static str, &'static str)];
+        let rows: &[(&Headers, Option<usize>)] = &[
             (&[], Some(0)),
             (&[("if-match", "*")], Some(1)),
             (&[("if-none-match", "\"a\", \"b\"")], Some(2)),

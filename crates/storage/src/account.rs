@@ -88,7 +88,7 @@ impl Storage {
             }
             match rows.last() {
                 Some(last) if rows.len() == SCAN_ROWS => {
-                    from = ScanFrom::AfterPartition(last.partition.clone())
+                    from = ScanFrom::AfterPartition(last.partition.clone());
                 }
                 _ => return Ok(names),
             }

@@ -21,9 +21,10 @@ pub mod space;
 pub mod table;
 pub mod uid;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use welkin_store::Store;
+use tokio::task::JoinHandle;
+use welkin_store::{Store, StoreError};
 
 pub use account::{Account, AccountError, KeyName};
 pub use error::EngineError;
@@ -39,6 +40,7 @@ pub struct Storage {
 struct Inner {
     store: Store,
     releaser: release::Releaser,
+    releasing: Mutex<Option<JoinHandle<()>>>,
     live_queues: queue::live::LiveQueues,
 }
 
@@ -47,14 +49,30 @@ impl Storage {
     #[must_use]
     pub fn over(store: Store) -> Self {
         let (releaser, freed) = release::Releaser::new();
-        tokio::spawn(release::run(store.clone(), freed));
-        Self { inner: Arc::new(Inner { store, releaser, live_queues: queue::live::LiveQueues::default() }) }
+        let releasing = Mutex::new(Some(tokio::spawn(release::run(store.clone(), freed))));
+        let live_queues = queue::live::LiveQueues::default();
+        Self { inner: Arc::new(Inner { store, releaser, releasing, live_queues }) }
     }
 
     /// The store beneath.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Ends background work and closes the store. Call it when no request is in flight; later ones fail.
+    ///
+    /// # Errors
+    /// When the last flush fails.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.inner.releaser.end();
+        let releasing = self.inner.releasing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = releasing
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the release of space ended badly");
+        }
+        self.inner.store.close().await
     }
 
     pub(crate) fn releaser(&self) -> &release::Releaser {

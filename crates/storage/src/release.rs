@@ -13,6 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use welkin_store::{ExtentRef, Store};
 
+/// What the releasing task is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Release these.
+    Release(Vec<ExtentRef>),
+    /// End, when everything before is done.
+    End,
+}
+
 /// What a reader holds while it may read extents.
 #[derive(Debug, Clone)]
 pub struct ReadGuard(#[allow(dead_code, reason = "held, never read")] Arc<Generation>);
@@ -21,7 +30,7 @@ pub struct ReadGuard(#[allow(dead_code, reason = "held, never read")] Arc<Genera
 struct Generation {
     freed: Mutex<Vec<ExtentRef>>,
     next: Mutex<Option<Arc<Generation>>>,
-    releaser: UnboundedSender<Vec<ExtentRef>>,
+    releaser: UnboundedSender<Order>,
 }
 
 impl Drop for Generation {
@@ -38,7 +47,7 @@ impl Drop for Generation {
 }
 
 impl Generation {
-    fn new(releaser: UnboundedSender<Vec<ExtentRef>>) -> Arc<Self> {
+    fn new(releaser: UnboundedSender<Order>) -> Arc<Self> {
         Arc::new(Self { freed: Mutex::default(), next: Mutex::default(), releaser })
     }
 
@@ -46,7 +55,7 @@ impl Generation {
         let freed = std::mem::take(&mut *lock(&self.freed));
         if !freed.is_empty() {
             // No one listens after the end; then the space is lost like after a crash.
-            let _ = self.releaser.send(freed);
+            let _ = self.releaser.send(Order::Release(freed));
         }
     }
 }
@@ -63,11 +72,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub(crate) struct Releaser {
     current: Mutex<Arc<Generation>>,
-    sender: UnboundedSender<Vec<ExtentRef>>,
+    sender: UnboundedSender<Order>,
 }
 
 impl Releaser {
-    pub(crate) fn new() -> (Self, UnboundedReceiver<Vec<ExtentRef>>) {
+    pub(crate) fn new() -> (Self, UnboundedReceiver<Order>) {
         let (sender, receiver) = unbounded_channel();
         let current = Mutex::new(Generation::new(sender.clone()));
         (Self { current, sender }, receiver)
@@ -94,15 +103,20 @@ impl Releaser {
         drop(ended);
     }
 
+    /// Ends the releasing task after what was freed so far.
+    pub(crate) fn end(&self) {
+        let _ = self.sender.send(Order::End);
+    }
+
     /// Releases extents that no row ever named: no reader knows them.
     pub(crate) fn discard(&self, extents: Vec<ExtentRef>) {
-        let _ = self.sender.send(extents);
+        let _ = self.sender.send(Order::Release(extents));
     }
 }
 
-/// Releases what comes until the storage is gone.
-pub(crate) async fn run(store: Store, mut freed: UnboundedReceiver<Vec<ExtentRef>>) {
-    while let Some(extents) = freed.recv().await {
+/// Releases what comes until it is told to end, or the storage is gone.
+pub(crate) async fn run(store: Store, mut freed: UnboundedReceiver<Order>) {
+    while let Some(Order::Release(extents)) = freed.recv().await {
         for extent in extents {
             if let Err(error) = store.release_extent(&extent).await {
                 tracing::warn!(%error, "cannot release an extent; its space is lost");

@@ -86,7 +86,7 @@ async fn what_was_put_is_there_after_opening_again() {
         put(&storage, name, pattern(length, 1), &NewBlob::default()).await.unwrap();
     }
     stage(&storage, "staged", b"a", pattern(10, 2)).await.unwrap();
-    storage.store().close().await.unwrap();
+    storage.close().await.unwrap();
     drop(storage);
     let storage = open(&folder).await;
     for (name, length) in [("empty", 0), ("small", 100), ("large", LARGE)] {

@@ -86,7 +86,7 @@ impl Drop for StorageService {
         let (runtime, running) = (self.runtime.take().unwrap(), self.running.take().unwrap());
         let ended = runtime.block_on(async { tokio::time::timeout(LIMIT, running).await });
         if !std::thread::panicking() {
-            ended.expect("the storage service ends in time").unwrap().unwrap();
+            ended.unwrap().unwrap().unwrap();
         }
     }
 }

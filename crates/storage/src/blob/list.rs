@@ -33,7 +33,7 @@ pub struct ListBlobs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
     /// A blob.
-    Blob(String, BlobRecord),
+    Blob(String, Box<BlobRecord>),
     /// A name that has uncommitted blocks only.
     Uncommitted(String),
     /// What several names begin with, up to and with the delimiter.
@@ -140,7 +140,7 @@ fn step(row: &Row, first_of_blob: bool, ask: &ListBlobs) -> Result<Step, BlobErr
         return Ok(Step::Group(text[..ask.prefix.len() + at + delimiter.len()].to_owned()));
     }
     let line = match committed {
-        true => Listed::Blob(text, record::decode(&row.value)?),
+        true => Listed::Blob(text, Box::new(record::decode(&row.value)?)),
         false => Listed::Uncommitted(text),
     };
     Ok(Step::Line(line, name.to_vec()))
