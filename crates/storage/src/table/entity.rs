@@ -37,6 +37,10 @@ impl Change {
         found: Option<&Entity>,
         now: Timestamp,
     ) -> Result<Option<EntityRecord>, TableError> {
+        // What breaks a rule by itself is told so, whatever is there.
+        if let Self::Insert(given) | Self::Replace(_, given) | Self::Merge(_, given) = self {
+            check_whole(key, given)?;
+        }
         let properties = match (self, found) {
             (Self::Insert(_), Some(_)) => return Err(TableError::EntityAlreadyExists),
             (Self::Replace(Some(_), _) | Self::Merge(Some(_), _) | Self::Delete(_), None) => {
