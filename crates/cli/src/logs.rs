@@ -48,25 +48,33 @@ pub async fn run(folder: &Path, arguments: &LogsArgs) -> Result<(), CliError> {
     let broken = |source| CliError::File { doing: "read", path: path.clone(), source };
     let length = file.metadata().map_err(broken)?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES))).map_err(broken)?;
-    let mut text = String::new();
-    (&file).take(TAIL_BYTES).read_to_string(&mut text).map_err(broken)?;
+    let mut bytes = Vec::new();
+    (&file).take(TAIL_BYTES).read_to_end(&mut bytes).map_err(broken)?;
+    // The first of these bytes may lie in the middle of a character.
+    let text = String::from_utf8_lossy(&bytes);
     print!("{}", last_lines(&text, arguments.lines));
     if !arguments.follow {
         return Ok(());
     }
     loop {
         tokio::time::sleep(Duration::from_millis(FOLLOW_MS)).await;
-        let mut more = String::new();
-        file.read_to_string(&mut more).map_err(broken)?;
-        print!("{more}");
+        let mut more = Vec::new();
+        file.read_to_end(&mut more).map_err(broken)?;
+        print!("{}", String::from_utf8_lossy(&more));
         let _ = std::io::stdout().flush();
     }
 }
 
 async fn instance(cloud: &Cloud, arguments: &LogsArgs) -> Result<(), CliError> {
     let text = status::instance_log(cloud, arguments.service.as_deref(), &arguments.of).await?;
-    print!("{}", last_lines(&text, arguments.lines));
+    print!("{}", harmless(last_lines(&text, arguments.lines)));
     Ok(())
+}
+
+/// A guest's console may hold anything, and a terminal obeys control characters: none but line ends and tabs pass.
+fn harmless(text: &str) -> String {
+    let plain = text.replace("\r\n", "\n");
+    plain.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
 fn last_lines(text: &str, count: usize) -> &str {
@@ -77,7 +85,19 @@ fn last_lines(text: &str, count: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::last_lines;
+    use super::{harmless, last_lines};
+
+    #[test]
+    fn a_console_cannot_command_the_terminal() {
+        for (text, expected) in [
+            ("up\r\nready\r\n", "up\nready\n"),
+            ("a\tb é\n", "a\tb é\n"),
+            ("\u{1b}]0;owned\u{7}\n", "\u{fffd}]0;owned\u{fffd}\n"),
+            ("\u{9b}2J\rroot#", "\u{fffd}2J\u{fffd}root#"),
+        ] {
+            assert_eq!(harmless(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn the_last_lines() {
