@@ -122,16 +122,20 @@ where
 /// Resolves when the service must end.
 type Shutdown = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Resolves on SIGINT or SIGTERM.
-pub async fn told_to_end() {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Resolves on SIGINT, SIGTERM or SIGHUP (the terminal is closed). The signals are caught from the call on, not only
+/// from the first poll on.
+pub fn told_to_end() -> impl Future<Output = ()> + Send {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let [interrupt, terminate, hangup] = kinds.map(signal);
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (interrupt, terminate, hangup) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 
@@ -145,4 +149,20 @@ fn log() {
     } else {
         builder.json().try_init()
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::told_to_end;
+
+    #[tokio::test]
+    async fn a_signal_before_the_first_poll_is_kept() {
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+            let end = told_to_end();
+            kill_process(getpid(), signal).unwrap();
+            tokio::time::timeout(std::time::Duration::from_secs(10), end).await.unwrap();
+        }
+    }
 }

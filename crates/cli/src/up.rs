@@ -1,6 +1,7 @@
 //! `welkin up`: a whole cloud on this machine.
 
 use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,13 +61,18 @@ pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
         // A session of its own: the terminal's hang-up does not reach it.
         let _ = rustix::process::setsid();
     }
+    // Before anything is touched: what is asked for here must not change the choices of a cloud that runs.
+    if let Ok(cloud) = state::open(state) {
+        if Process::read(&supervisor_file(&cloud)).is_some() {
+            return Err(CliError::AlreadyUp { state: cloud.state });
+        }
+    }
     let cloud = state::make(state, |choices| {
         choices.network = arguments.network.unwrap_or(choices.network);
         choices.port_offset = arguments.port_offset.unwrap_or(choices.port_offset);
     })?;
-    if Process::read(&supervisor_file(&cloud)).is_some() {
-        return Err(CliError::AlreadyUp { state: cloud.state });
-    }
+    // A supervisor that was killed leaves it.
+    let _ = fs::remove_file(ready_file(&cloud));
     state::install_image(&cloud, arguments.images.as_deref())?;
     down::clean(&cloud)?;
     check_ports(&cloud)?;
@@ -85,6 +91,8 @@ fn ready_file(cloud: &Cloud) -> PathBuf {
 }
 
 async fn supervise(cloud: &Cloud, detached: bool) -> Result<(), CliError> {
+    // Signals are kept from here on, so that one that comes while a step runs ends the cloud in order.
+    let mut end = std::pin::pin!(told_to_end());
     if let Some(own) = Process::own() {
         own.write(&supervisor_file(cloud))?;
     }
@@ -92,17 +100,17 @@ async fn supervise(cloud: &Cloud, detached: bool) -> Result<(), CliError> {
     let mut parts = Parts::new(cloud, &program);
     let result = tokio::select! {
         started = start(cloud, &mut parts) => started,
-        () = told_to_end() => Err(CliError::Interrupted),
+        () = &mut end => Err(CliError::Interrupted),
     };
     let result = match result {
         Ok(()) => {
             let _ = fs::write(ready_file(cloud), "");
             if !detached {
-                println!("\nThe cloud runs. Ctrl-C ends it.");
+                say("\nThe cloud runs. Ctrl-C ends it.");
             }
             tokio::select! {
                 () = parts.watch() => {}
-                () = told_to_end() => {}
+                () = &mut end => {}
             }
             Ok(())
         }
@@ -110,7 +118,7 @@ async fn supervise(cloud: &Cloud, detached: bool) -> Result<(), CliError> {
     };
     let _ = fs::remove_file(ready_file(cloud));
     if !detached {
-        println!("ending …");
+        say("ending …");
     }
     parts.end().await;
     down::clean(cloud)?;
@@ -197,6 +205,11 @@ fn detach(cloud: &Cloud) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Prints a line. A terminal that has gone must not end the supervisor before it has ended the parts.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Tells how long each step took.
 struct Steps {
     last: Instant,
@@ -209,7 +222,7 @@ impl Steps {
 
     fn done(&mut self, step: &str) {
         let now = Instant::now();
-        println!("  {step:<24} {:>6.2} s", now.duration_since(self.last).as_secs_f64());
+        say(&format!("  {step:<24} {:>6.2} s", now.duration_since(self.last).as_secs_f64()));
         self.last = now;
     }
 }
