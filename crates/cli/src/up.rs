@@ -62,10 +62,10 @@ pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
         let _ = rustix::process::setsid();
     }
     // Before anything is touched: what is asked for here must not change the choices of a cloud that runs.
-    if let Ok(cloud) = state::open(state) {
-        if Process::read(&supervisor_file(&cloud)).is_some() {
-            return Err(CliError::AlreadyUp { state: cloud.state });
-        }
+    if let Ok(cloud) = state::open(state)
+        && Process::read(&supervisor_file(&cloud)).is_some()
+    {
+        return Err(CliError::AlreadyUp { state: cloud.state });
     }
     let cloud = state::make(state, |choices| {
         choices.network = arguments.network.unwrap_or(choices.network);
