@@ -13,7 +13,7 @@ use crate::state;
 use crate::up;
 
 /// The supervisor ends four parts, each of which may take its grace.
-const SUPERVISOR_GRACE: Duration = Duration::from_secs(90);
+pub const SUPERVISOR_GRACE: Duration = Duration::from_secs(90);
 
 /// Ends the cloud. Ending one that does not run is no error.
 pub fn run(state: &Path) -> Result<(), CliError> {

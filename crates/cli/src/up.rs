@@ -1,10 +1,10 @@
 //! `welkin up`: a whole cloud on this machine.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::cloud::{Cloud, Network, Part};
@@ -58,7 +58,7 @@ pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
     }
     program::check_installed()?;
     if arguments.supervise {
-        // A session of its own: the terminal's hang-up does not reach it.
+        // A session of its own, so that the terminal's hang-up does not reach it.
         let _ = rustix::process::setsid();
     }
     // Before anything is touched: what is asked for here must not change the choices of a cloud that runs.
@@ -71,13 +71,32 @@ pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
         choices.network = arguments.network.unwrap_or(choices.network);
         choices.port_offset = arguments.port_offset.unwrap_or(choices.port_offset);
     })?;
+    let lock = lock(&cloud)?;
     // A supervisor that was killed leaves it.
     let _ = fs::remove_file(ready_file(&cloud));
     state::install_image(&cloud, arguments.images.as_deref())?;
     down::clean(&cloud)?;
     check_ports(&cloud)?;
     network::check_free(&cloud)?;
-    if arguments.detach { detach(&cloud) } else { supervise(&cloud, arguments.supervise).await }
+    if arguments.detach {
+        // The supervisor takes it.
+        drop(lock);
+        detach(&cloud).await
+    } else {
+        supervise(&cloud, arguments.supervise).await
+    }
+}
+
+/// Held by the one process that may start and end parts. The kernel gives it back when that process ends.
+fn lock(cloud: &Cloud) -> Result<File, CliError> {
+    let path = cloud.path("run/up.lock");
+    let file = |source| CliError::File { doing: "lock", path: path.clone(), source };
+    let lock = File::create(&path).map_err(file)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(CliError::AlreadyUp { state: cloud.state.clone() }),
+        Err(TryLockError::Error(source)) => Err(file(source)),
+    }
 }
 
 /// Where the process that watches the parts is written down.
@@ -166,32 +185,44 @@ fn check_ports(cloud: &Cloud) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Starts the supervisor in the background and waits until it says that everything answers.
-fn detach(cloud: &Cloud) -> Result<(), CliError> {
+/// Starts the supervisor in the background and waits until it says that everything answers. When it does not, or when
+/// the wait is interrupted, the supervisor is told to end.
+async fn detach(cloud: &Cloud) -> Result<(), CliError> {
+    let end = told_to_end();
     let log = cloud.path("log/up.log");
-    let file = |doing, source| CliError::File { doing, path: log.clone(), source };
-    let output = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .open(&log)
-        .map_err(|source| file("write", source))?;
+    let mut child = start_supervisor(cloud, &log)?;
+    let result = tokio::select! {
+        result = answers(cloud, &mut child, &log) => result,
+        () = end => Err(CliError::Interrupted),
+    };
+    match &result {
+        Ok(()) => say(fs::read_to_string(&log).unwrap_or_default().trim_end()),
+        Err(_) => {
+            if let Some(supervisor) = Process::of(child.id()) {
+                supervisor.end(down::SUPERVISOR_GRACE);
+            }
+        }
+    }
+    result
+}
+
+fn start_supervisor(cloud: &Cloud, log: &Path) -> Result<Child, CliError> {
+    let file = |doing, source| CliError::File { doing, path: log.to_owned(), source };
+    let output = File::create(log).map_err(|source| file("write", source))?;
     let errors = output.try_clone().map_err(|source| file("share", source))?;
     let own = std::env::current_exe().map_err(|source| file("find welkin for", source))?;
-    let mut child = Command::new(own)
-        .arg("--state")
-        .arg(&cloud.state)
-        .args(["up", "--supervise"])
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .spawn()
-        .map_err(|source| file("start welkin for", source))?;
+    let mut command = Command::new(own);
+    command.arg("--state").arg(&cloud.state).args(["up", "--supervise"]);
+    command.stdin(Stdio::null()).stdout(output).stderr(errors);
+    command.spawn().map_err(|source| file("start welkin for", source))
+}
+
+/// Resolves when the supervisor says that everything answers, or has ended.
+async fn answers(cloud: &Cloud, child: &mut Child, log: &Path) -> Result<(), CliError> {
     let end = Instant::now() + Duration::from_secs(DETACH_LIMIT_S);
     while !ready_file(cloud).exists() {
-        let text = || fs::read_to_string(&log).unwrap_or_default();
         if matches!(child.try_wait(), Ok(Some(_))) {
-            let text = text();
+            let text = fs::read_to_string(log).unwrap_or_default();
             let line = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it ended");
             return Err(CliError::Detached(line.to_owned()));
         }
@@ -199,9 +230,8 @@ fn detach(cloud: &Cloud) -> Result<(), CliError> {
             let why = format!("the cloud did not answer within {DETACH_LIMIT_S} s; see {}", log.display());
             return Err(CliError::Detached(why));
         }
-        std::thread::sleep(Duration::from_millis(POLL_MS));
+        tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
     }
-    print!("{}", fs::read_to_string(&log).unwrap_or_default());
     Ok(())
 }
 

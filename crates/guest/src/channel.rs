@@ -87,6 +87,8 @@ fn listen(port: File, hear: impl Fn(ToGuest)) {
         }
         if line.last() == Some(&b'\n') || line.len() > GUEST_LINE_BYTES_MAX {
             match serde_json::from_slice(&line) {
+                // The node ends what it may have said by half with an empty line.
+                _ if line.trim_ascii().is_empty() => {}
                 Ok(said) => hear(said),
                 // Only the place: what was said may hold secrets.
                 Err(error) => {

@@ -48,7 +48,8 @@ pub fn variables(goal: &GuestGoal, own: &BTreeMap<String, String>) -> BTreeMap<S
 
 fn from_environment(environment: &RoleEnvironment) -> BTreeMap<String, String> {
     let fixed = [
-        ("PATH", PATH.to_owned()),
+        // A command line may name a file of the application alone, as the classic service takes it.
+        ("PATH", format!("{PATH}:{APP}")),
         ("HOME", TEMPORARY.to_owned()),
         ("TMPDIR", TEMPORARY.to_owned()),
         ("RoleRoot", APP.to_owned()),
