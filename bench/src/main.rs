@@ -3,16 +3,21 @@
 
 mod engine;
 mod load;
+mod page;
 mod raw;
 mod report;
+mod storage;
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-/// Measures Welkin against the limits of the machine.
+use crate::page::Page;
+
+/// Measures Welkin against the limits of the machine, and against Azurite.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -23,26 +28,58 @@ struct Arguments {
 enum What {
     /// The embedded engine against raw writes and reads of the same bytes.
     Engine(EngineArguments),
+    /// The storage service against Azurite, and against raw writes of the same bytes.
+    Storage(StorageArguments),
+    /// Both, as the page of the documentation.
+    Page(PageArguments),
 }
 
 /// How to measure the engine.
 #[derive(Debug, clap::Args)]
 struct EngineArguments {
-    /// A folder on the disk to be measured; the work is done in a new folder inside, which is removed.
-    #[arg(long, default_value_os_t = std::env::temp_dir())]
-    folder: PathBuf,
-    /// Rounds; each does every work once, and the medians are printed.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[command(flatten)]
+    common: Common,
     /// Duration of one measurement, in milliseconds.
     #[arg(long, default_value_t = 1500)]
     measure_ms: u64,
 }
 
+/// How to measure the storage service.
+#[derive(Debug, clap::Args)]
+struct StorageArguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    storage: storage::Arguments,
+}
+
+/// How to measure everything.
+#[derive(Debug, clap::Args)]
+struct PageArguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    storage: storage::Arguments,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The load average before everything, when this program was built for the run.
+    #[arg(long, value_name = "TEXT")]
+    load_average: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// A folder on the disk to be measured; the work is done in a new folder inside, which is removed.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    folder: PathBuf,
+    /// Rounds; each does every work once, and the medians are printed.
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    rounds: usize,
+}
+
 fn main() -> ExitCode {
-    let What::Engine(arguments) = Arguments::parse().what;
-    let run = engine::run(&arguments.folder, arguments.rounds, Duration::from_millis(arguments.measure_ms));
-    match run {
+    match run(Arguments::parse().what) {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS
@@ -52,4 +89,30 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(what: What) -> Result<String, Box<dyn Error>> {
+    match what {
+        What::Engine(EngineArguments { common, measure_ms }) => {
+            let duration = Duration::from_millis(measure_ms);
+            Ok(engine::run(&common.folder, common.rounds, duration)?.to_string())
+        }
+        What::Storage(StorageArguments { common, storage }) => {
+            Ok(storage::run(&storage, &common.folder, common.rounds)?.to_string())
+        }
+        What::Page(arguments) => page(arguments),
+    }
+}
+
+fn page(arguments: PageArguments) -> Result<String, Box<dyn Error>> {
+    let PageArguments { common, storage, out, load_average } = arguments;
+    let machine = storage::Machine::look(load_average);
+    // The engine's own measurements may be shorter: nothing but the disk must come to speed.
+    let duration = Duration::from_secs_f64(storage.seconds * 0.75);
+    let engine = engine::run(&common.folder, common.rounds, duration)?;
+    let figures = storage::run(&storage, &common.folder, common.rounds)?;
+    let (rounds, seconds) = (common.rounds, storage.seconds);
+    let page = Page { machine, rounds, seconds, engine, storage: figures }.to_string();
+    std::fs::write(&out, &page)?;
+    Ok(page)
 }
