@@ -1,6 +1,6 @@
 //! Messages: put, get, peek, update, delete, clear.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{Response, StatusCode};
 use uuid::Uuid;
@@ -45,8 +45,9 @@ pub(super) async fn put(
 pub(super) async fn get(context: &Context, queue: &str) -> Result<Response<Body>, ProtocolError> {
     let max = messages_max(&context.head.query)?;
     let timeout = visibility_timeout(&context.head.query, 1)?.unwrap_or(VISIBILITY_TIMEOUT_DEFAULT);
-    let messages =
-        context.storage.get_messages(context.account.uid, queue, max, timeout, nonce(), context.now);
+    let messages = context.storage.get_messages(context.account.uid, queue, max, timeout, nonce(), || {
+        Timestamp::from(SystemTime::now())
+    });
     let messages = messages.await.map_err(|error| told(&error))?;
     Ok(xml(StatusCode::OK, messages_body(&messages.into_iter().map(got).collect::<Vec<_>>())))
 }

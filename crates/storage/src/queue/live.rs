@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 use welkin_base::Timestamp;
 
 use crate::Uid;
@@ -21,7 +23,10 @@ const COUNTED_PER_SECOND: u64 = 1000;
 
 /// What is known of all queues.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LiveQueues(Arc<Mutex<HashMap<Uid, LiveQueue>>>);
+pub(crate) struct LiveQueues {
+    queues: Arc<Mutex<HashMap<Uid, LiveQueue>>>,
+    released: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct LiveQueue {
@@ -46,6 +51,11 @@ impl LiveQueues {
         let claimed = &mut queues.entry(queue).or_default().claimed;
         let keys = keys.filter(|key| claimed.insert((*key).clone())).take(keys_max).cloned().collect();
         Claim { queues: self.clone(), queue, keys }
+    }
+
+    /// Resolves when some claim ends after this call.
+    pub(crate) fn released(&self) -> OwnedNotified {
+        Arc::clone(&self.released).notified_owned()
     }
 
     /// A count that is young enough.
@@ -75,7 +85,7 @@ impl LiveQueues {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uid, LiveQueue>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,5 +115,7 @@ impl Drop for Claim {
                 queues.remove(&self.queue);
             }
         }
+        drop(queues);
+        self.queues.released.notify_waiters();
     }
 }

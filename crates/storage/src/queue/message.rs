@@ -104,7 +104,8 @@ impl Storage {
     }
 
     /// Gets up to `messages_max` messages from the head of the queue, which become invisible for a while.
-    /// `nonce` is drawn for their pop receipts.
+    /// `nonce` is drawn for their pop receipts. The clock is read anew at each try: when others get all that was
+    /// visible, messages that were put meanwhile count, so that none is answered only when there was none.
     ///
     /// # Errors
     /// When there is no such queue.
@@ -115,23 +116,28 @@ impl Storage {
         messages_max: usize,
         visibility_timeout: Duration,
         nonce: u64,
-        now: Timestamp,
+        clock: impl Fn() -> Timestamp,
     ) -> Result<Vec<Got>, QueueError> {
         let queue = self.queue(account, queue).await?.messages;
         for _ in 0..COMMIT_TRIES_MAX {
+            let now = clock();
+            let released = self.live_queues().released();
             let rows_max = messages_max + self.live_queues().claims(queue) + SPARE_ROWS;
             let found = self.head(queue, rows_max, now).await?;
             let full = found.len() == rows_max;
             let (expired, visible): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|f| f.record.expires <= now);
+            let nothing = expired.is_empty() && visible.is_empty();
             let claim = self.live_queues().claim(queue, visible.iter().map(|f| &f.row.key), messages_max);
             let wanted = visible.into_iter().filter(|f| claim.has(&f.row.key)).collect::<Vec<_>>();
             let gone = expired.len().min(EXPIRED_PER_GET);
             if wanted.is_empty() && expired.is_empty() {
-                if full {
-                    continue;
+                if nothing {
+                    return Ok(Vec::new());
                 }
-                return Ok(Vec::new());
+                // All are others' that get them right now: there is more to see when one is done.
+                released.await;
+                continue;
             }
             let (commit, got) = moved(queue, wanted, &expired[..gone], now.plus(visibility_timeout), nonce)?;
             if try_commit(self.store(), commit).await?.is_some() {

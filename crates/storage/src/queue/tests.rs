@@ -34,7 +34,7 @@ async fn put(storage: &Storage, text: &str, visible: Timestamp, expires: Timesta
 }
 
 async fn get(storage: &Storage, messages_max: usize, now: Timestamp) -> Vec<Got> {
-    storage.get_messages(ACCOUNT, "work", messages_max, TIMEOUT, drawn(), now).await.unwrap()
+    storage.get_messages(ACCOUNT, "work", messages_max, TIMEOUT, drawn(), || now).await.unwrap()
 }
 
 fn texts(messages: &[Got]) -> Vec<&str> {
@@ -193,4 +193,27 @@ async fn delivered_once_to_many_consumers() {
         storage.delete_message(ACCOUNT, "work", receipt, at(2)).await.unwrap();
     }
     assert_eq!((count(&storage, at(2)).await, get(&storage, 32, at(500)).await), (0, Vec::new()));
+}
+
+/// Each worker puts a message and gets one: there is always one for each, whoever gets whose.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_with_messages_never_looks_empty() {
+    let (_folder, storage) = storage().await;
+    let clock = || Timestamp::from(std::time::SystemTime::now());
+    let workers = (0..16).map(|_| {
+        let storage = storage.clone();
+        tokio::spawn(async move {
+            for _ in 0..40 {
+                let now = clock();
+                put(&storage, "mine or yours", now, Timestamp::MAX, now).await;
+                let got = storage.get_messages(ACCOUNT, "work", 1, TIMEOUT, drawn(), clock).await.unwrap();
+                let [got] = &got[..] else { panic!("{} messages", got.len()) };
+                storage.delete_message(ACCOUNT, "work", (got.id, got.pop_receipt), clock()).await.unwrap();
+            }
+        })
+    });
+    let workers: Vec<_> = workers.collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
 }
