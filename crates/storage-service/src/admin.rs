@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use welkin_base::{AccountName, Timestamp};
 use welkin_pki::{ClientAuth, Identity};
-use welkin_storage::{Account, AccountError, KeyName, Storage, Uid};
+use welkin_storage::{Account, AccountError, KeyName, NewKeys, Storage, Uid};
 use welkin_storage_wire::admin::AccountKeys;
 use welkin_transport::{Body, Peer, empty, json, text};
 
@@ -22,6 +22,8 @@ use crate::run::{self, RunError};
 
 /// Length of an account key, as Azure's.
 const KEY_BYTES: usize = 64;
+/// Length of the secret that user delegation keys are derived from.
+pub(crate) const DELEGATION_SECRET_BYTES: usize = 32;
 
 /// A bound admin API, not serving yet.
 pub(crate) struct Admin {
@@ -86,13 +88,13 @@ async fn list(storage: &Storage) -> Answer {
 }
 
 async fn create(storage: &Storage, name: &str) -> Answer {
-    let account = Account {
-        name: parse_name(name)?,
-        uid: Uid::from_bytes(uuid::Uuid::new_v4().into_bytes()),
-        created: Timestamp::from(SystemTime::now()),
-        primary_key: random_key(),
-        secondary_key: random_key(),
+    let keys = NewKeys {
+        primary: random_bytes(KEY_BYTES),
+        secondary: random_bytes(KEY_BYTES),
+        delegation: random_bytes(DELEGATION_SECRET_BYTES),
     };
+    let uid = Uid::from_bytes(uuid::Uuid::new_v4().into_bytes());
+    let account = Account::new(parse_name(name)?, uid, Timestamp::from(SystemTime::now()), keys);
     storage.create_account(&account).await.map_err(|error| refuse(&error))?;
     Ok(json(StatusCode::CREATED, &keys_of(&account)))
 }
@@ -116,7 +118,7 @@ async fn new_key(storage: &Storage, name: &str, which: &str) -> Answer {
         "secondary" => KeyName::Secondary,
         _ => return Err(Refusal::new(StatusCode::NOT_FOUND, "a key is primary or secondary")),
     };
-    let replaced = storage.replace_account_key(&parse_name(name)?, which, &random_key()).await;
+    let replaced = storage.replace_account_key(&parse_name(name)?, which, &random_bytes(KEY_BYTES)).await;
     Ok(json(StatusCode::OK, &keys_of(&replaced.map_err(|error| refuse(&error))?)))
 }
 
@@ -139,10 +141,10 @@ fn refuse(error: &AccountError) -> Refusal {
     Refusal::new(status, error.to_string())
 }
 
-fn random_key() -> Vec<u8> {
-    let mut key = vec![0; KEY_BYTES];
-    rand::rng().fill_bytes(&mut key);
-    key
+pub(crate) fn random_bytes(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
 }
 
 fn keys_of(account: &Account) -> AccountKeys {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use welkin_base::{AccountName, NameError, Timestamp};
 use welkin_pki::PkiError;
-use welkin_storage::{Account, AccountError, EngineError, Storage, Uid};
+use welkin_storage::{Account, AccountError, EngineError, NewKeys, Storage, Uid};
 use welkin_storage_wire::Service;
 use welkin_store::{Store, StoreError};
 
@@ -129,13 +129,13 @@ async fn create_dev_account(storage: &Storage) -> Result<(), RunError> {
     let failed = |error: &dyn std::fmt::Display| RunError::Dev(error.to_string());
     let name = AccountName::new(DEV_ACCOUNT).map_err(|error: NameError| failed(&error))?;
     let key = STANDARD.decode(DEV_KEY).map_err(|error| failed(&error))?;
-    let account = Account {
-        name,
-        uid: Uid::from_bytes(uuid::Uuid::new_v4().into_bytes()),
-        created: Timestamp::from(SystemTime::now()),
-        primary_key: key.clone(),
-        secondary_key: key,
+    let keys = NewKeys {
+        primary: key.clone(),
+        secondary: key,
+        delegation: admin::random_bytes(admin::DELEGATION_SECRET_BYTES),
     };
+    let uid = Uid::from_bytes(uuid::Uuid::new_v4().into_bytes());
+    let account = Account::new(name, uid, Timestamp::from(SystemTime::now()), keys);
     match storage.create_account(&account).await {
         Ok(()) | Err(AccountError::AlreadyExists(_)) => Ok(()),
         Err(error) => Err(failed(&error)),

@@ -7,10 +7,12 @@
 //! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_query` are for clients.
 //! * [`query`], [`condition`], [`range`], [`metadata`]: parts of a head as values; [`xml`]: bodies.
 //! * [`error`]: every error with its status, code and message.
+//! * [`access`]: stored access policies.
 //! * [`blob`]: bodies of containers and blobs.
 //! * [`table`]: entities in OData JSON, `$filter`, keys and ETags. [`queue`]: lists and messages in XML.
 //! * [`admin`]: what management says to the storage service, apart from the protocol.
 
+pub mod access;
 pub mod admin;
 pub mod blob;
 pub mod condition;

@@ -3,13 +3,15 @@
 //! Every change reads rows, computes, and commits if they are unchanged; who loses reads again. Nothing here
 //! knows HTTP or XML, reads a clock, or draws random numbers: those are arguments.
 //!
-//! * [`account`]: storage accounts and their keys.
+//! * [`account`]: storage accounts, their keys and settings. [`service`]: properties of their services.
+//! * [`access`]: stored access policies.
 //! * [`blob`]: containers, block blobs, their blocks and contents.
 //! * [`table`]: tables and their entities. [`queue`]: queues and their messages.
 //! * [`cleaner`]: removes what lies under deleted things.
 //! * [`release`]: when the bytes of an extent may go.
 //! * [`record`], [`space`], [`uid`]: how all of it lies in the store.
 
+pub mod access;
 pub mod account;
 pub mod blob;
 pub mod cleaner;
@@ -17,6 +19,7 @@ pub mod error;
 pub mod queue;
 pub mod record;
 pub mod release;
+pub mod service;
 pub mod space;
 pub mod table;
 pub mod uid;
@@ -26,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 use welkin_store::{Store, StoreError};
 
-pub use account::{Account, AccountError, KeyName};
+pub use account::{Account, AccountError, AccountSettings, KeyName, NewKeys};
 pub use error::EngineError;
 pub use uid::Uid;
 

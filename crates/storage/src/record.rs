@@ -15,6 +15,11 @@ pub trait Record: Serialize + DeserializeOwned {
     const NOUN: &'static str;
     /// The version of its shape.
     const VERSION: u8;
+
+    /// Reads the fields of an older shape; `None` when the version is not known.
+    fn upgrade(_version: u8, _fields: &[u8]) -> Option<Result<Self, postcard::Error>> {
+        None
+    }
 }
 
 /// Writes a value as it lies in a row.
@@ -33,10 +38,12 @@ pub fn encode<T: Record>(value: &T) -> Result<Bytes, EngineError> {
 /// When the row holds something else.
 pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, EngineError> {
     let (version, fields) = bytes.split_first().ok_or_else(|| damaged::<T>("it is empty"))?;
-    if *version != T::VERSION {
-        return Err(damaged::<T>(&format!("version {version} is not known")));
-    }
-    postcard::from_bytes(fields).map_err(|error| damaged::<T>(&error.to_string()))
+    let read = match *version == T::VERSION {
+        true => postcard::from_bytes(fields),
+        false => T::upgrade(*version, fields)
+            .ok_or_else(|| damaged::<T>(&format!("version {version} is not known")))?,
+    };
+    read.map_err(|error| damaged::<T>(&error.to_string()))
 }
 
 fn damaged<T: Record>(why: &str) -> EngineError {

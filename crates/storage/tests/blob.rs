@@ -17,7 +17,7 @@ use welkin_storage::blob::read::ByteRange;
 use welkin_storage::blob::state::BlobRecord;
 use welkin_storage::blob::write::NewBlob;
 use welkin_storage::space::{BLOBS, CONTAINERS, GARBAGE};
-use welkin_storage::{Account, AccountError, KeyName, Storage, Uid, cleaner};
+use welkin_storage::{Account, AccountError, KeyName, NewKeys, Storage, Uid, cleaner};
 use welkin_store::{ScanFrom, Space, Store};
 
 const ACCOUNT: Uid = Uid::from_bytes([1; 16]);
@@ -256,13 +256,8 @@ async fn a_deleted_container_is_out_of_reach_and_then_gone() {
 async fn accounts() {
     let folder = TempDir::new().unwrap();
     let storage = open(&folder).await;
-    let account = |name: &str, uid: Uid| Account {
-        name: AccountName::new(name).unwrap(),
-        uid,
-        created: now(),
-        primary_key: vec![1; 64],
-        secondary_key: vec![2; 64],
-    };
+    let keys = || NewKeys { primary: vec![1; 64], secondary: vec![2; 64], delegation: vec![3; 32] };
+    let account = |name: &str, uid: Uid| Account::new(AccountName::new(name).unwrap(), uid, now(), keys());
     let (mine, name) = (account("mine", ACCOUNT), AccountName::new("mine").unwrap());
     storage.create_account(&mine).await.unwrap();
     let again = storage.create_account(&account("mine", Uid::from_bytes([7; 16]))).await;

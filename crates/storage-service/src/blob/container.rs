@@ -2,10 +2,11 @@
 
 use http::{Response, StatusCode};
 use welkin_storage::Uid;
-use welkin_storage::blob::container::{AccessPolicy, ContainerRecord, NewContainer, PublicAccess};
+use welkin_storage::access::AccessPolicy;
+use welkin_storage::blob::container::{ContainerRecord, NewContainer, PublicAccess};
 use welkin_storage_wire::operation::BlobResource;
 use welkin_storage_wire::sas::StoredAccessPolicy;
-use welkin_storage_wire::{ErrorCode, ProtocolError, blob, metadata};
+use welkin_storage_wire::{ErrorCode, ProtocolError, access as access_wire, metadata};
 use welkin_transport::Body;
 
 use super::properties::{set_metadata as set_metadata_headers, set_state};
@@ -90,7 +91,7 @@ pub(super) async fn set_metadata(context: &Context) -> Answer {
 pub(super) async fn access(context: &Context) -> Answer {
     let record = find(context).await?;
     let policies: Vec<StoredAccessPolicy> = record.policies.iter().map(to_wire).collect();
-    let mut response = xml(StatusCode::OK, blob::access::write(&policies));
+    let mut response = xml(StatusCode::OK, access_wire::write(&policies));
     set_state(&mut response, record.etag, record.modified);
     set_access(&mut response, record.public_access);
     Ok(response)
@@ -100,7 +101,7 @@ pub(super) async fn set_access_policies(context: &Context, body: &mut RequestBod
     refuse_lease(context, ErrorCode::LeaseNotPresentWithContainerOperation)?;
     let (name, public_access, conditions) =
         (container_name(context)?, public_access(context)?, conditions(context)?);
-    let policies = blob::access::parse(&body.whole(ACCESS_BYTES_MAX).await?)?;
+    let policies = access_wire::parse(&body.whole(ACCESS_BYTES_MAX).await?)?;
     let policies: Vec<AccessPolicy> = policies.into_iter().map(from_wire).collect();
     let access = (public_access, policies.as_slice());
     let uid = context.account.uid;

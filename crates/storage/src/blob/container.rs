@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 use welkin_store::{Commit, ScanFrom, Version};
 
+use crate::access::AccessPolicy;
 use crate::blob::condition::{Access, Conditions, ETag, next_etag};
 use crate::blob::{BlobError, Page};
 use crate::cleaner::Garbage;
@@ -24,19 +25,6 @@ pub enum PublicAccess {
     Blobs,
     /// Its blobs, and the list of them.
     Container,
-}
-
-/// A stored access policy, which shared access signatures lean on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccessPolicy {
-    /// Its name in the container.
-    pub id: String,
-    /// Not valid before.
-    pub start: Option<Timestamp>,
-    /// Not valid from here on.
-    pub expiry: Option<Timestamp>,
-    /// Permission letters.
-    pub permissions: Option<String>,
 }
 
 /// A container as it lies in the store.

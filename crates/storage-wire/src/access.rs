@@ -1,4 +1,4 @@
-//! A container's access: its public level, and its stored access policies.
+//! Stored access policies of a container, queue or table, as the XML of its access control list.
 
 use roxmltree::Node;
 use welkin_base::Timestamp;
@@ -7,12 +7,12 @@ use crate::error::{ErrorCode, ProtocolError};
 use crate::sas::StoredAccessPolicy;
 use crate::xml::{self, Xml};
 
-/// Stored access policies of one container (STORAGE, section 0.2).
+/// Stored access policies of one container, queue or table (STORAGE, section 0.2).
 pub const POLICIES_MAX: usize = 5;
 /// Length of a policy's id.
 const POLICY_ID_CHARS_MAX: usize = 64;
 
-/// Reads the body of Set Container ACL.
+/// Reads the body of Set Container ACL, Set Queue ACL, or Set Table ACL.
 ///
 /// # Errors
 /// When it is no list of policies, or there are too many.
@@ -55,7 +55,7 @@ fn parse_policy(node: Node<'_, '_>) -> Result<StoredAccessPolicy, ProtocolError>
     })
 }
 
-/// Writes the answer of Get Container ACL.
+/// Writes the answer of Get Container ACL, Get Queue ACL, or Get Table ACL.
 #[must_use]
 pub fn write(policies: &[StoredAccessPolicy]) -> String {
     let mut xml = Xml::new();

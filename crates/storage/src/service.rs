@@ -1,0 +1,87 @@
+//! Properties of one service of an account, as Set Service Properties gives them (STORAGE, section 1).
+//!
+//! Absent parts mean what a new account has: no logging, no metrics, no CORS, no retention, no website.
+
+use serde::{Deserialize, Serialize};
+
+/// Properties of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceProperties {
+    /// Logging of requests.
+    pub logging: Option<Logging>,
+    /// Metrics of each hour.
+    pub hour_metrics: Option<Metrics>,
+    /// Metrics of each minute.
+    pub minute_metrics: Option<Metrics>,
+    /// Origins whose scripts may ask, in the order in which they are tried.
+    pub cors: Vec<CorsRule>,
+    /// The version of a request that has none.
+    pub default_version: Option<String>,
+    /// How long deleted blobs are kept; `None` when they are not.
+    pub delete_retention: Option<DeleteRetention>,
+    /// The website in `$web`.
+    pub static_website: Option<StaticWebsite>,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// Version of the setting.
+    pub version: String,
+    /// Deletions.
+    pub delete: bool,
+    /// Reads.
+    pub read: bool,
+    /// Writes.
+    pub write: bool,
+    /// Days that logs are kept.
+    pub retention_days: Option<u32>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Version of the setting.
+    pub version: String,
+    /// Whether anything is.
+    pub enabled: bool,
+    /// Whether each operation is, too.
+    pub include_apis: Option<bool>,
+    /// Days that metrics are kept.
+    pub retention_days: Option<u32>,
+}
+
+/// What the scripts of some origins may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorsRule {
+    /// Origins, or `*`.
+    pub allowed_origins: Vec<String>,
+    /// Methods.
+    pub allowed_methods: Vec<String>,
+    /// Headers of requests; a final `*` stands for any rest.
+    pub allowed_headers: Vec<String>,
+    /// Headers of answers that scripts may see; a final `*` stands for any rest.
+    pub exposed_headers: Vec<String>,
+    /// How long a browser may keep the answer of a preflight.
+    pub max_age_seconds: u32,
+}
+
+/// How long deleted blobs are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteRetention {
+    /// Days.
+    pub days: u32,
+    /// Whether a kept blob may be deleted for good before.
+    pub allow_permanent_delete: bool,
+}
+
+/// The website in `$web`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticWebsite {
+    /// The document of each folder.
+    pub index_document: Option<String>,
+    /// The document of each folder that has none.
+    pub default_index_document_path: Option<String>,
+    /// The document that says that there is none.
+    pub error_document_404_path: Option<String>,
+}
