@@ -8,8 +8,9 @@ mod read;
 mod write;
 
 use http::Response;
-use welkin_storage::Uid;
+use welkin_base::Timestamp;
 use welkin_storage::blob::condition::{Conditions, ETags};
+use welkin_storage::blob::{BlobPath, Revision};
 use welkin_storage_wire::condition::ConditionHeaders;
 use welkin_storage_wire::operation::BlobResource;
 use welkin_storage_wire::{BlobOperation, ErrorCode, ProtocolError};
@@ -53,23 +54,47 @@ pub async fn handle(context: &Context, operation: BlobOperation, body: &mut Requ
     }
 }
 
-/// The blob that the request names. Snapshots and versions are not built, so that a request for one must not
-/// get, or change, the current blob instead.
-fn blob_name(context: &Context) -> Result<(String, String), ProtocolError> {
-    for name in ["snapshot", "versionid"] {
-        if context.head.query.get_filled(name).is_some() {
-            return Err(ErrorCode::BlobNotFound.into());
-        }
-    }
-    match BlobResource::of(&context.head)? {
-        BlobResource::Blob { container, blob } => Ok((container, blob)),
-        _ => Err(ErrorCode::InvalidUri.into()),
+/// The blob that a request names, and which state of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    container: String,
+    name: String,
+    revision: Revision,
+}
+
+impl Target {
+    /// As the engine names the blob.
+    fn path<'a>(&'a self, context: &'a Context) -> BlobPath<'a> {
+        BlobPath { account: &context.account, container: &self.container, name: &self.name }
     }
 }
 
-/// A blob as the engine names it.
-fn key<'a>(context: &Context, name: &'a (String, String)) -> (Uid, &'a str, &'a str) {
-    (context.account.uid, &name.0, &name.1)
+/// The blob that the request names, with its snapshot or version.
+fn target(context: &Context) -> Result<Target, ProtocolError> {
+    let BlobResource::Blob { container, blob } = BlobResource::of(&context.head)? else {
+        return Err(ErrorCode::InvalidUri.into());
+    };
+    let moment = |name: &'static str| -> Result<Option<Timestamp>, ProtocolError> {
+        let parse = |text| Timestamp::parse_rfc3339(text).map_err(|_| ProtocolError::query(name, text));
+        context.head.query.get_filled(name).map(parse).transpose()
+    };
+    let revision = match (moment("snapshot")?, moment("versionid")?) {
+        (None, None) => Revision::Current,
+        (Some(at), None) => Revision::Snapshot(at),
+        (None, Some(at)) => Revision::Version(at),
+        (Some(_), Some(_)) => return Err(ErrorCode::MutuallyExclusiveQueryParameters.into()),
+    };
+    Ok(Target { container, name: blob, revision })
+}
+
+/// The blob that the request names, where only the blob itself can be meant and not a snapshot or version.
+fn current_target(context: &Context) -> Result<Target, ProtocolError> {
+    let target = target(context)?;
+    match target.revision {
+        Revision::Current => Ok(target),
+        Revision::Snapshot(_) => Err(ErrorCode::SnapshotOperationNotSupported.into()),
+        Revision::Version(_) => Err(ErrorCode::InvalidVersionForOperation.into()),
+    }
 }
 
 fn conditions(context: &Context) -> Result<Conditions, ProtocolError> {
@@ -83,6 +108,7 @@ fn conditions(context: &Context) -> Result<Conditions, ProtocolError> {
         if_none_match: headers.if_none_match.map(tags),
         if_modified_since: headers.if_modified_since,
         if_unmodified_since: headers.if_unmodified_since,
+        lease: None,
     })
 }
 

@@ -103,6 +103,9 @@ error_codes! {
     BlockCountExceedsLimit, CONFLICT, "The uncommitted blocks of this blob exceed the limit of 100,000.";
     LeaseNotPresentWithBlobOperation, PRECONDITION_FAILED, "There is currently no lease on the blob.";
     LeaseNotPresentWithContainerOperation, PRECONDITION_FAILED, "There is currently no lease on the container.";
+    SnapshotOperationNotSupported, BAD_REQUEST, "The operation is not supported on a snapshot.";
+    InvalidVersionForOperation, BAD_REQUEST, "The operation is not supported on a version that is not the current one.";
+    MutuallyExclusiveQueryParameters, BAD_REQUEST, "The request has query parameters that exclude each other.";
     // Queues.
     QueueNotFound, NOT_FOUND, "The specified queue does not exist.";
     QueueAlreadyExists, CONFLICT, "The specified queue already exists.";

@@ -1,21 +1,55 @@
-//! Containers, block blobs, their blocks and contents.
+//! Containers and blobs: block, append and page blobs, their snapshots and versions.
 //!
 //! * [`container`]: create, delete, list; metadata and access.
 //! * [`content`]: bytes on their way in.
 //! * [`write`](mod@write), [`read`], [`list`], [`block_list`]: what is done with blobs.
-//! * [`condition`]: ETags and conditions, evaluated with the write.
-//! * [`state`]: how a blob lies in the store.
+//! * [`condition`]: ETags and conditions, evaluated with the write. [`lease`]: leases.
+//! * [`state`]: what a blob is. `row`: how it lies in the store.
+//! * `load`: rows as read. `change`: the commit from rows as read to rows as they are to be. `retention`: what
+//!   becomes of what is overwritten.
 
 pub mod block_list;
+mod change;
 pub mod condition;
 pub mod container;
 pub mod content;
+pub mod lease;
 pub mod list;
+mod load;
 pub mod read;
+mod retention;
+mod row;
 pub mod state;
 pub mod write;
 
+use welkin_base::Timestamp;
+
+use crate::Account;
 use crate::error::EngineError;
+
+pub use row::Block;
+
+/// A blob's place.
+#[derive(Debug, Clone, Copy)]
+pub struct BlobPath<'a> {
+    /// Its account.
+    pub account: &'a Account,
+    /// Its container's name.
+    pub container: &'a str,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// Which state of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Revision {
+    /// What it is now.
+    Current,
+    /// The snapshot that was made at this moment.
+    Snapshot(Timestamp),
+    /// The version that was written at this moment.
+    Version(Timestamp),
+}
 
 /// Why a container or blob cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
 use welkin_base::{AccountName, Timestamp};
-use welkin_storage::blob::BlobError;
 use welkin_storage::blob::block_list::Source;
 use welkin_storage::blob::condition::{Conditions, ETags, etag_text};
 use welkin_storage::blob::container::{NewContainer, PublicAccess};
@@ -16,11 +16,25 @@ use welkin_storage::blob::list::{ListBlobs, Listed};
 use welkin_storage::blob::read::ByteRange;
 use welkin_storage::blob::state::BlobRecord;
 use welkin_storage::blob::write::NewBlob;
+use welkin_storage::blob::{BlobError, BlobPath, Revision};
 use welkin_storage::space::{BLOBS, CONTAINERS, GARBAGE};
 use welkin_storage::{Account, AccountError, KeyName, NewKeys, Storage, Uid, cleaner};
 use welkin_store::{ScanFrom, Space, Store};
 
 const ACCOUNT: Uid = Uid::from_bytes([1; 16]);
+
+/// The account that most tests write to.
+static OWNER: LazyLock<Account> = LazyLock::new(|| account("owner", ACCOUNT));
+
+fn account(name: &str, uid: Uid) -> Account {
+    let keys = NewKeys { primary: vec![1; 64], secondary: vec![2; 64], delegation: vec![3; 32] };
+    Account::new(AccountName::new(name).unwrap(), uid, now(), keys)
+}
+
+fn path(name: &str) -> BlobPath<'_> {
+    BlobPath { account: &OWNER, container: "c", name }
+}
+
 const LARGE: usize = 300_000;
 
 fn now() -> Timestamp {
@@ -53,17 +67,18 @@ async fn put(storage: &Storage, name: &str, bytes: Vec<u8>, new: &NewBlob) -> Re
     for piece in bytes.chunks(70_000) {
         writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
     }
-    storage.put_blob((ACCOUNT, "c", name), writer.finish().await.unwrap(), new, now()).await
+    storage.put_blob(path(name), writer.finish().await.unwrap(), new, now()).await
 }
 
 async fn stage(storage: &Storage, name: &str, id: &[u8], bytes: Vec<u8>) -> Result<(), BlobError> {
     let mut writer = storage.block_writer(None);
     writer.write(bytes.into()).await.unwrap();
-    storage.put_block((ACCOUNT, "c", name), id, writer.finish().await.unwrap(), now()).await
+    storage.put_block(path(name), id, writer.finish().await.unwrap(), now()).await
 }
 
 async fn get(storage: &Storage, name: &str, range: Option<ByteRange>) -> Result<Vec<u8>, BlobError> {
-    let (_, _, mut reader) = storage.read_blob((ACCOUNT, "c", name), range, &Conditions::default()).await?;
+    let (_, _, mut reader) =
+        storage.read_blob(path(name), Revision::Current, range, &Conditions::default(), now()).await?;
     let mut whole = Vec::new();
     while let Some(bytes) = reader.next().await? {
         whole.extend_from_slice(&bytes);
@@ -93,7 +108,7 @@ async fn what_was_put_is_there_after_opening_again() {
         assert_eq!(get(&storage, name, None).await.unwrap(), pattern(length, 1), "{name}");
     }
     let list = [(Source::Latest, b"a".to_vec())];
-    storage.put_block_list((ACCOUNT, "c", "staged"), &list, &NewBlob::default(), now()).await.unwrap();
+    storage.put_block_list(path("staged"), &list, &NewBlob::default(), now()).await.unwrap();
     assert_eq!(get(&storage, "staged", None).await.unwrap(), pattern(10, 2));
 }
 
@@ -102,12 +117,13 @@ async fn a_reader_keeps_its_bytes() {
     let (_folder, storage) = with_container().await;
     put(&storage, "b", pattern(4 << 20, 1), &NewBlob::default()).await.unwrap();
     let always = Conditions::default();
-    let (_, _, mut reader) = storage.read_blob((ACCOUNT, "c", "b"), None, &always).await.unwrap();
+    let (_, _, mut reader) =
+        storage.read_blob(path("b"), Revision::Current, None, &always, now()).await.unwrap();
     let mut whole = reader.next().await.unwrap().unwrap().to_vec();
     for seed in 2..30 {
         put(&storage, "b", pattern(1 << 20, seed), &NewBlob::default()).await.unwrap();
     }
-    storage.delete_blob((ACCOUNT, "c", "b"), &Conditions::default()).await.unwrap();
+    storage.delete_blob(path("b"), &Conditions::default(), now()).await.unwrap();
     while let Some(bytes) = reader.next().await.unwrap() {
         whole.extend_from_slice(&bytes);
     }
@@ -145,7 +161,7 @@ async fn one_of_many_wins() {
 #[tokio::test]
 async fn block_lists_share_and_drop_blocks() {
     let (_folder, storage) = with_container().await;
-    let blob = (ACCOUNT, "c", "b");
+    let blob = path("b");
     let new = NewBlob::default();
     for (id, seed) in [(b"1", 1), (b"2", 2), (b"3", 3)] {
         stage(&storage, "b", id, pattern(LARGE, seed)).await.unwrap();
@@ -172,7 +188,7 @@ async fn long_block_lists_span_rows() {
     let id = |n: u32| n.to_be_bytes().to_vec();
     stage(&storage, "b", &id(0), b"zero".to_vec()).await.unwrap();
     stage(&storage, "b", &id(1), b"one".to_vec()).await.unwrap();
-    let blob = (ACCOUNT, "c", "b");
+    let blob = path("b");
     for count in [2500_u32, 3500, 1, 1000, 1001] {
         let list: Vec<_> = (0..count).map(|n| (Source::Latest, id(n % 2))).collect();
         storage.put_block_list(blob, &list, &NewBlob::default(), now()).await.unwrap();
@@ -256,8 +272,6 @@ async fn a_deleted_container_is_out_of_reach_and_then_gone() {
 async fn accounts() {
     let folder = TempDir::new().unwrap();
     let storage = open(&folder).await;
-    let keys = || NewKeys { primary: vec![1; 64], secondary: vec![2; 64], delegation: vec![3; 32] };
-    let account = |name: &str, uid: Uid| Account::new(AccountName::new(name).unwrap(), uid, now(), keys());
     let (mine, name) = (account("mine", ACCOUNT), AccountName::new("mine").unwrap());
     storage.create_account(&mine).await.unwrap();
     let again = storage.create_account(&account("mine", Uid::from_bytes([7; 16]))).await;

@@ -2,15 +2,15 @@
 
 use http::StatusCode;
 use md5::{Digest as _, Md5};
+use welkin_storage::blob::Block;
 use welkin_storage::blob::block_list::{self as engine, BlockLists};
-use welkin_storage::blob::state::Block;
 use welkin_storage_wire::blob::block_list as wire;
 use welkin_storage_wire::xml::XML_BYTES_MAX;
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 
 use super::properties::{md5, md5_text, of_set, refuse_unbuilt, set_state};
-use super::write::{checked_name, new_blob, receive, written};
-use super::{Answer, blob_name, conditions, key, refuse_lease, told};
+use super::write::{checked_target, new_blob, receive, written};
+use super::{Answer, conditions, refuse_lease, target, told};
 use crate::answer::{set, xml};
 use crate::context::{Context, RequestBody};
 
@@ -22,25 +22,25 @@ const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 pub(super) async fn put_block(context: &Context, body: &mut RequestBody) -> Answer {
     refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
     refuse_unbuilt(&context.head)?;
-    let name = checked_name(context)?;
+    let target = checked_target(context)?;
     let missing = || ProtocolError::from(ErrorCode::MissingRequiredQueryParameter);
     let id = context.head.query.get("blockid").ok_or_else(missing)?;
     let id = wire::parse_block_id(id).map_err(|_| ProtocolError::query("blockid", id))?;
     if body.length_bytes() == Some(0) {
         return Err(ProtocolError::header("Content-Length", "0"));
     }
-    context.storage.container(context.account.uid, &name.0).await.map_err(told)?;
+    context.storage.container(context.account.uid, &target.container).await.map_err(told)?;
     let writer = context.storage.block_writer(body.length_bytes());
     let content = receive(context, writer, body, BLOCK_BYTES_MAX).await?;
     let hash = content.md5();
-    context.storage.put_block(key(context, &name), &id, content, context.now).await.map_err(told)?;
+    context.storage.put_block(target.path(context), &id, content, context.now).await.map_err(told)?;
     let mut response = written(StatusCode::CREATED);
     set(&mut response, "content-md5", &md5_text(&hash));
     Ok(response)
 }
 
 pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
-    let name = checked_name(context)?;
+    let target = checked_target(context)?;
     let mut new = new_blob(context)?;
     new.properties = of_set(&context.head)?;
     new.properties.content_type.get_or_insert_with(|| CONTENT_TYPE_DEFAULT.to_owned());
@@ -51,7 +51,7 @@ pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
     }
     let list: Vec<_> = wire::parse(&text)?.into_iter().map(|(source, id)| (to_engine(source), id)).collect();
     let blob =
-        context.storage.put_block_list(key(context, &name), &list, &new, context.now).await.map_err(told)?;
+        context.storage.put_block_list(target.path(context), &list, &new, context.now).await.map_err(told)?;
     let mut response = written(StatusCode::CREATED);
     set_state(&mut response, blob.etag, blob.modified);
     set(&mut response, "content-md5", &md5_text(&hash));
@@ -60,14 +60,16 @@ pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
 
 pub(super) async fn get(context: &Context) -> Answer {
     refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
-    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    let (target, conditions) = (target(context)?, conditions(context)?);
     let (committed, uncommitted) = match context.head.query.get("blocklisttype") {
         None | Some("committed") => (true, false),
         Some("uncommitted") => (false, true),
         Some("all") => (true, true),
         Some(other) => return Err(ProtocolError::query("blocklisttype", other)),
     };
-    let lists = context.storage.block_lists(key(context, &name), &conditions).await.map_err(told)?;
+    let path = target.path(context);
+    let lists = context.storage.block_lists(path, target.revision, &conditions, context.now);
+    let lists = lists.await.map_err(told)?;
     let mut response = xml(StatusCode::OK, write(&lists, committed, uncommitted));
     let length_bytes = lists.blob.as_ref().map_or(0, |blob| blob.length_bytes);
     if let Some(blob) = &lists.blob {

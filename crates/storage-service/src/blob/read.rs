@@ -9,7 +9,7 @@ use welkin_storage_wire::{ErrorCode, ProtocolError, range};
 use welkin_transport::Body;
 
 use super::properties::{md5_text, set_all, set_metadata, set_state};
-use super::{Answer, blob_name, conditions, key, refuse_lease, told};
+use super::{Answer, conditions, refuse_lease, target, told};
 use crate::answer::{empty, set};
 use crate::context::{Authorization, Context};
 
@@ -28,11 +28,12 @@ const OVERRIDES: [(&str, &str); 5] = [
 
 pub(super) async fn get(context: &Context) -> Answer {
     refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
-    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    let (target, conditions) = (target(context)?, conditions(context)?);
     let asked = asked_range(context)?;
     let hash = wants_md5(context, asked)?;
-    let (blob, range, mut reader) =
-        context.storage.read_blob(key(context, &name), asked, &conditions).await.map_err(told)?;
+    let path = target.path(context);
+    let read = context.storage.read_blob(path, target.revision, asked, &conditions, context.now);
+    let (blob, range, mut reader) = read.await.map_err(told)?;
     let length_bytes = range.end - range.start;
     let (body, md5) = match hash {
         true => {
@@ -77,8 +78,9 @@ pub(super) async fn metadata(context: &Context) -> Answer {
 
 async fn find(context: &Context) -> Result<BlobRecord, ProtocolError> {
     refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
-    let (name, conditions) = (blob_name(context)?, conditions(context)?);
-    context.storage.blob(key(context, &name), &conditions).await.map_err(told)
+    let (target, conditions) = (target(context)?, conditions(context)?);
+    let path = target.path(context);
+    context.storage.blob(path, target.revision, &conditions, context.now).await.map_err(told)
 }
 
 /// `x-ms-range`, or else `Range`. A malformed one counts as none.

@@ -7,7 +7,7 @@ use welkin_storage_wire::{ErrorCode, ProtocolError, metadata};
 use welkin_transport::Body;
 
 use super::properties::{md5, md5_text, of_put, of_set, refuse_unbuilt, set_state};
-use super::{Answer, blob_name, conditions, key, refuse_lease, told};
+use super::{Answer, Target, conditions, current_target, refuse_lease, told};
 use crate::answer::{empty, set};
 use crate::context::{Authorization, Context, RequestBody};
 
@@ -17,12 +17,12 @@ const BLOB_BYTES_MAX: u64 = 5000 * 1024 * 1024;
 const NAME_CHARS_MAX: usize = 1024;
 
 pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
-    let name = checked_name(context)?;
+    let target = checked_target(context)?;
     let mut new = new_blob(context)?;
     new.properties = of_put(&context.head)?;
     let storage = &context.storage;
     // A client that sends much learns of a missing container before it sends.
-    storage.container(context.account.uid, &name.0).await.map_err(told)?;
+    storage.container(context.account.uid, &target.container).await.map_err(told)?;
     let writer = storage.blob_writer(body.length_bytes());
     let content = receive(context, writer, body, BLOB_BYTES_MAX).await?;
     let md5 = content.md5();
@@ -30,7 +30,7 @@ pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
         return Err(ErrorCode::Md5Mismatch.into());
     }
     new.properties.content_md5 = Some(md5);
-    let blob = storage.put_blob(key(context, &name), content, &new, context.now).await.map_err(told)?;
+    let blob = storage.put_blob(target.path(context), content, &new, context.now).await.map_err(told)?;
     let mut response = written(StatusCode::CREATED);
     set_state(&mut response, blob.etag, blob.modified);
     set(&mut response, "content-md5", &md5_text(&md5));
@@ -44,10 +44,10 @@ pub(super) async fn set_properties(context: &Context) -> Answer {
             return Err(ErrorCode::InvalidBlobType.into());
         }
     }
-    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    let (target, conditions) = (current_target(context)?, conditions(context)?);
     let properties = of_set(&context.head)?;
     let blob =
-        context.storage.set_blob_properties(key(context, &name), &properties, &conditions, context.now);
+        context.storage.set_blob_properties(target.path(context), &properties, &conditions, context.now);
     let blob = blob.await.map_err(told)?;
     let mut response = empty(StatusCode::OK);
     set_state(&mut response, blob.etag, blob.modified);
@@ -57,9 +57,9 @@ pub(super) async fn set_properties(context: &Context) -> Answer {
 pub(super) async fn set_metadata(context: &Context) -> Answer {
     refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
     refuse_unbuilt(&context.head)?;
-    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    let (target, conditions) = (current_target(context)?, conditions(context)?);
     let pairs = metadata::of(&context.head.headers)?;
-    let blob = context.storage.set_blob_metadata(key(context, &name), &pairs, &conditions, context.now);
+    let blob = context.storage.set_blob_metadata(target.path(context), &pairs, &conditions, context.now);
     let blob = blob.await.map_err(told)?;
     let mut response = written(StatusCode::OK);
     set_state(&mut response, blob.etag, blob.modified);
@@ -68,14 +68,15 @@ pub(super) async fn set_metadata(context: &Context) -> Answer {
 
 pub(super) async fn delete(context: &Context) -> Answer {
     refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
-    let (name, conditions) = (blob_name(context)?, conditions(context)?);
+    let (target, conditions) = (current_target(context)?, conditions(context)?);
     match context.head.header("x-ms-delete-snapshots")? {
         None | Some("include") => {}
         // There are no snapshots, so that this deletes nothing.
         Some("only") => return Ok(empty(StatusCode::ACCEPTED)),
         Some(other) => return Err(ProtocolError::header("x-ms-delete-snapshots", other)),
     }
-    context.storage.delete_blob(key(context, &name), &conditions).await.map_err(told)?;
+    let deleted = context.storage.delete_blob(target.path(context), &conditions, context.now);
+    deleted.await.map_err(told)?;
     let mut response = empty(StatusCode::ACCEPTED);
     set(&mut response, "x-ms-delete-type-permanent", "true");
     Ok(response)
@@ -90,11 +91,11 @@ pub(super) fn new_blob(context: &Context) -> Result<NewBlob, ProtocolError> {
     Ok(NewBlob { metadata, conditions, only_creates, ..NewBlob::default() })
 }
 
-/// The name of a blob that is to be written.
-pub(super) fn checked_name(context: &Context) -> Result<(String, String), ProtocolError> {
-    let name = blob_name(context)?;
-    match name.1.chars().count() {
-        1..=NAME_CHARS_MAX => Ok(name),
+/// The blob that is to be written.
+pub(super) fn checked_target(context: &Context) -> Result<Target, ProtocolError> {
+    let target = current_target(context)?;
+    match target.name.chars().count() {
+        1..=NAME_CHARS_MAX => Ok(target),
         _ => Err(ErrorCode::InvalidResourceName.into()),
     }
 }

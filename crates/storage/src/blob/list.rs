@@ -140,7 +140,13 @@ fn step(row: &Row, first_of_blob: bool, ask: &ListBlobs) -> Result<Step, BlobErr
         return Ok(Step::Group(text[..ask.prefix.len() + at + delimiter.len()].to_owned()));
     }
     let line = match committed {
-        true => Listed::Blob(text, Box::new(record::decode(&row.value)?)),
+        true => {
+            let record: BlobRecord = record::decode(&row.value)?;
+            if record.deleted.is_some() {
+                return Ok(Step::Skip);
+            }
+            Listed::Blob(text, Box::new(record))
+        }
         false => Listed::Uncommitted(text),
     };
     Ok(Step::Line(line, name.to_vec()))

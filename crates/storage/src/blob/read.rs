@@ -4,15 +4,18 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::Bytes;
+use welkin_base::Timestamp;
 use welkin_store::ExtentRef;
 
-use crate::blob::BlobError;
+use crate::Storage;
 use crate::blob::condition::{Access, Conditions};
 use crate::blob::content::Piece;
+use crate::blob::load::list_of;
+use crate::blob::row::Block;
 use crate::blob::state::{BlobRecord, Content};
+use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::EngineError;
 use crate::release::ReadGuard;
-use crate::{Storage, Uid};
 
 /// A reader holds at most this much in memory.
 const READ_BYTES: u64 = 1024 * 1024;
@@ -40,70 +43,117 @@ impl ByteRange {
     }
 }
 
+/// Bytes of a blob that lie together: those of a piece, or zeros where there is none.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub piece: Option<Piece>,
+    /// Which bytes of the piece.
+    pub within: Range<u64>,
+}
+
+impl Part {
+    /// All of a piece.
+    pub(crate) fn whole(piece: Piece) -> Self {
+        let within = 0..piece.length_bytes();
+        Self { piece: Some(piece), within }
+    }
+
+    fn length_bytes(&self) -> u64 {
+        self.within.end - self.within.start
+    }
+}
+
 /// The bytes of a blob at one moment. They stay readable while it lives, whatever happens to the blob.
 #[derive(Debug)]
 pub struct BlobReader {
     storage: Storage,
-    /// Pieces, and which of their bytes.
-    pieces: VecDeque<(Piece, Range<u64>)>,
+    parts: VecDeque<Part>,
     _guard: ReadGuard,
 }
 
 impl Storage {
-    /// A blob's properties.
+    /// The properties of a blob, a snapshot or a version.
     ///
     /// # Errors
     /// When there is no such container or blob, or a condition does not hold.
     pub async fn blob(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
+        revision: Revision,
         conditions: &Conditions,
+        now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
-        let (head, _) = self.blob_head(&partition).await?;
-        conditions.check(Some((head.etag, head.modified)), Access::Read)?;
-        Ok(head)
+        let partition = self.blob_partition(path).await?;
+        let head = self.blob_head(&partition, revision, now).await?;
+        conditions.check_blob(Some(&head.record), Access::Read, now)?;
+        Ok(head.record)
     }
 
-    /// A blob's properties, and a reader of the range, or of the whole blob.
+    /// The properties of a blob, a snapshot or a version, and a reader of the range, or of the whole.
     ///
     /// # Errors
     /// When there is no such container or blob, a condition does not hold, or the range is outside.
     pub async fn read_blob(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
+        revision: Revision,
         range: Option<ByteRange>,
         conditions: &Conditions,
+        now: Timestamp,
     ) -> Result<(BlobRecord, Range<u64>, BlobReader), BlobError> {
         let guard = self.releaser().read_guard();
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
-        let (head, blocks) = self.blob_blocks(&partition).await?;
-        conditions.check(Some((head.etag, head.modified)), Access::Read)?;
+        let partition = self.blob_partition(path).await?;
+        let (blob, blocks) = self.blob_blocks(&partition, revision, now).await?;
+        conditions.check_blob(Some(&blob), Access::Read, now)?;
         let range = match range {
-            Some(range) => range.within(head.length_bytes)?,
-            None => 0..head.length_bytes,
+            Some(range) => range.within(blob.length_bytes)?,
+            None => 0..blob.length_bytes,
         };
-        let pieces = match &head.content {
-            Content::Whole(piece) => cut([piece.clone()], &range),
-            Content::Blocks { .. } => cut(blocks.into_iter().map(|block| block.piece), &range),
+        let parts = match &blob.content {
+            Content::Whole(piece) => cut([Part::whole(piece.clone())], &range),
+            _ => cut(blocks.into_iter().map(|block| Part::whole(block.piece)), &range),
         };
-        Ok((head, range, BlobReader { storage: self.clone(), pieces, _guard: guard }))
+        Ok((blob, range, BlobReader { storage: self.clone(), parts, _guard: guard }))
+    }
+
+    /// A head and the blocks of its list, of one moment.
+    pub(crate) async fn blob_blocks(
+        &self,
+        partition: &[u8],
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<(BlobRecord, Vec<Block>), BlobError> {
+        let mut head = self.blob_head(partition, revision, now).await?;
+        loop {
+            let Some((list, rows)) = list_of(&head.record.content) else {
+                return Ok((head.record, Vec::new()));
+            };
+            let blocks = self.list_blocks(partition, list, rows).await?;
+            // The list is the head's if the head is still there after the list was read.
+            let again = self.blob_head(partition, revision, now).await?;
+            if again.row == head.row {
+                return Ok((head.record, blocks));
+            }
+            head = again;
+        }
     }
 }
 
-/// The parts of consecutive pieces that lie in the range.
-fn cut(pieces: impl IntoIterator<Item = Piece>, range: &Range<u64>) -> VecDeque<(Piece, Range<u64>)> {
+/// What consecutive parts have in the range.
+pub(crate) fn cut(parts: impl IntoIterator<Item = Part>, range: &Range<u64>) -> VecDeque<Part> {
     let mut offset = 0;
-    let mut parts = VecDeque::new();
-    for piece in pieces {
-        let end = offset + piece.length_bytes();
-        let part = range.start.max(offset)..range.end.min(end);
-        if part.start < part.end {
-            parts.push_back((piece, part.start - offset..part.end - offset));
+    let mut within = VecDeque::new();
+    for part in parts {
+        let end = offset + part.length_bytes();
+        let wanted = range.start.max(offset)..range.end.min(end);
+        if wanted.start < wanted.end {
+            let start = part.within.start;
+            let part_of = start + (wanted.start - offset)..start + (wanted.end - offset);
+            within.push_back(Part { within: part_of, ..part });
         }
         offset = end;
     }
-    parts
+    within
 }
 
 impl BlobReader {
@@ -112,31 +162,42 @@ impl BlobReader {
     /// # Errors
     /// When the store fails, or what is on disk is damaged.
     pub async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
-        let Some((piece, part)) = self.pieces.pop_front() else {
+        let Some(Part { piece, within }) = self.parts.pop_front() else {
             return Ok(None);
         };
         match piece {
-            Piece::Inline(bytes) => {
-                let part = usize::try_from(part.start).unwrap_or(0)..usize::try_from(part.end).unwrap_or(0);
+            Some(Piece::Inline(bytes)) => {
+                let part =
+                    usize::try_from(within.start).unwrap_or(0)..usize::try_from(within.end).unwrap_or(0);
                 Ok(Some(Bytes::from(bytes).slice(part)))
             }
-            Piece::Extent(extent) => self.read(extent, part).await.map(Some),
+            Some(Piece::Extent(extent)) => self.read(extent, within).await.map(Some),
+            None => Ok(Some(self.zeros(within))),
         }
     }
 
-    async fn read(&mut self, extent: ExtentRef, part: Range<u64>) -> Result<Bytes, EngineError> {
-        let wanted = (part.end - part.start).min(READ_BYTES);
+    async fn read(&mut self, extent: ExtentRef, within: Range<u64>) -> Result<Bytes, EngineError> {
+        let wanted = (within.end - within.start).min(READ_BYTES);
         let length = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let bytes = self.storage.store().read_extent(&extent, part.start, length).await?;
+        let bytes = self.storage.store().read_extent(&extent, within.start, length).await?;
         if bytes.len() as u64 != wanted {
             let why = format!("an extent ended {} bytes early", wanted - bytes.len() as u64);
             return Err(EngineError::Damaged { noun: "blob", why });
         }
-        let rest = part.start + wanted..part.end;
-        if !rest.is_empty() {
-            self.pieces.push_front((Piece::Extent(extent), rest));
-        }
+        self.put_back(Some(Piece::Extent(extent)), within.start + wanted..within.end);
         Ok(bytes)
+    }
+
+    fn zeros(&mut self, within: Range<u64>) -> Bytes {
+        let wanted = (within.end - within.start).min(READ_BYTES);
+        self.put_back(None, within.start + wanted..within.end);
+        Bytes::from(vec![0; usize::try_from(wanted).unwrap_or(0)])
+    }
+
+    fn put_back(&mut self, piece: Option<Piece>, within: Range<u64>) {
+        if !within.is_empty() {
+            self.parts.push_front(Part { piece, within });
+        }
     }
 }
 
@@ -165,13 +226,14 @@ mod tests {
 
     #[test]
     fn cuts() {
-        let pieces = || ["abc", "", "defg", "hi"].map(|text| Piece::Inline(text.into()));
+        let parts = || ["abc", "", "defg", "hi"].map(|text| Part::whole(Piece::Inline(text.into())));
         let text = |range: Range<u64>| -> String {
-            let parts = cut(pieces(), &range).into_iter().map(|(piece, part)| match piece {
-                Piece::Inline(bytes) => {
-                    String::from_utf8(bytes[part.start as usize..part.end as usize].to_vec()).unwrap()
+            let parts = cut(parts(), &range).into_iter().map(|part| match part.piece {
+                Some(Piece::Inline(bytes)) => {
+                    let bytes = &bytes[part.within.start as usize..part.within.end as usize];
+                    String::from_utf8(bytes.to_vec()).unwrap()
                 }
-                Piece::Extent(_) => unreachable!(),
+                _ => unreachable!(),
             });
             parts.collect()
         };

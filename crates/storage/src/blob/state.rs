@@ -1,27 +1,13 @@
-//! A blob as it lies in the store, and reading all its rows.
+//! A blob's state: what its head row holds, for the blob itself and for each snapshot and version of it.
 
-use std::collections::BTreeSet;
-
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
-use welkin_store::{Commit, ExtentRef, Row, ScanFrom, Version};
 
-use crate::Storage;
-use crate::blob::BlobError;
 use crate::blob::condition::ETag;
 use crate::blob::container::Metadata;
 use crate::blob::content::Piece;
-use crate::error::EngineError;
-use crate::record::{self, Record};
-use crate::space::BLOBS;
-
-/// Blocks in one row of the committed block list: a row of about 100 KiB.
-pub(crate) const CHUNK_BLOCKS: usize = 1000;
-/// Rows of the first scan of a blob: its head, and whether there is more.
-const FIRST_ROWS: usize = 3;
-/// Rows of each further scan.
-const MORE_ROWS: usize = 1000;
+use crate::blob::lease::Lease;
+use crate::record::Record;
 
 /// Properties that a client gives a blob. An absent one is not sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +26,10 @@ pub struct Properties {
     pub content_md5: Option<[u8; 16]>,
 }
 
-/// A blob as it lies in the store.
+/// Index tags: keys and values, in the order of keys.
+pub type Tags = Vec<(String, String)>;
+
+/// A blob, a snapshot or a version, as it lies in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobRecord {
     /// When it was made.
@@ -57,195 +46,264 @@ pub struct BlobRecord {
     pub metadata: Metadata,
     /// Its bytes.
     pub(crate) content: Content,
+    /// Its version id, where it was written while the account kept versions.
+    pub version: Option<Timestamp>,
+    /// Its lease; snapshots and versions have none.
+    pub lease: Option<Lease>,
+    /// Its index tags.
+    pub tags: Tags,
+    /// Its access tier.
+    pub tier: Tier,
+    /// The last copy to it.
+    pub copy: Option<CopyState>,
+    /// Until when it may not be changed or deleted.
+    pub immutability: Option<Immutability>,
+    /// It may not be changed or deleted while this holds.
+    pub legal_hold: bool,
+    /// When it ceases to exist.
+    pub expires: Option<Timestamp>,
+    /// How its bytes are encrypted.
+    pub encryption: Encryption,
+    /// It was deleted, and is kept for a while.
+    pub deleted: Option<SoftDeleted>,
+}
+
+/// The three types of blobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobType {
+    /// Blocks, committed as a list.
+    Block,
+    /// Blocks, each appended.
+    Append,
+    /// Pages of 512 bytes, written in any order.
+    Page,
+}
+
+impl BlobRecord {
+    /// Its type.
+    #[must_use]
+    pub fn blob_type(&self) -> BlobType {
+        match self.content {
+            Content::Whole(_) | Content::Blocks { .. } => BlobType::Block,
+            Content::Appended { .. } => BlobType::Append,
+            Content::Pages { .. } => BlobType::Page,
+        }
+    }
+
+    /// The number of appended blocks, and whether it is sealed, of an append blob.
+    #[must_use]
+    pub fn appended(&self) -> Option<(u32, bool)> {
+        match self.content {
+            Content::Appended { blocks, sealed, .. } => Some((blocks, sealed)),
+            _ => None,
+        }
+    }
+
+    /// The sequence number of a page blob.
+    #[must_use]
+    pub fn sequence_number(&self) -> Option<u64> {
+        match self.content {
+            Content::Pages { sequence_number, .. } => Some(sequence_number),
+            _ => None,
+        }
+    }
+}
+
+/// Where a blob's bytes are. A *list* is a number of rows of the blob's partition that hold blocks; lists are
+/// numbered, and a snapshot shares the list of the blob that it was taken of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Content {
+    /// A block blob that is one piece: what Put Blob makes.
+    Whole(Piece),
+    /// A block blob of this list, which has this many rows and never changes.
+    Blocks { list: u32, chunks: u32 },
+    /// An append blob: the first blocks of this list, one in each row. Appending adds rows.
+    Appended { list: u32, blocks: u32, sealed: bool },
+    /// A page blob: of each segment, the row of the highest epoch up to this one. A snapshot keeps its epoch, and
+    /// the blob goes on in the next, so that a write after a snapshot copies only the segment that it changes.
+    Pages { epoch: u32, sequence_number: u64 },
+}
+
+/// Access tiers that a client can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccessTier {
+    /// For what is read often.
+    Hot,
+    /// For what is read seldom.
+    Cool,
+    /// For what is read rarely.
+    Cold,
+    /// For what is not read before it is rehydrated.
+    Archive,
+    /// A premium tier of page blobs, `P4` to `P80`.
+    Premium(u8),
+}
+
+/// A blob's access tier.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// The tier; `None` is the account's default, `Hot`.
+    pub access: Option<AccessTier>,
+    /// When it was set.
+    pub changed: Option<Timestamp>,
+    /// Where an archived blob is on its way to, with high priority or not.
+    pub rehydrating: Option<(AccessTier, bool)>,
+}
+
+/// A copy to the blob, as its headers tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyState {
+    /// Its id, a GUID.
+    pub id: String,
+    /// The URL of the source, without what is secret in it.
+    pub source: String,
+    /// How far it is.
+    pub status: CopyStatus,
+    /// Bytes copied.
+    pub copied_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// When it ended.
+    pub completed: Option<Timestamp>,
+    /// Why it failed.
+    pub description: Option<String>,
+    /// The source is a snapshot, of which only the difference was copied; this snapshot was made last.
+    pub incremental: Option<Option<Timestamp>>,
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopyStatus {
+    /// Under way.
+    Pending,
+    /// Done.
+    Success,
+    /// Ended by the client.
+    Aborted,
+    /// Ended by an error.
+    Failed,
+}
+
+/// A policy that keeps a blob from being changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Immutability {
+    /// Until when.
+    pub until: Timestamp,
+    /// Whether it cannot be shortened or removed.
+    pub locked: bool,
+}
+
+/// How a blob's bytes are encrypted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encryption {
+    /// As the account's.
+    #[default]
+    Account,
+    /// With a key that each request brings; its SHA-256.
+    CustomerKey([u8; 32]),
+    /// Under a scope of the account.
+    Scope(String),
+}
+
+/// A deleted blob that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoftDeleted {
+    /// When it was deleted.
+    pub at: Timestamp,
+    /// From when on it is gone.
+    pub until: Timestamp,
 }
 
 impl Record for BlobRecord {
     const NOUN: &'static str = "blob";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, fields: &[u8]) -> Option<Result<Self, postcard::Error>> {
+        (version == 1).then(|| postcard::from_bytes::<BlobRecordV1>(fields).map(Into::into))
+    }
 }
 
-/// Where a blob's bytes are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Content {
-    /// One piece: what Put Blob makes.
+impl BlobRecord {
+    /// A blob with content and nothing else.
+    pub(crate) fn new(created: Timestamp, etag: ETag, length_bytes: u64, content: Content) -> Self {
+        Self {
+            created,
+            modified: created,
+            etag,
+            length_bytes,
+            properties: Properties::default(),
+            metadata: Metadata::new(),
+            content,
+            version: None,
+            lease: None,
+            tags: Tags::new(),
+            tier: Tier::default(),
+            copy: None,
+            immutability: None,
+            legal_hold: false,
+            expires: None,
+            encryption: Encryption::Account,
+            deleted: None,
+        }
+    }
+}
+
+/// The first shape: block blobs alone, with one list of blocks, which is now list 0.
+#[derive(Serialize, Deserialize)]
+struct BlobRecordV1 {
+    created: Timestamp,
+    modified: Timestamp,
+    etag: ETag,
+    length_bytes: u64,
+    properties: Properties,
+    metadata: Metadata,
+    content: ContentV1,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ContentV1 {
     Whole(Piece),
-    /// Blocks, in this many rows.
     Blocks { chunks: u32 },
 }
 
-/// A committed block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
-    /// Its id, decoded.
-    pub id: Vec<u8>,
-    /// Its bytes.
-    pub(crate) piece: Piece,
-}
-
-impl Block {
-    /// Its length.
-    #[must_use]
-    pub fn length_bytes(&self) -> u64 {
-        self.piece.length_bytes()
-    }
-}
-
-/// A row of the committed block list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Chunk(pub Vec<Block>);
-
-impl Record for Chunk {
-    const NOUN: &'static str = "block list";
-    const VERSION: u8 = 1;
-}
-
-/// An uncommitted block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StagedBlock {
-    pub staged: Timestamp,
-    pub piece: Piece,
-}
-
-impl Record for StagedBlock {
-    const NOUN: &'static str = "uncommitted block";
-    const VERSION: u8 = 1;
-}
-
-/// The key of a row of the committed block list.
-pub(crate) fn chunk_key(index: u32) -> Vec<u8> {
-    [&b"l"[..], &index.to_be_bytes()].concat()
-}
-
-/// The key of an uncommitted block.
-pub(crate) fn staged_key(id: &[u8]) -> Vec<u8> {
-    [b"u", id].concat()
-}
-
-/// An uncommitted block as read.
-#[derive(Debug)]
-pub(crate) struct Staged {
-    pub id: Vec<u8>,
-    pub block: StagedBlock,
-    pub version: Version,
-}
-
-/// All rows of a blob, as read. What is committed is of one moment if the head's version still holds.
-#[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub head: Option<(BlobRecord, Version)>,
-    pub blocks: Vec<Block>,
-    pub staged: Vec<Staged>,
-}
-
-impl Loaded {
-    fn take(&mut self, row: &Row) -> Result<(), EngineError> {
-        match row.key.split_first() {
-            None => self.head = Some((record::decode(&row.value)?, row.version)),
-            Some((b'l', _)) => self.blocks.append(&mut record::decode::<Chunk>(&row.value)?.0),
-            Some((_, id)) => {
-                let block = record::decode(&row.value)?;
-                self.staged.push(Staged { id: id.to_vec(), block, version: row.version });
-            }
-        }
-        Ok(())
-    }
-
-    /// What conditions are checked against.
-    pub(crate) fn state(&self) -> Option<(ETag, Timestamp)> {
-        self.head.as_ref().map(|(head, _)| (head.etag, head.modified))
-    }
-
-    pub(crate) fn head_version(&self) -> Option<Version> {
-        self.head.as_ref().map(|(_, version)| *version)
-    }
-
-    pub(crate) fn chunk_count(&self) -> u32 {
-        match &self.head {
-            Some((BlobRecord { content: Content::Blocks { chunks }, .. }, _)) => *chunks,
-            _ => 0,
-        }
-    }
-
-    /// Extents that the committed blob names; each once, however often it names them.
-    pub(crate) fn committed_extents(&self) -> BTreeSet<ExtentRef> {
-        let whole = match &self.head {
-            Some((BlobRecord { content: Content::Whole(piece), .. }, _)) => piece.extent(),
-            _ => None,
+impl From<BlobRecordV1> for BlobRecord {
+    fn from(old: BlobRecordV1) -> Self {
+        let content = match old.content {
+            ContentV1::Whole(piece) => Content::Whole(piece),
+            ContentV1::Blocks { chunks } => Content::Blocks { list: 0, chunks },
         };
-        let blocks = self.blocks.iter().filter_map(|block| block.piece.extent());
-        blocks.chain(whole).cloned().collect()
-    }
-
-    /// Extents that uncommitted blocks name.
-    pub(crate) fn staged_extents(&self) -> impl Iterator<Item = ExtentRef> {
-        self.staged.iter().filter_map(|staged| staged.block.piece.extent().cloned())
-    }
-
-    /// A commit that holds only if the head is as read, and removes all other rows that were read.
-    pub(crate) fn commit_without_rest(&self, partition: &[u8], chunks_kept: u32) -> Commit {
-        let commit = Commit::new(BLOBS, partition.to_vec());
-        let mut commit = commit.check_unchanged(&b""[..], self.head_version());
-        for index in chunks_kept..self.chunk_count() {
-            commit = commit.delete(chunk_key(index));
+        Self {
+            modified: old.modified,
+            properties: old.properties,
+            metadata: old.metadata,
+            ..Self::new(old.created, old.etag, old.length_bytes, content)
         }
-        for staged in &self.staged {
-            let key = Bytes::from(staged_key(&staged.id));
-            commit = commit.check_version(key.clone(), staged.version).delete(key);
-        }
-        commit
     }
 }
 
-impl Storage {
-    /// All rows of a blob.
-    pub(crate) async fn load_blob(&self, partition: &[u8]) -> Result<Loaded, EngineError> {
-        let partition = Bytes::copy_from_slice(partition);
-        let mut loaded = Loaded::default();
-        let mut from = ScanFrom::Row(partition.clone(), Bytes::new());
-        let mut rows_max = FIRST_ROWS;
-        loop {
-            let rows = self.store().scan(BLOBS, from, rows_max).await?;
-            for row in rows.iter().take_while(|row| row.partition == partition) {
-                loaded.take(row)?;
-            }
-            match rows.last() {
-                Some(last) if rows.len() == rows_max && last.partition == partition => {
-                    from = ScanFrom::AfterRow(partition.clone(), last.key.clone());
-                    rows_max = MORE_ROWS;
-                }
-                _ => return Ok(loaded),
-            }
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record;
 
-    /// A blob's head.
-    pub(crate) async fn blob_head(&self, partition: &[u8]) -> Result<(BlobRecord, Version), BlobError> {
-        let row = self.store().get(BLOBS, partition, b"").await?.ok_or(BlobError::BlobNotFound)?;
-        Ok((record::decode(&row.value)?, row.version))
-    }
-
-    /// A blob's head and committed blocks, of one moment.
-    pub(crate) async fn blob_blocks(&self, partition: &[u8]) -> Result<(BlobRecord, Vec<Block>), BlobError> {
-        let (head, _) = self.blob_head(partition).await?;
-        let Content::Blocks { chunks } = head.content else {
-            return Ok((head, Vec::new()));
+    #[test]
+    fn old_shapes_are_read() {
+        let (created, modified) = (Timestamp::from_ticks(1), Timestamp::from_ticks(2));
+        let properties = Properties { content_type: Some("text/plain".to_owned()), ..Properties::default() };
+        let metadata = vec![("a".to_owned(), "b".to_owned())];
+        let old = BlobRecordV1 {
+            created,
+            modified,
+            etag: 3,
+            length_bytes: 4,
+            properties: properties.clone(),
+            metadata: metadata.clone(),
+            content: ContentV1::Blocks { chunks: 5 },
         };
-        let mut rows_max = 1 + chunks as usize;
-        loop {
-            let from = ScanFrom::Row(Bytes::copy_from_slice(partition), Bytes::new());
-            let rows = self.store().scan(BLOBS, from, rows_max).await?;
-            let mut loaded = Loaded::default();
-            for row in rows.iter().take_while(|row| row.partition == partition && !row.key.starts_with(b"u"))
-            {
-                loaded.take(row)?;
-            }
-            let needed = 1 + loaded.chunk_count() as usize;
-            let (head, _) = loaded.head.ok_or(BlobError::BlobNotFound)?;
-            if needed <= rows_max {
-                return Ok((head, loaded.blocks));
-            }
-            // It was replaced by a longer list in between.
-            rows_max = needed;
-        }
+        let row = postcard::to_extend(&old, vec![1]).unwrap();
+        let content = Content::Blocks { list: 0, chunks: 5 };
+        let expected =
+            BlobRecord { modified, properties, metadata, ..BlobRecord::new(created, 3, 4, content) };
+        assert_eq!(record::decode::<BlobRecord>(&row).unwrap(), expected);
     }
 }

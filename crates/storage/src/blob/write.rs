@@ -1,12 +1,18 @@
 //! Writing a blob: put, set properties and metadata, delete.
 
-use welkin_base::Timestamp;
+use std::collections::BTreeMap;
 
-use crate::blob::BlobError;
+use welkin_base::Timestamp;
+use welkin_store::Commit;
+
+use crate::blob::change::{Change, Next, change};
 use crate::blob::condition::{Access, Conditions, next_etag};
 use crate::blob::container::Metadata;
 use crate::blob::content::NewContent;
-use crate::blob::state::{BlobRecord, Content, Loaded, Properties};
+use crate::blob::load::Loaded;
+use crate::blob::row::{Block, RowKey};
+use crate::blob::state::{AccessTier, BlobRecord, Content, Encryption, Immutability, Properties, Tags, Tier};
+use crate::blob::{BlobError, BlobPath, Revision, retention};
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
 use crate::space::BLOBS;
@@ -19,19 +25,45 @@ pub struct NewBlob {
     pub properties: Properties,
     /// Its metadata.
     pub metadata: Metadata,
+    /// Its index tags.
+    pub tags: Tags,
+    /// Its access tier, where the client names one.
+    pub tier: Option<AccessTier>,
+    /// Until when it may not be changed.
+    pub immutability: Option<Immutability>,
+    /// Whether a legal hold is on it.
+    pub legal_hold: bool,
+    /// How its bytes are encrypted.
+    pub encryption: Encryption,
     /// What must hold.
     pub conditions: Conditions,
     /// Whoever writes may create blobs, but not overwrite them.
     pub only_creates: bool,
 }
 
+/// The content of a blob that replaces what is there.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    pub length_bytes: u64,
+    pub content: Content,
+    /// Rows of its list, by list and index.
+    pub lists: BTreeMap<(u32, u32), Vec<Block>>,
+}
+
+impl Replacement {
+    /// Content that has no rows of its own yet.
+    pub(crate) fn of(content: Content, length_bytes: u64) -> Self {
+        Self { length_bytes, content, lists: BTreeMap::new() }
+    }
+}
+
 impl NewBlob {
     /// Whether the write may replace what is there.
-    pub(crate) fn check(&self, loaded: &Loaded) -> Result<(), BlobError> {
-        if self.only_creates && loaded.head.is_some() {
+    pub(crate) fn check(&self, last: Option<&BlobRecord>, now: Timestamp) -> Result<(), BlobError> {
+        if self.only_creates && last.is_some() {
             return Err(BlobError::OverwriteNotAllowed);
         }
-        match self.conditions.check(loaded.state(), Access::Write) {
+        match self.conditions.check_blob(last, Access::Write, now) {
             Err(BlobError::ConditionNotMet) if self.conditions.must_create() => {
                 Err(BlobError::BlobAlreadyExists)
             }
@@ -40,22 +72,20 @@ impl NewBlob {
     }
 
     /// The head that replaces what is there.
-    pub(crate) fn head(
-        &self,
-        loaded: &Loaded,
-        now: Timestamp,
-        length_bytes: u64,
-        content: Content,
-    ) -> BlobRecord {
-        let last = loaded.head.as_ref().map(|(head, _)| head);
+    fn head(&self, last: Option<&BlobRecord>, now: Timestamp, replacement: &Replacement) -> BlobRecord {
+        let etag = next_etag(now, last.map(|last| last.etag));
+        let created = last.map_or(now, |last| last.created);
         BlobRecord {
-            created: last.map_or(now, |head| head.created),
             modified: now,
-            etag: next_etag(now, last.map(|head| head.etag)),
-            length_bytes,
             properties: self.properties.clone(),
             metadata: self.metadata.clone(),
-            content,
+            lease: last.and_then(|last| last.lease.clone()),
+            tags: self.tags.clone(),
+            tier: Tier { access: self.tier, changed: self.tier.map(|_| now), rehydrating: None },
+            immutability: self.immutability,
+            legal_hold: self.legal_hold,
+            encryption: self.encryption.clone(),
+            ..BlobRecord::new(created, etag, replacement.length_bytes, replacement.content.clone())
         }
     }
 }
@@ -67,26 +97,62 @@ impl Storage {
     /// When there is no such container, or a condition does not hold; then nothing is kept.
     pub async fn put_blob(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
         mut content: NewContent,
         new: &NewBlob,
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
+        let piece = content.piece().clone();
+        let make = |_: &Loaded| Ok(Replacement::of(Content::Whole(piece.clone()), piece.length_bytes()));
+        self.replace_blob(path, std::slice::from_mut(&mut content), new, now, make).await
+    }
+
+    /// Replaces what is there, if it may be, by what `make` says of the rows as they are. `contents` are the new
+    /// bytes that the replacement names.
+    pub(crate) async fn replace_blob(
+        &self,
+        path: BlobPath<'_>,
+        contents: &mut [NewContent],
+        new: &NewBlob,
+        now: Timestamp,
+        make: impl Fn(&Loaded) -> Result<Replacement, BlobError>,
+    ) -> Result<BlobRecord, BlobError> {
+        let partition = self.blob_partition(path).await?;
         for _ in 0..COMMIT_TRIES_MAX {
             let loaded = self.load_blob(&partition).await?;
-            new.check(&loaded)?;
-            let piece = content.piece().clone();
-            let head = new.head(&loaded, now, piece.length_bytes(), Content::Whole(piece));
-            let commit = loaded.commit_without_rest(&partition, 0).put(&b""[..], record::encode(&head)?);
-            content.claim();
-            if try_commit(self.store(), commit).await?.is_some() {
-                self.free_all(&loaded);
+            let last = loaded.visible(now);
+            new.check(last, now)?;
+            let replacement = make(&loaded)?;
+            let head = new.head(last, now, &replacement);
+            let mut next = Next::of(&loaded);
+            retention::overwritten(&mut next, path.account, now);
+            next.put(Revision::Current, head.clone());
+            next.lists = replacement.lists;
+            next.keeps_staged = false;
+            if self.commit_change(&partition, &loaded, &next, contents).await? {
                 return Ok(head);
             }
-            content.unclaim();
         }
         Err(EngineError::Busy.into())
+    }
+
+    /// Commits what a blob is to be; false when it changed since it was read. What is freed goes; `contents` are
+    /// claimed.
+    pub(crate) async fn commit_change(
+        &self,
+        partition: &[u8],
+        loaded: &Loaded,
+        next: &Next,
+        contents: &mut [NewContent],
+    ) -> Result<bool, EngineError> {
+        let Change { commit, freed } = change(partition, loaded, next)?;
+        contents.iter_mut().for_each(NewContent::claim);
+        if try_commit(self.store(), commit).await?.is_some() {
+            self.releaser().free(freed);
+            return Ok(true);
+        }
+        contents.iter_mut().for_each(NewContent::unclaim);
+        Ok(false)
     }
 
     /// Set Blob Properties: replaces all.
@@ -95,12 +161,17 @@ impl Storage {
     /// When there is no such blob, or a condition does not hold.
     pub async fn set_blob_properties(
         &self,
-        blob: (Uid, &str, &str),
+        path: BlobPath<'_>,
         properties: &Properties,
         conditions: &Conditions,
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
-        self.change_blob(blob, conditions, now, |head| head.properties.clone_from(properties)).await
+        let change = |record: &mut BlobRecord| {
+            record.properties.clone_from(properties);
+            record.touch(now);
+            Ok(())
+        };
+        self.change_blob(path, Revision::Current, conditions, now, change).await
     }
 
     /// Set Blob Metadata: replaces all.
@@ -109,12 +180,17 @@ impl Storage {
     /// When there is no such blob, or a condition does not hold.
     pub async fn set_blob_metadata(
         &self,
-        blob: (Uid, &str, &str),
+        path: BlobPath<'_>,
         metadata: &Metadata,
         conditions: &Conditions,
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
-        self.change_blob(blob, conditions, now, |head| head.metadata.clone_from(metadata)).await
+        let change = |record: &mut BlobRecord| {
+            record.metadata.clone_from(metadata);
+            record.touch(now);
+            Ok(())
+        };
+        self.change_blob(path, Revision::Current, conditions, now, change).await
     }
 
     /// Delete Blob: the blob and its uncommitted blocks are gone.
@@ -123,15 +199,16 @@ impl Storage {
     /// When there is no such blob, or a condition does not hold.
     pub async fn delete_blob(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
         conditions: &Conditions,
+        now: Timestamp,
     ) -> Result<(), BlobError> {
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
+        let partition = self.blob_partition(path).await?;
         for _ in 0..COMMIT_TRIES_MAX {
             let loaded = self.load_blob(&partition).await?;
-            let state = loaded.state().ok_or(BlobError::BlobNotFound)?;
-            conditions.check(Some(state), Access::Write)?;
-            if self.remove_loaded(&partition, &loaded).await? {
+            let blob = loaded.visible(now).ok_or(BlobError::BlobNotFound)?;
+            conditions.check_blob(Some(blob), Access::Write, now)?;
+            if self.commit_change(&partition, &loaded, &Next::nothing(), &mut []).await? {
                 return Ok(());
             }
         }
@@ -144,48 +221,40 @@ impl Storage {
         rows.dedup_by(|a, b| a.partition == b.partition);
         for row in &rows {
             let loaded = self.load_blob(&row.partition).await?;
-            self.remove_loaded(&row.partition, &loaded).await?;
+            self.commit_change(&row.partition, &loaded, &Next::nothing(), &mut []).await?;
         }
         Ok(rows.len())
     }
 
-    async fn remove_loaded(&self, partition: &[u8], loaded: &Loaded) -> Result<bool, EngineError> {
-        let mut commit = loaded.commit_without_rest(partition, 0);
-        if loaded.head.is_some() {
-            commit = commit.delete(&b""[..]);
-        }
-        let removed = try_commit(self.store(), commit).await?.is_some();
-        if removed {
-            self.free_all(loaded);
-        }
-        Ok(removed)
-    }
-
-    fn free_all(&self, loaded: &Loaded) {
-        let mut extents = loaded.committed_extents();
-        extents.extend(loaded.staged_extents());
-        self.releaser().free(extents.into_iter().collect());
-    }
-
-    async fn change_blob(
+    /// Changes one head and nothing else: not its content. Where the change is a write in the protocol's sense,
+    /// `change` calls [`BlobRecord::touch`].
+    pub(crate) async fn change_blob(
         &self,
-        (account, container, name): (Uid, &str, &str),
+        path: BlobPath<'_>,
+        revision: Revision,
         conditions: &Conditions,
         now: Timestamp,
-        change: impl Fn(&mut BlobRecord),
+        change: impl Fn(&mut BlobRecord) -> Result<(), BlobError>,
     ) -> Result<BlobRecord, BlobError> {
-        let partition = self.container(account, container).await?.uid.key(name.as_bytes());
+        let partition = self.blob_partition(path).await?;
         for _ in 0..COMMIT_TRIES_MAX {
-            let (mut head, version) = self.blob_head(&partition).await?;
-            conditions.check(Some((head.etag, head.modified)), Access::Write)?;
-            change(&mut head);
-            head.etag = next_etag(now, Some(head.etag));
-            head.modified = now;
-            let commit = welkin_store::Commit::new(BLOBS, partition.clone()).check_version(&b""[..], version);
-            if try_commit(self.store(), commit.put(&b""[..], record::encode(&head)?)).await?.is_some() {
-                return Ok(head);
+            let mut head = self.blob_head(&partition, revision, now).await?;
+            conditions.check_blob(Some(&head.record), Access::Write, now)?;
+            change(&mut head.record)?;
+            let key = RowKey::Head(head.revision).to_bytes();
+            let commit = Commit::new(BLOBS, partition.clone()).check_version(key.clone(), head.row);
+            if try_commit(self.store(), commit.put(key, record::encode(&head.record)?)).await?.is_some() {
+                return Ok(head.record);
             }
         }
         Err(EngineError::Busy.into())
+    }
+}
+
+impl BlobRecord {
+    /// It was written: its ETag and Last-Modified change.
+    pub(crate) fn touch(&mut self, now: Timestamp) {
+        self.etag = next_etag(now, Some(self.etag));
+        self.modified = now;
     }
 }

@@ -1,0 +1,167 @@
+//! The rows of a blob beside its head: their keys and values.
+//!
+//! | key | value |
+//! |---|---|
+//! | empty | the blob |
+//! | `l`, list, index | a row of a list of blocks; list 0 has no number in its keys |
+//! | `p`, segment, epoch | a segment of a page blob as of an epoch |
+//! | `s`, moment | a snapshot |
+//! | `u`, block id | an uncommitted block |
+//! | `v`, moment | a version that is not the current one |
+//!
+//! Numbers have four bytes and moments eight, big-endian.
+
+use serde::{Deserialize, Serialize};
+use welkin_base::Timestamp;
+
+use crate::blob::Revision;
+use crate::blob::content::Piece;
+use crate::record::Record;
+
+/// Blocks in one row of a committed block list: a row of about 100 KiB.
+pub(crate) const CHUNK_BLOCKS: usize = 1000;
+
+/// A committed block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Its id, decoded; empty for an appended one.
+    pub id: Vec<u8>,
+    /// Its bytes.
+    pub(crate) piece: Piece,
+}
+
+impl Block {
+    /// Its length.
+    #[must_use]
+    pub fn length_bytes(&self) -> u64 {
+        self.piece.length_bytes()
+    }
+}
+
+/// A row of a list of blocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Chunk(pub Vec<Block>);
+
+impl Record for Chunk {
+    const NOUN: &'static str = "block list";
+    const VERSION: u8 = 1;
+}
+
+/// An uncommitted block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StagedBlock {
+    pub staged: Timestamp,
+    pub piece: Piece,
+}
+
+impl Record for StagedBlock {
+    const NOUN: &'static str = "uncommitted block";
+    const VERSION: u8 = 1;
+}
+
+/// What is written of a segment of a page blob, in the order of offsets; the rest is zeros.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Segment(pub Vec<Run>);
+
+impl Record for Segment {
+    const NOUN: &'static str = "page segment";
+    const VERSION: u8 = 1;
+}
+
+/// Consecutive pages of a segment that one write gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Where it begins in the segment.
+    pub start_bytes: u32,
+    /// How long it is.
+    pub length_bytes: u32,
+    /// What was written.
+    pub piece: Piece,
+    /// Where in the piece this run begins: later writes may have covered what was before.
+    pub skipped_bytes: u32,
+}
+
+/// What a row of a blob is, by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowKey<'a> {
+    Head(Revision),
+    List { list: u32, index: u32 },
+    Segment { segment: u32, epoch: u32 },
+    Staged(&'a [u8]),
+}
+
+impl<'a> RowKey<'a> {
+    /// Reads a key; `None` is one that no blob has.
+    pub(crate) fn parse(key: &'a [u8]) -> Option<Self> {
+        let Some((kind, rest)) = key.split_first() else {
+            return Some(Self::Head(Revision::Current));
+        };
+        match kind {
+            b'l' => {
+                let (list, index) = match rest.len() {
+                    4 => (0, number(rest)?),
+                    _ => pair(rest)?,
+                };
+                Some(Self::List { list, index })
+            }
+            b'p' => pair(rest).map(|(segment, epoch)| Self::Segment { segment, epoch }),
+            b's' => moment(rest).map(|at| Self::Head(Revision::Snapshot(at))),
+            b'u' => Some(Self::Staged(rest)),
+            b'v' => moment(rest).map(|at| Self::Head(Revision::Version(at))),
+            _ => None,
+        }
+    }
+
+    /// Writes the key.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Head(Revision::Current) => Vec::new(),
+            Self::Head(Revision::Snapshot(at)) => [&b"s"[..], &at.ticks().to_be_bytes()].concat(),
+            Self::Head(Revision::Version(at)) => [&b"v"[..], &at.ticks().to_be_bytes()].concat(),
+            Self::List { list: 0, index } => [&b"l"[..], &index.to_be_bytes()].concat(),
+            Self::List { list, index } => [&b"l"[..], &list.to_be_bytes(), &index.to_be_bytes()].concat(),
+            Self::Segment { segment, epoch } => {
+                [&b"p"[..], &segment.to_be_bytes(), &epoch.to_be_bytes()].concat()
+            }
+            Self::Staged(id) => [b"u", id].concat(),
+        }
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.try_into().ok().map(u32::from_be_bytes)
+}
+
+fn pair(bytes: &[u8]) -> Option<(u32, u32)> {
+    let (first, second) = bytes.split_at_checked(4)?;
+    Some((number(first)?, number(second)?))
+}
+
+fn moment(bytes: &[u8]) -> Option<Timestamp> {
+    bytes.try_into().ok().map(i64::from_be_bytes).map(Timestamp::from_ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys() {
+        let at = Timestamp::from_ticks(17_900_000_000_000_000);
+        for key in [
+            RowKey::Head(Revision::Current),
+            RowKey::Head(Revision::Snapshot(at)),
+            RowKey::Head(Revision::Version(at)),
+            RowKey::List { list: 0, index: 7 },
+            RowKey::List { list: 7, index: 0 },
+            RowKey::Segment { segment: 1, epoch: 2 },
+            RowKey::Staged(b""),
+            RowKey::Staged(b"id"),
+        ] {
+            assert_eq!(RowKey::parse(&key.to_bytes()), Some(key));
+        }
+        for other in [&b"x"[..], b"l123", b"s1", b"p12345678x"] {
+            assert_eq!(RowKey::parse(other), None);
+        }
+    }
+}
