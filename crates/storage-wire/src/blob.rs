@@ -1,4 +1,7 @@
 //! Bodies of containers and blobs.
 
 pub mod block_list;
+pub mod find;
 pub mod list;
+pub mod tag_filter;
+pub mod tags;

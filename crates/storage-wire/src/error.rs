@@ -103,6 +103,14 @@ error_codes! {
     BlockCountExceedsLimit, CONFLICT, "The uncommitted blocks of this blob exceed the limit of 100,000.";
     LeaseNotPresentWithBlobOperation, PRECONDITION_FAILED, "There is currently no lease on the blob.";
     LeaseNotPresentWithContainerOperation, PRECONDITION_FAILED, "There is currently no lease on the container.";
+    DuplicateTagNames, BAD_REQUEST, "The tags have one key more than once.";
+    EmptyTagName, BAD_REQUEST, "The key of a tag is empty.";
+    InvalidTag, BAD_REQUEST, "A tag has characters that are not permitted: letters, digits, spaces and + - . / : = _ are.";
+    TagsTooLarge, BAD_REQUEST, "The tags exceed the limit: 10 tags, keys of 128 and values of 256 characters.";
+    InvalidBlobTier, CONFLICT, "The access tier is not one of this type of blob.";
+    CannotChangeToLowerTier, CONFLICT, "A premium access tier cannot be changed to a lower one.";
+    BlobArchived, CONFLICT, "The blob is archived: set another access tier before it is read.";
+    BlobImmutableDueToPolicy, CONFLICT, "The blob is protected by an immutability policy or a legal hold.";
     SnapshotOperationNotSupported, BAD_REQUEST, "The operation is not supported on a snapshot.";
     InvalidVersionForOperation, BAD_REQUEST, "The operation is not supported on a version that is not the current one.";
     MutuallyExclusiveQueryParameters, BAD_REQUEST, "The request has query parameters that exclude each other.";
