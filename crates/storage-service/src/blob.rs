@@ -2,9 +2,12 @@
 
 mod block_list;
 mod container;
+mod immutability;
 mod list;
 mod properties;
 mod read;
+mod tags;
+mod tier;
 mod write;
 
 use http::Response;
@@ -43,6 +46,17 @@ pub async fn handle(context: &Context, operation: BlobOperation, body: &mut Requ
         Op::SetBlobProperties => write::set_properties(context).await,
         Op::SetBlobMetadata => write::set_metadata(context).await,
         Op::DeleteBlob => write::delete(context).await,
+        Op::GetBlobTags => tags::get(context).await,
+        Op::SetBlobTags => tags::set(context, body).await,
+        Op::FindBlobsByTags => tags::find(context, None).await,
+        Op::FindBlobsByTagsInContainer => {
+            tags::find(context, Some(&container::container_name(context)?)).await
+        }
+        Op::SetBlobTier => tier::set(context).await,
+        Op::SetImmutabilityPolicy => immutability::set_policy(context).await,
+        Op::DeleteImmutabilityPolicy => immutability::delete_policy(context).await,
+        Op::SetLegalHold => immutability::set_legal_hold(context).await,
+        Op::SetBlobExpiry => immutability::set_expiry(context).await,
         Op::PutBlock => block_list::put_block(context, body).await,
         Op::PutBlockList => block_list::put(context, body).await,
         Op::GetBlockList => block_list::get(context).await,
@@ -109,6 +123,7 @@ fn conditions(context: &Context) -> Result<Conditions, ProtocolError> {
         if_modified_since: headers.if_modified_since,
         if_unmodified_since: headers.if_unmodified_since,
         lease: None,
+        if_tags: headers.if_tags,
     })
 }
 

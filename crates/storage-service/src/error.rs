@@ -53,6 +53,11 @@ fn blob(error: &BlobError) -> ProtocolError {
         BlobError::NotModified => ErrorCode::NotModified.into(),
         BlobError::InvalidBlockList => ErrorCode::InvalidBlockList.into(),
         BlobError::BlockIdLengthDiffers => ErrorCode::InvalidBlobOrBlock.into(),
+        BlobError::InvalidBlobType => ErrorCode::InvalidBlobType.into(),
+        BlobError::InvalidBlobTier => ErrorCode::InvalidBlobTier.into(),
+        BlobError::LowerTier => ErrorCode::CannotChangeToLowerTier.into(),
+        BlobError::Archived => ErrorCode::BlobArchived.into(),
+        BlobError::Immutable => ErrorCode::BlobImmutableDueToPolicy.into(),
         BlobError::InvalidRange { length_bytes } => ProtocolError::from(ErrorCode::InvalidRange)
             .with_header("content-range", format!("bytes */{length_bytes}")),
         BlobError::Engine(error) => engine(error),

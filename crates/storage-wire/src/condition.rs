@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use welkin_base::Timestamp;
 
+use crate::blob::tag_filter::{Place, TagFilter};
 use crate::error::{ErrorCode, ProtocolError};
 
 /// A request may have at most this many conditions.
@@ -21,24 +22,23 @@ pub struct ConditionHeaders {
     pub if_modified_since: Option<Timestamp>,
     /// `If-Unmodified-Since`.
     pub if_unmodified_since: Option<Timestamp>,
+    /// `x-ms-if-tags`.
+    pub if_tags: Option<TagFilter>,
 }
 
 impl ConditionHeaders {
     /// Reads them.
     ///
     /// # Errors
-    /// When a date is none, there are more than two conditions, or one that is not built.
+    /// When a date or an expression over tags cannot be understood, or there are more than two conditions.
     pub fn of(headers: &HeaderMap) -> Result<Self, ProtocolError> {
-        if headers.contains_key("x-ms-if-tags") {
-            return Err(
-                ProtocolError::from(ErrorCode::UnsupportedHeader).with_detail("HeaderName", "x-ms-if-tags")
-            );
-        }
+        let if_tags = text(headers, "x-ms-if-tags")?;
         let found = Self {
             if_match: tags(headers, "if-match")?,
             if_none_match: tags(headers, "if-none-match")?,
             if_modified_since: date(headers, "if-modified-since")?,
             if_unmodified_since: date(headers, "if-unmodified-since")?,
+            if_tags: if_tags.map(|text| TagFilter::parse(text, Place::Condition)).transpose()?,
         };
         let given = [
             found.if_match.is_some(),
@@ -87,7 +87,8 @@ mod tests {
             (&[("if-match", "x"), ("if-unmodified-since", date)], Some(1)),
             (&[("if-match", "x"), ("if-none-match", "y"), ("if-modified-since", date)], None),
             (&[("if-modified-since", "yesterday")], None),
-            (&[("x-ms-if-tags", "a = 'b'")], None),
+            (&[("x-ms-if-tags", "a = 'b'")], Some(0)),
+            (&[("x-ms-if-tags", "a = b")], None),
         ];
         for (headers, expected) in rows {
             let map: HeaderMap =

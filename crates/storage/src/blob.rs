@@ -4,6 +4,7 @@
 //! * [`content`]: bytes on their way in.
 //! * [`write`](mod@write), [`read`], [`list`], [`block_list`]: what is done with blobs.
 //! * [`condition`]: ETags and conditions, evaluated with the write. [`lease`]: leases.
+//! * [`tags`], [`tier`], [`immutability`]: attributes that do not change its content.
 //! * [`state`]: what a blob is. `row`: how it lies in the store.
 //! * `load`: rows as read. `change`: the commit from rows as read to rows as they are to be. `retention`: what
 //!   becomes of what is overwritten.
@@ -13,6 +14,7 @@ mod change;
 pub mod condition;
 pub mod container;
 pub mod content;
+pub mod immutability;
 pub mod lease;
 pub mod list;
 mod load;
@@ -20,6 +22,8 @@ pub mod read;
 mod retention;
 mod row;
 pub mod state;
+pub mod tags;
+pub mod tier;
 pub mod write;
 
 use welkin_base::Timestamp;
@@ -87,6 +91,21 @@ pub enum BlobError {
         /// Its length.
         length_bytes: u64,
     },
+    /// The operation is not for this type of blob.
+    #[error("the blob has another type")]
+    InvalidBlobType,
+    /// A blob of this type cannot have the access tier.
+    #[error("a blob of this type cannot have the access tier")]
+    InvalidBlobTier,
+    /// A premium access tier only goes up.
+    #[error("a premium access tier only goes up")]
+    LowerTier,
+    /// The blob is archived.
+    #[error("the blob is archived")]
+    Archived,
+    /// An immutability policy or a legal hold protects the blob.
+    #[error("an immutability policy or a legal hold protects the blob")]
+    Immutable,
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

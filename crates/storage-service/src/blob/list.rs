@@ -4,11 +4,11 @@ use http::StatusCode;
 use welkin_storage::blob::condition::etag_text;
 use welkin_storage::blob::container::ContainerRecord;
 use welkin_storage::blob::list::{ListBlobs, Listed};
-use welkin_storage::blob::state::BlobRecord;
+use welkin_storage::blob::state::{AccessTier, BlobRecord};
 use welkin_storage_wire::blob::list::{Line, ListQuery, write};
 
 use super::container::{access_text, container_name};
-use super::properties::md5_text;
+use super::properties::{md5_text, type_text};
 use super::{Answer, told};
 use crate::answer::{http_date, xml};
 use crate::context::Context;
@@ -89,9 +89,9 @@ fn blob_properties(blob: &BlobRecord) -> Vec<(&'static str, String)> {
         ("Content-MD5", own.content_md5.as_ref().map(md5_text).unwrap_or_default()),
         ("Content-Disposition", filled(&own.content_disposition)),
         ("Cache-Control", filled(&own.cache_control)),
-        ("BlobType", "BlockBlob".to_owned()),
-        ("AccessTier", "Hot".to_owned()),
-        ("AccessTierInferred", "true".to_owned()),
+        ("BlobType", type_text(blob.blob_type()).to_owned()),
+        ("AccessTier", blob.tier.access.unwrap_or(AccessTier::Hot).to_string()),
+        ("AccessTierInferred", blob.tier.access.is_none().to_string()),
         ("LeaseStatus", "unlocked".to_owned()),
         ("LeaseState", "available".to_owned()),
         ("ServerEncrypted", "false".to_owned()),

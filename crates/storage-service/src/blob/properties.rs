@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::Response;
 use welkin_base::Timestamp;
 use welkin_storage::blob::condition::{ETag, etag_text};
-use welkin_storage::blob::state::{BlobRecord, Properties};
+use welkin_storage::blob::state::{AccessTier, BlobRecord, BlobType, CopyStatus, Properties};
 use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead, metadata};
 use welkin_transport::Body;
 
+use super::immutability;
 use crate::answer::{http_date, set, set_named};
 
 /// What a blob has whose client said nothing.
@@ -16,12 +17,9 @@ const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 /// Characters of one property.
 const PROPERTY_CHARS_MAX: usize = 1024;
 /// Headers that ask for something that is not built. They are refused, since to ignore them would be to lie.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 5] = [
     "x-ms-encryption-key",
     "x-ms-encryption-scope",
-    "x-ms-tags",
-    "x-ms-immutability-policy-until-date",
-    "x-ms-legal-hold",
     "x-ms-content-crc64",
     "x-ms-structured-body",
     "x-ms-source-content-crc64",
@@ -129,10 +127,85 @@ pub(super) fn set_all(response: &mut Response<Body>, blob: &BlobRecord, whole: b
     }
     set(response, "accept-ranges", "bytes");
     set(response, "x-ms-creation-time", &http_date(blob.created));
-    set(response, "x-ms-blob-type", "BlockBlob");
+    set(response, "x-ms-blob-type", type_text(blob.blob_type()));
     set(response, "x-ms-lease-status", "unlocked");
     set(response, "x-ms-lease-state", "available");
     set(response, "x-ms-server-encrypted", "false");
-    set(response, "x-ms-access-tier", "Hot");
-    set(response, "x-ms-access-tier-inferred", "true");
+    set_kind(response, blob);
+    set_tier(response, blob);
+    set_copy(response, blob);
+    immutability::set_protection(response, blob);
+    if let Some(expires) = blob.expires {
+        set(response, "x-ms-expiry-time", &http_date(expires));
+    }
+    if !blob.tags.is_empty() {
+        set(response, "x-ms-tag-count", &blob.tags.len().to_string());
+    }
+}
+
+/// The type of a blob as the wire spells it.
+pub(super) fn type_text(blob_type: BlobType) -> &'static str {
+    match blob_type {
+        BlobType::Block => "BlockBlob",
+        BlobType::Append => "AppendBlob",
+        BlobType::Page => "PageBlob",
+    }
+}
+
+/// Sets what only append blobs, or only page blobs, have.
+fn set_kind(response: &mut Response<Body>, blob: &BlobRecord) {
+    if let Some((blocks, sealed)) = blob.appended() {
+        set(response, "x-ms-blob-committed-block-count", &blocks.to_string());
+        if sealed {
+            set(response, "x-ms-blob-sealed", "true");
+        }
+    }
+    if let Some(number) = blob.sequence_number() {
+        set(response, "x-ms-blob-sequence-number", &number.to_string());
+    }
+}
+
+fn set_tier(response: &mut Response<Body>, blob: &BlobRecord) {
+    match (blob.tier.access, blob.blob_type()) {
+        (Some(tier), _) => set(response, "x-ms-access-tier", &tier.to_string()),
+        (None, BlobType::Block) => {
+            set(response, "x-ms-access-tier", &AccessTier::Hot.to_string());
+            set(response, "x-ms-access-tier-inferred", "true");
+        }
+        (None, _) => {}
+    }
+    if let Some(changed) = blob.tier.changed {
+        set(response, "x-ms-access-tier-change-time", &http_date(changed));
+    }
+}
+
+/// Sets what the last copy to the blob came to.
+fn set_copy(response: &mut Response<Body>, blob: &BlobRecord) {
+    let Some(copy) = &blob.copy else { return };
+    set(response, "x-ms-copy-id", &copy.id);
+    set(response, "x-ms-copy-source", &copy.source);
+    set(response, "x-ms-copy-status", copy_status_text(copy.status));
+    set(response, "x-ms-copy-progress", &format!("{}/{}", copy.copied_bytes, copy.total_bytes));
+    if let Some(completed) = copy.completed {
+        set(response, "x-ms-copy-completion-time", &http_date(completed));
+    }
+    if let Some(description) = &copy.description {
+        set(response, "x-ms-copy-status-description", description);
+    }
+    if let Some(snapshot) = copy.incremental {
+        set(response, "x-ms-incremental-copy", "true");
+        if let Some(snapshot) = snapshot {
+            set(response, "x-ms-copy-destination-snapshot", &snapshot.to_iso7());
+        }
+    }
+}
+
+/// How far a copy is, as the wire spells it.
+pub(super) fn copy_status_text(status: CopyStatus) -> &'static str {
+    match status {
+        CopyStatus::Pending => "pending",
+        CopyStatus::Success => "success",
+        CopyStatus::Aborted => "aborted",
+        CopyStatus::Failed => "failed",
+    }
 }

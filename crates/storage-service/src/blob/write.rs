@@ -3,11 +3,13 @@
 use http::{Response, StatusCode};
 use welkin_storage::blob::content::{ContentWriter, NewContent};
 use welkin_storage::blob::write::NewBlob;
+use welkin_storage_wire::blob::tags;
 use welkin_storage_wire::{ErrorCode, ProtocolError, metadata};
 use welkin_transport::Body;
 
 use super::properties::{md5, md5_text, of_put, of_set, refuse_unbuilt, set_state};
 use super::{Answer, Target, conditions, current_target, refuse_lease, told};
+use super::{immutability, tier};
 use crate::answer::{empty, set};
 use crate::context::{Authorization, Context, RequestBody};
 
@@ -87,8 +89,18 @@ pub(super) fn new_blob(context: &Context) -> Result<NewBlob, ProtocolError> {
     refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
     refuse_unbuilt(&context.head)?;
     let only_creates = matches!(context.authorization, Authorization::Sas { only_creates: true, .. });
-    let (metadata, conditions) = (metadata::of(&context.head.headers)?, conditions(context)?);
-    Ok(NewBlob { metadata, conditions, only_creates, ..NewBlob::default() })
+    let head = &context.head;
+    let tags = head.header("x-ms-tags")?.map(tags::parse_header).transpose()?;
+    Ok(NewBlob {
+        metadata: metadata::of(&head.headers)?,
+        tags: tags.unwrap_or_default(),
+        tier: tier::of(head)?,
+        immutability: immutability::policy_of(head, context.now)?,
+        legal_hold: immutability::hold_of(head)?.unwrap_or(false),
+        conditions: conditions(context)?,
+        only_creates,
+        ..NewBlob::default()
+    })
 }
 
 /// The blob that is to be written.

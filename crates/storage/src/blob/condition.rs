@@ -2,10 +2,12 @@
 
 use welkin_base::Timestamp;
 use welkin_base::timestamp::TICKS_PER_SECOND;
+use welkin_storage_wire::blob::tag_filter::TagFilter;
 
 use crate::blob::BlobError;
 use crate::blob::lease::LeaseId;
 use crate::blob::state::BlobRecord;
+use crate::blob::tags;
 
 /// 1970-01-01 in ticks since the year 1, where ETags count from.
 const EPOCH_TICKS: i64 = 621_355_968_000_000_000;
@@ -60,6 +62,8 @@ pub struct Conditions {
     pub if_unmodified_since: Option<Timestamp>,
     /// The lease that the client says it holds: `x-ms-lease-id`.
     pub lease: Option<LeaseId>,
+    /// What its tags must meet: `x-ms-if-tags`.
+    pub if_tags: Option<TagFilter>,
 }
 
 /// Whether a request reads or writes: a failed condition is told differently.
@@ -83,6 +87,7 @@ impl Conditions {
         access: Access,
         _now: Timestamp,
     ) -> Result<(), BlobError> {
+        tags::check(self.if_tags.as_ref(), blob)?;
         self.check(blob.map(|blob| (blob.etag, blob.modified)), access)
     }
 

@@ -105,6 +105,7 @@ impl Storage {
         let partition = self.blob_partition(path).await?;
         let (blob, blocks) = self.blob_blocks(&partition, revision, now).await?;
         conditions.check_blob(Some(&blob), Access::Read, now)?;
+        blob.check_readable()?;
         let range = match range {
             Some(range) => range.within(blob.length_bytes)?,
             None => 0..blob.length_bytes,

@@ -146,8 +146,6 @@ pub struct Tier {
     pub access: Option<AccessTier>,
     /// When it was set.
     pub changed: Option<Timestamp>,
-    /// Where an archived blob is on its way to, with high priority or not.
-    pub rehydrating: Option<(AccessTier, bool)>,
 }
 
 /// A copy to the blob, as its headers tell.

@@ -81,7 +81,7 @@ impl NewBlob {
             metadata: self.metadata.clone(),
             lease: last.and_then(|last| last.lease.clone()),
             tags: self.tags.clone(),
-            tier: Tier { access: self.tier, changed: self.tier.map(|_| now), rehydrating: None },
+            tier: Tier { access: self.tier, changed: self.tier.map(|_| now) },
             immutability: self.immutability,
             legal_hold: self.legal_hold,
             encryption: self.encryption.clone(),
@@ -122,6 +122,9 @@ impl Storage {
             let loaded = self.load_blob(&partition).await?;
             let last = loaded.visible(now);
             new.check(last, now)?;
+            if let Some(last) = last.filter(|_| !path.account.settings.versioning) {
+                last.check_mutable(now)?;
+            }
             let replacement = make(&loaded)?;
             let head = new.head(last, now, &replacement);
             let mut next = Next::of(&loaded);
@@ -167,6 +170,7 @@ impl Storage {
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
         let change = |record: &mut BlobRecord| {
+            record.check_mutable(now)?;
             record.properties.clone_from(properties);
             record.touch(now);
             Ok(())
@@ -186,6 +190,7 @@ impl Storage {
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
         let change = |record: &mut BlobRecord| {
+            record.check_mutable(now)?;
             record.metadata.clone_from(metadata);
             record.touch(now);
             Ok(())
@@ -208,6 +213,7 @@ impl Storage {
             let loaded = self.load_blob(&partition).await?;
             let blob = loaded.visible(now).ok_or(BlobError::BlobNotFound)?;
             conditions.check_blob(Some(blob), Access::Write, now)?;
+            blob.check_mutable(now)?;
             if self.commit_change(&partition, &loaded, &Next::nothing(), &mut []).await? {
                 return Ok(());
             }
