@@ -1,8 +1,13 @@
-//! The blob service and azure-storage-blob from PyPI, unmodified: `python/blob.py`.
+//! The blob service and azure-storage-blob from PyPI, unmodified.
 
 use crate::storage::StorageService;
 
 #[test]
 fn python_client() {
     StorageService::start().check("blob.py");
+}
+
+#[test]
+fn python_client_on_attributes() {
+    StorageService::start().check("blob_attributes.py");
 }
