@@ -5,6 +5,7 @@ mod container;
 mod immutability;
 mod list;
 mod properties;
+mod query;
 mod read;
 mod tags;
 mod tier;
@@ -52,6 +53,7 @@ pub async fn handle(context: &Context, operation: BlobOperation, body: &mut Requ
         Op::FindBlobsByTagsInContainer => {
             tags::find(context, Some(&container::container_name(context)?)).await
         }
+        Op::QueryBlobContents => query::query(context, body).await,
         Op::SetBlobTier => tier::set(context).await,
         Op::SetImmutabilityPolicy => immutability::set_policy(context).await,
         Op::DeleteImmutabilityPolicy => immutability::delete_policy(context).await,

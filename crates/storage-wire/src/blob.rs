@@ -3,5 +3,6 @@
 pub mod block_list;
 pub mod find;
 pub mod list;
+pub mod query;
 pub mod tag_filter;
 pub mod tags;

@@ -11,3 +11,8 @@ fn python_client() {
 fn python_client_on_attributes() {
     StorageService::start().check("blob_attributes.py");
 }
+
+#[test]
+fn python_client_queries() {
+    StorageService::start().check("blob_query.py");
+}

@@ -56,7 +56,7 @@ operations! {
     SetImmutabilityPolicy, "Set Blob Immutability Policy", Built, Object, "i", "i", Never, Writes;
     DeleteImmutabilityPolicy, "Delete Blob Immutability Policy", Built, Object, "i", "i", Never, Writes;
     SetLegalHold, "Set Blob Legal Hold", Built, Object, "i", "i", Never, Writes;
-    QueryBlobContents, "Query Blob Contents", NotBuilt, Object, "r", "r", Never, Reads;
+    QueryBlobContents, "Query Blob Contents", Built, Object, "r", "r", Never, Reads;
     PutBlock, "Put Block", Built, Object, "w", "w", Never, Writes;
     PutBlockFromUrl, "Put Block From URL", NotBuilt, Object, "w", "w", Never, Writes;
     PutBlockList, "Put Block List", Built, Object, "cw", "cw", Never, Writes;
