@@ -6,6 +6,7 @@
 //! * [`operation`]: every operation of the protocol, and the way from a head to one.
 //! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_query` are for clients.
 //! * [`query`], [`condition`], [`range`], [`metadata`]: parts of a head as values; [`xml`]: bodies.
+//! * [`multipart`]: batches.
 //! * [`error`]: every error with its status, code and message.
 //! * [`access`]: stored access policies.
 //! * [`blob`]: bodies of containers and blobs.
@@ -18,6 +19,7 @@ pub mod blob;
 pub mod condition;
 pub mod error;
 pub mod metadata;
+pub mod multipart;
 pub mod operation;
 pub mod query;
 pub mod queue;
