@@ -17,6 +17,7 @@ pub mod content;
 pub mod immutability;
 pub mod lease;
 pub mod list;
+mod leftover;
 mod load;
 pub mod read;
 mod retention;
@@ -106,6 +107,9 @@ pub enum BlobError {
     /// An immutability policy or a legal hold protects the blob.
     #[error("an immutability policy or a legal hold protects the blob")]
     Immutable,
+    /// Something cannot be done with a lease, or without it.
+    #[error(transparent)]
+    Lease(#[from] lease::LeaseError),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -43,6 +43,9 @@ enum Kind {
     Table(Vec<u8>),
     /// The messages of a queue whose row has this partition.
     Queue(Vec<u8>),
+    /// Leftovers of the blob whose rows have the note's partition; the key that the cleaner came to, and when it
+    /// was through for the first time.
+    Blob { after: Vec<u8>, swept: Option<Timestamp> },
 }
 
 impl Record for Garbage {
@@ -61,6 +64,10 @@ impl Garbage {
 
     pub(crate) fn table(partition: Vec<u8>, now: Timestamp) -> Self {
         Self { kind: Kind::Table(partition), deleted: now }
+    }
+
+    pub(crate) fn blob(after: Vec<u8>, swept: Option<Timestamp>) -> Self {
+        Self { kind: Kind::Blob { after, swept }, deleted: Timestamp::MIN }
     }
 
     pub(crate) fn queue(partition: Vec<u8>, now: Timestamp) -> Self {
@@ -86,6 +93,10 @@ impl Storage {
                 continue;
             };
             let note: Garbage = record::decode(&row.value)?;
+            if let Kind::Blob { after, swept } = &note.kind {
+                more |= self.clean_blob(&row, after, *swept, now, ROWS_PER_PASS).await?;
+                continue;
+            }
             let old = now.since(note.deleted) > GRACE;
             let removed =
                 if self.is_named(uid, &note.kind).await? { 0 } else { self.remove(uid, &note, now).await? };
@@ -111,6 +122,7 @@ impl Storage {
             Kind::Queue(partition) => {
                 self.record_at::<QueueRecord>(QUEUES, partition).await?.map(|queue| queue.messages)
             }
+            Kind::Blob { .. } => None,
         };
         Ok(named == Some(uid))
     }
@@ -126,6 +138,7 @@ impl Storage {
             Kind::Container(_) => self.remove_blobs(uid, ROWS_PER_PASS).await,
             Kind::Table(_) => self.remove_rows(ENTITIES, uid).await,
             Kind::Queue(_) => self.remove_rows(MESSAGES, uid).await,
+            Kind::Blob { .. } => Ok(0),
             Kind::Account(_) => {
                 let container = |row: &Row| {
                     let record = record::decode::<ContainerRecord>(&row.value)?;

@@ -7,20 +7,19 @@ use welkin_store::{Commit, ExtentRef};
 
 use crate::blob::Revision;
 use crate::blob::load::{Loaded, list_of};
-use crate::blob::row::{Block, Chunk, RowKey, Segment};
+use crate::blob::row::{Block, Chunk, Leftovers, RowKey};
 use crate::blob::state::{BlobRecord, Content};
 use crate::error::EngineError;
 use crate::record;
 use crate::space::BLOBS;
 
-/// What a blob is to be: its heads, and rows that are new. Rows that no head needs any more go by themselves.
+/// What a blob is to be: its heads, and rows that are new. Rows that no head needs any more go by themselves: at
+/// once, or later by the cleaner, where they may be many.
 #[derive(Debug, Clone)]
 pub(crate) struct Next {
     heads: BTreeMap<Vec<u8>, BlobRecord>,
     /// New rows of lists, by list and index.
     pub lists: BTreeMap<(u32, u32), Vec<Block>>,
-    /// New rows of segments, by segment and epoch.
-    pub segments: BTreeMap<(u32, u32), Segment>,
     /// Whether uncommitted blocks stay.
     pub keeps_staged: bool,
 }
@@ -33,7 +32,6 @@ impl Next {
         Self {
             heads: loaded.heads.iter().map(head).collect(),
             lists: BTreeMap::new(),
-            segments: BTreeMap::new(),
             keeps_staged: true,
         }
     }
@@ -43,7 +41,6 @@ impl Next {
         Self {
             heads: BTreeMap::new(),
             lists: BTreeMap::new(),
-            segments: BTreeMap::new(),
             keeps_staged: false,
         }
     }
@@ -64,6 +61,21 @@ impl Next {
         self.heads.remove(&RowKey::Head(revision).to_bytes())
     }
 
+    /// Numbers that no row has, before or after.
+    fn numbers(&self, loaded: &Loaded) -> Leftovers {
+        let mut numbers = Leftovers { next_list: loaded.new_list(), next_epoch: loaded.new_epoch() };
+        for record in self.heads.values() {
+            match record.content {
+                Content::Blocks { list, .. } | Content::Appended { list, .. } => {
+                    numbers.next_list = numbers.next_list.max(list + 1);
+                }
+                Content::Pages { epoch, .. } => numbers.next_epoch = numbers.next_epoch.max(epoch + 1),
+                Content::Whole(_) => {}
+            }
+        }
+        numbers
+    }
+
     fn needs_list_row(&self, list: u32, index: u32) -> bool {
         let lists = self.heads.values().filter_map(|record| list_of(&record.content));
         lists.into_iter().any(|(named, rows)| named == list && index < rows)
@@ -75,6 +87,8 @@ impl Next {
 pub(crate) struct Change {
     pub commit: Commit,
     pub freed: Vec<ExtentRef>,
+    /// Whether it leaves rows for the cleaner.
+    pub leaves: bool,
 }
 
 /// The change from what was read to what is to be. It happens only if all heads are still as read; the current
@@ -102,7 +116,6 @@ pub(crate) fn change(partition: &[u8], loaded: &Loaded, next: &Next) -> Result<C
         let row = record::encode(&Chunk(blocks.clone()))?;
         commit = commit.put(RowKey::List { list: *list, index: *index }.to_bytes(), row);
     }
-    commit = change_segments(commit, loaded, next, &mut before, &mut after)?;
     for staged in &loaded.staged {
         before.extend(staged.block.piece.extent().cloned());
         if next.keeps_staged {
@@ -112,7 +125,11 @@ pub(crate) fn change(partition: &[u8], loaded: &Loaded, next: &Next) -> Result<C
             commit = commit.check_version(key.clone(), staged.row).delete(key);
         }
     }
-    Ok(Change { commit, freed: before.difference(&after).cloned().collect() })
+    let leaves = loaded.heads.iter().any(|head| leaves_rows(&head.record.content, next));
+    if leaves {
+        commit = commit.put(RowKey::Leftovers.to_bytes(), record::encode(&next.numbers(loaded))?);
+    }
+    Ok(Change { commit, freed: before.difference(&after).cloned().collect(), leaves })
 }
 
 fn change_heads(mut commit: Commit, loaded: &Loaded, next: &Next) -> Result<Commit, EngineError> {
@@ -137,49 +154,19 @@ fn change_heads(mut commit: Commit, loaded: &Loaded, next: &Next) -> Result<Comm
     Ok(read.into_keys().fold(commit, Commit::delete))
 }
 
-/// Of each segment, a row stays if some head sees it: a head of an epoch sees the row of the highest epoch up to
-/// its own.
-fn change_segments(
-    mut commit: Commit,
-    loaded: &Loaded,
-    next: &Next,
-    before: &mut BTreeSet<ExtentRef>,
-    after: &mut BTreeSet<ExtentRef>,
-) -> Result<Commit, EngineError> {
-    let epochs: BTreeSet<u32> = next.heads.values().filter_map(epoch_of).collect();
-    let mut rows = loaded.segments.clone();
-    for segment in loaded.segments.values() {
-        before.extend(extents_of(segment).cloned());
-    }
-    rows.extend(next.segments.clone());
-    for (key, segment) in &rows {
-        let (number, epoch) = *key;
-        let following =
-            rows.range((number, epoch + 1)..=(number, u32::MAX)).next().map(|((_, epoch), _)| *epoch);
-        let seen = epochs.range(epoch..following.unwrap_or(u32::MAX)).next().is_some();
-        let row = RowKey::Segment { segment: number, epoch }.to_bytes();
-        match (seen, next.segments.contains_key(key)) {
-            (true, true) => commit = commit.put(row, record::encode(segment)?),
-            (true, false) => {}
-            (false, _) => {
-                commit = commit.delete(row);
-                continue;
-            }
+/// Whether rows of this content may be needed by no head any more.
+fn leaves_rows(content: &Content, next: &Next) -> bool {
+    let needed = |next: &Content| match (content, next) {
+        (Content::Appended { list, blocks, .. }, Content::Appended { list: of, blocks: up_to, .. }) => {
+            list == of && blocks <= up_to
         }
-        after.extend(extents_of(segment).cloned());
-    }
-    Ok(commit)
-}
-
-fn epoch_of(record: &BlobRecord) -> Option<u32> {
-    match record.content {
-        Content::Pages { epoch, .. } => Some(epoch),
-        _ => None,
-    }
-}
-
-fn extents_of(segment: &Segment) -> impl Iterator<Item = &ExtentRef> {
-    segment.0.iter().filter_map(|run| run.piece.extent())
+        (Content::Pages { epoch, base, cuts, .. }, Content::Pages { epoch: e, base: b, cuts: c, .. }) => {
+            (epoch, base, cuts) == (e, b, c)
+        }
+        _ => false,
+    };
+    let many = matches!(content, Content::Appended { .. } | Content::Pages { .. });
+    many && !next.heads.values().any(|record| needed(&record.content))
 }
 
 fn whole_extent(record: &BlobRecord) -> Option<ExtentRef> {

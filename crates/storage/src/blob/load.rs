@@ -7,7 +7,7 @@ use welkin_base::Timestamp;
 use welkin_store::{Row, ScanFrom, Version};
 
 use crate::Storage;
-use crate::blob::row::{Block, Chunk, RowKey, Segment, StagedBlock};
+use crate::blob::row::{Block, Chunk, Leftovers, RowKey, StagedBlock};
 use crate::blob::state::{BlobRecord, Content};
 use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::EngineError;
@@ -35,17 +35,18 @@ pub(crate) struct Staged {
     pub row: Version,
 }
 
-/// All rows of a blob, as read. They are of one moment if the heads' versions still hold.
+/// The rows of a blob, as read, without appended blocks and segments, which may be many. They are of one moment if
+/// the heads' versions still hold.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// The blob first, if there is one; then its snapshots, then its versions, the oldest first.
     pub heads: Vec<Head>,
     /// Rows of lists, by list and index.
     pub lists: BTreeMap<(u32, u32), Vec<Block>>,
-    /// Segments of page blobs, by segment and epoch.
-    pub segments: BTreeMap<(u32, u32), Segment>,
     /// Uncommitted blocks, in the order of their ids.
     pub staged: Vec<Staged>,
+    /// What the cleaner has left to do.
+    pub leftovers: Option<(Leftovers, Version)>,
 }
 
 impl Loaded {
@@ -58,9 +59,8 @@ impl Loaded {
             Some(RowKey::List { list, index }) => {
                 self.lists.insert((list, index), record::decode::<Chunk>(&row.value)?.0);
             }
-            Some(RowKey::Segment { segment, epoch }) => {
-                self.segments.insert((segment, epoch), record::decode(&row.value)?);
-            }
+            Some(RowKey::Leftovers) => self.leftovers = Some((record::decode(&row.value)?, row.version)),
+            Some(RowKey::Appended { .. } | RowKey::Segment { .. }) => {}
             Some(RowKey::Staged(id)) => {
                 let block = record::decode(&row.value)?;
                 self.staged.push(Staged { id: id.to_vec(), block, row: row.version });
@@ -82,35 +82,47 @@ impl Loaded {
         self.current().filter(|record| record.is_visible(now))
     }
 
-    /// The blocks of a blob that has a list, in order.
+    /// The blocks of a block blob that has a list, in order.
     pub(crate) fn blocks(&self, record: &BlobRecord) -> impl Iterator<Item = &Block> {
         let (list, rows) = list_of(&record.content).unwrap_or((0, 0));
         self.lists.range((list, 0)..(list, rows)).flat_map(|(_, blocks)| blocks)
     }
 
-    /// A list that no head names.
+    /// A list that no row has.
     pub(crate) fn new_list(&self) -> u32 {
-        let named = self.heads.iter().filter_map(|head| list_of(&head.record.content)).map(|(list, _)| list);
-        named.chain(self.lists.keys().map(|(list, _)| *list)).max().map_or(0, |last| last + 1)
+        let named = self.heads.iter().filter_map(|head| match head.record.content {
+            Content::Blocks { list, .. } | Content::Appended { list, .. } => Some(list),
+            Content::Whole(_) | Content::Pages { .. } => None,
+        });
+        let next = named.chain(self.lists.keys().map(|(list, _)| *list)).max().map_or(0, |last| last + 1);
+        next.max(self.leftovers.map_or(0, |(left, _)| left.next_list))
     }
 
-    /// An epoch after all that heads name.
-    #[allow(dead_code, reason = "for page blobs")]
+    /// An epoch after all that rows have.
     pub(crate) fn new_epoch(&self) -> u32 {
         let named = self.heads.iter().filter_map(|head| match head.record.content {
             Content::Pages { epoch, .. } => Some(epoch),
             _ => None,
         });
-        named.chain(self.segments.keys().map(|(_, epoch)| *epoch)).max().map_or(0, |last| last + 1)
+        let next = named.max().map_or(0, |last| last + 1);
+        next.max(self.leftovers.map_or(0, |(left, _)| left.next_epoch))
     }
 }
 
-/// The list of a blob that has one, and the number of its rows.
+/// A key after all appended blocks, or all segments, for a key of one of them: loading leaps over them.
+fn after_many(key: &[u8]) -> Option<Bytes> {
+    match key.first() {
+        Some(b'a') => Some(Bytes::from_static(b"b")),
+        Some(b'p') => Some(Bytes::from_static(b"q")),
+        _ => None,
+    }
+}
+
+/// The list of a block blob that has one, and the number of its rows.
 pub(crate) fn list_of(content: &Content) -> Option<(u32, u32)> {
     match content {
         Content::Blocks { list, chunks } => Some((*list, *chunks)),
-        Content::Appended { list, blocks, .. } => Some((*list, *blocks)),
-        Content::Whole(_) | Content::Pages { .. } => None,
+        Content::Whole(_) | Content::Appended { .. } | Content::Pages { .. } => None,
     }
 }
 
@@ -129,7 +141,7 @@ impl Storage {
         Ok(container.uid.key(path.name.as_bytes()))
     }
 
-    /// All rows of a blob.
+    /// The rows of a blob.
     pub(crate) async fn load_blob(&self, partition: &[u8]) -> Result<Loaded, EngineError> {
         let partition = Bytes::copy_from_slice(partition);
         let mut loaded = Loaded::default();
@@ -137,16 +149,21 @@ impl Storage {
         let mut rows_max = FIRST_ROWS;
         loop {
             let rows = self.store().scan(BLOBS, from, rows_max).await?;
+            let mut leap = None;
             for row in rows.iter().take_while(|row| row.partition == partition) {
+                leap = after_many(&row.key);
+                if leap.is_some() {
+                    break;
+                }
                 loaded.take(row)?;
             }
-            match rows.last() {
-                Some(last) if rows.len() == rows_max && last.partition == partition => {
-                    from = ScanFrom::AfterRow(partition.clone(), last.key.clone());
-                    rows_max = MORE_ROWS;
+            (from, rows_max) = match (leap, rows.last()) {
+                (Some(key), _) => (ScanFrom::Row(partition.clone(), key), FIRST_ROWS),
+                (None, Some(last)) if rows.len() == rows_max && last.partition == partition => {
+                    (ScanFrom::AfterRow(partition.clone(), last.key.clone()), MORE_ROWS)
                 }
                 _ => return Ok(loaded),
-            }
+            };
         }
     }
 

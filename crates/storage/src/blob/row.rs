@@ -3,11 +3,13 @@
 //! | key | value |
 //! |---|---|
 //! | empty | the blob |
+//! | `a`, list, index | an appended block |
 //! | `l`, list, index | a row of a list of blocks; list 0 has no number in its keys |
 //! | `p`, segment, epoch | a segment of a page blob as of an epoch |
 //! | `s`, moment | a snapshot |
 //! | `u`, block id | an uncommitted block |
 //! | `v`, moment | a version that is not the current one |
+//! | `x` | numbers that rows no head needs may still have |
 //!
 //! Numbers have four bytes and moments eight, big-endian.
 
@@ -44,6 +46,35 @@ pub(crate) struct Chunk(pub Vec<Block>);
 
 impl Record for Chunk {
     const NOUN: &'static str = "block list";
+    const VERSION: u8 = 1;
+}
+
+/// An appended block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Appended {
+    /// Where it begins in the blob.
+    pub offset_bytes: u64,
+    /// Its bytes.
+    pub piece: Piece,
+}
+
+impl Record for Appended {
+    const NOUN: &'static str = "appended block";
+    const VERSION: u8 = 1;
+}
+
+/// Rows that no head needs may still lie there until the cleaner comes: what is written meanwhile takes numbers
+/// from these on, and so never meets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Leftovers {
+    /// Lists below this may have rows.
+    pub next_list: u32,
+    /// Epochs below this may have rows.
+    pub next_epoch: u32,
+}
+
+impl Record for Leftovers {
+    const NOUN: &'static str = "note of leftovers";
     const VERSION: u8 = 1;
 }
 
@@ -85,9 +116,11 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowKey<'a> {
     Head(Revision),
+    Appended { list: u32, index: u32 },
     List { list: u32, index: u32 },
     Segment { segment: u32, epoch: u32 },
     Staged(&'a [u8]),
+    Leftovers,
 }
 
 impl<'a> RowKey<'a> {
@@ -97,6 +130,7 @@ impl<'a> RowKey<'a> {
             return Some(Self::Head(Revision::Current));
         };
         match kind {
+            b'a' => pair(rest).map(|(list, index)| Self::Appended { list, index }),
             b'l' => {
                 let (list, index) = match rest.len() {
                     4 => (0, number(rest)?),
@@ -108,6 +142,7 @@ impl<'a> RowKey<'a> {
             b's' => moment(rest).map(|at| Self::Head(Revision::Snapshot(at))),
             b'u' => Some(Self::Staged(rest)),
             b'v' => moment(rest).map(|at| Self::Head(Revision::Version(at))),
+            b'x' => rest.is_empty().then_some(Self::Leftovers),
             _ => None,
         }
     }
@@ -118,12 +153,16 @@ impl<'a> RowKey<'a> {
             Self::Head(Revision::Current) => Vec::new(),
             Self::Head(Revision::Snapshot(at)) => [&b"s"[..], &at.ticks().to_be_bytes()].concat(),
             Self::Head(Revision::Version(at)) => [&b"v"[..], &at.ticks().to_be_bytes()].concat(),
+            Self::Appended { list, index } => {
+                [&b"a"[..], &list.to_be_bytes(), &index.to_be_bytes()].concat()
+            }
             Self::List { list: 0, index } => [&b"l"[..], &index.to_be_bytes()].concat(),
             Self::List { list, index } => [&b"l"[..], &list.to_be_bytes(), &index.to_be_bytes()].concat(),
             Self::Segment { segment, epoch } => {
                 [&b"p"[..], &segment.to_be_bytes(), &epoch.to_be_bytes()].concat()
             }
             Self::Staged(id) => [b"u", id].concat(),
+            Self::Leftovers => vec![b'x'],
         }
     }
 }
@@ -152,6 +191,8 @@ mod tests {
             RowKey::Head(Revision::Current),
             RowKey::Head(Revision::Snapshot(at)),
             RowKey::Head(Revision::Version(at)),
+            RowKey::Appended { list: 0, index: 7 },
+            RowKey::Leftovers,
             RowKey::List { list: 0, index: 7 },
             RowKey::List { list: 7, index: 0 },
             RowKey::Segment { segment: 1, epoch: 2 },
@@ -160,7 +201,7 @@ mod tests {
         ] {
             assert_eq!(RowKey::parse(&key.to_bytes()), Some(key));
         }
-        for other in [&b"x"[..], b"l123", b"s1", b"p12345678x"] {
+        for other in [&b"y"[..], b"x1", b"l123", b"s1", b"p12345678x"] {
             assert_eq!(RowKey::parse(other), None);
         }
     }

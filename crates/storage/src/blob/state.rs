@@ -1,5 +1,7 @@
 //! A blob's state: what its head row holds, for the blob itself and for each snapshot and version of it.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 
@@ -117,11 +119,44 @@ pub(crate) enum Content {
     Whole(Piece),
     /// A block blob of this list, which has this many rows and never changes.
     Blocks { list: u32, chunks: u32 },
-    /// An append blob: the first blocks of this list, one in each row. Appending adds rows.
+    /// An append blob: the first appended blocks of this list, one in each row. Appending adds rows, so that a
+    /// snapshot shares those that were there before it.
     Appended { list: u32, blocks: u32, sealed: bool },
     /// A page blob: of each segment, the row of the highest epoch up to this one. A snapshot keeps its epoch, and
     /// the blob goes on in the next, so that a write after a snapshot copies only the segment that it changes.
-    Pages { epoch: u32, sequence_number: u64 },
+    /// What lies before `base` belongs to a blob that was overwritten.
+    Pages { epoch: u32, sequence_number: u64, base: u32, cuts: Vec<Cut> },
+}
+
+/// A page blob was cut: its segments from this one on are of this epoch at least. A cut takes no rows away, however
+/// many there are; the cleaner does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cut {
+    pub epoch: u32,
+    pub segment: u32,
+}
+
+impl Content {
+    /// A page blob without pages.
+    pub(crate) fn no_pages(epoch: u32, sequence_number: u64) -> Self {
+        Self::Pages { epoch, sequence_number, base: epoch, cuts: Vec::new() }
+    }
+
+    /// How a blob goes on after a snapshot of this content: a page blob in a new epoch, and others as they are.
+    pub(crate) fn after_snapshot(&self, new_epoch: u32) -> Self {
+        let mut content = self.clone();
+        if let Self::Pages { epoch, .. } = &mut content {
+            *epoch = new_epoch;
+        }
+        content
+    }
+
+    /// The epochs of which a segment's rows are this content's; `None` has no segments.
+    pub(crate) fn epochs_of(&self, segment: u32) -> Option<RangeInclusive<u32>> {
+        let Self::Pages { epoch, base, cuts, .. } = self else { return None };
+        let cuts = cuts.iter().filter(|cut| cut.segment <= segment).map(|cut| cut.epoch);
+        Some(cuts.chain([*base]).max().unwrap_or(*base)..=*epoch)
+    }
 }
 
 /// Access tiers that a client can name.

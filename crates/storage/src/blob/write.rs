@@ -9,10 +9,11 @@ use crate::blob::change::{Change, Next, change};
 use crate::blob::condition::{Access, Conditions, next_etag};
 use crate::blob::container::Metadata;
 use crate::blob::content::NewContent;
+use crate::blob::leftover::Swept;
 use crate::blob::load::Loaded;
 use crate::blob::row::{Block, RowKey};
 use crate::blob::state::{AccessTier, BlobRecord, Content, Encryption, Immutability, Properties, Tags, Tier};
-use crate::blob::{BlobError, BlobPath, Revision, retention};
+use crate::blob::{BlobError, BlobPath, Revision, lease, retention};
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
 use crate::space::BLOBS;
@@ -79,7 +80,7 @@ impl NewBlob {
             modified: now,
             properties: self.properties.clone(),
             metadata: self.metadata.clone(),
-            lease: last.and_then(|last| last.lease.clone()),
+            lease: lease::after_write(last.and_then(|last| last.lease.as_ref()), now),
             tags: self.tags.clone(),
             tier: Tier { access: self.tier, changed: self.tier.map(|_| now) },
             immutability: self.immutability,
@@ -148,7 +149,10 @@ impl Storage {
         next: &Next,
         contents: &mut [NewContent],
     ) -> Result<bool, EngineError> {
-        let Change { commit, freed } = change(partition, loaded, next)?;
+        let Change { commit, freed, leaves } = change(partition, loaded, next)?;
+        if leaves {
+            self.note_leftovers(partition).await?;
+        }
         contents.iter_mut().for_each(NewContent::claim);
         if try_commit(self.store(), commit).await?.is_some() {
             self.releaser().free(freed);
@@ -228,6 +232,9 @@ impl Storage {
         for row in &rows {
             let loaded = self.load_blob(&row.partition).await?;
             self.commit_change(&row.partition, &loaded, &Next::nothing(), &mut []).await?;
+            if self.sweep(&row.partition, &[], rows_max).await? == Swept::All {
+                self.forget_leftovers(&row.partition).await?;
+            }
         }
         Ok(rows.len())
     }
@@ -258,9 +265,10 @@ impl Storage {
 }
 
 impl BlobRecord {
-    /// It was written: its ETag and Last-Modified change.
+    /// It was written: its ETag and Last-Modified change, and a lease that has ended is forgotten.
     pub(crate) fn touch(&mut self, now: Timestamp) {
         self.etag = next_etag(now, Some(self.etag));
         self.modified = now;
+        self.lease = lease::after_write(self.lease.as_ref(), now);
     }
 }
