@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use welkin_base::Timestamp;
-use welkin_storage_wire::{ApiVersion, ProtocolError, Service};
+use welkin_storage_wire::error::ErrorForm;
+use welkin_storage_wire::{ApiVersion, ProtocolError};
 use welkin_transport::Body;
 
 /// What the `Server` header says.
@@ -33,7 +34,7 @@ fn with_body(status: StatusCode, bytes: Bytes) -> Response<Body> {
 }
 
 /// Sets a header; a value that no header can hold is left out.
-pub fn set(response: &mut Response<Body>, name: &'static str, value: &str) {
+pub fn set<B>(response: &mut Response<B>, name: &'static str, value: &str) {
     // Values outside ASCII go out as UTF-8, as they came in.
     if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
@@ -58,8 +59,8 @@ pub fn http_date(moment: Timestamp) -> String {
 /// What goes into every answer.
 #[derive(Debug)]
 pub struct Frame<'a> {
-    /// The service.
-    pub service: Service,
+    /// In which form the client reads errors.
+    pub error_form: ErrorForm,
     /// The request's method: an answer to HEAD has no body.
     pub method: &'a Method,
     /// The request's id.
@@ -92,7 +93,7 @@ impl Frame<'_> {
         let bare = *self.method == Method::HEAD || error.status() == StatusCode::NOT_MODIFIED;
         let (body, content_type) = match bare {
             true => (String::new(), ""),
-            false => error.body(self.service, self.request_id, &self.now.to_iso7()),
+            false => error.body(self.error_form, self.request_id, &self.now.to_iso7()),
         };
         let mut response = with_body(error.status(), body.into());
         if !bare {

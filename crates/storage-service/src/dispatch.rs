@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
+use http::header::USER_AGENT;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tracing::Instrument as _;
 use uuid::Uuid;
 use welkin_base::Timestamp;
 use welkin_storage::Storage;
+use welkin_storage_wire::error::ErrorForm;
 use welkin_storage_wire::request::client_request_id;
 use welkin_storage_wire::sas::Arrival;
 use welkin_storage_wire::{ApiVersion, ErrorCode, Operation, ProtocolError, RequestHead, Service};
@@ -49,6 +51,8 @@ impl FrontEnd {
         let mut body = RequestBody::new(incoming, &parts.headers);
         let client_id = client_request_id(&parts.headers).cloned();
         let method = parts.method.clone();
+        let error_form = ErrorForm::of(self.service, &parts.headers);
+        let user_agent = parts.headers.get(USER_AGENT).cloned();
         let head =
             RequestHead::parse(self.service, parts.method, &parts.uri, parts.headers, &self.host_suffixes);
         let version = head.as_ref().map_or_else(|_| ApiVersion::default(), |head| head.version.clone());
@@ -58,7 +62,7 @@ impl FrontEnd {
             Err(error) => ("", Err(error)),
         };
         let frame = Frame {
-            service: self.service,
+            error_form,
             method: &method,
             request_id: &request_id,
             version: &version,
@@ -75,7 +79,8 @@ impl FrontEnd {
         };
         let status = response.status().as_u16();
         let elapsed_us = begun.elapsed().as_micros();
-        tracing::info!(%method, operation, status, code, elapsed_us, "answered");
+        let user_agent = user_agent.as_ref().and_then(|name| name.to_str().ok());
+        tracing::info!(%method, operation, status, code, user_agent, elapsed_us, "answered");
         response
     }
 

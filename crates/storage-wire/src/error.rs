@@ -1,11 +1,11 @@
 //! One table maps each error code to its HTTP status and message (STORAGE, sections 0 and 8).
 //!
 //! A handler answers with a [`ProtocolError`]; [`ProtocolError::body`] writes it in the form of its
-//! service: XML for blobs and queues, JSON for tables.
+//! service: XML for blobs and queues, JSON or XML for tables.
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use quick_xml::escape::escape;
 
 use crate::operation::Service;
@@ -111,6 +111,19 @@ error_codes! {
     CannotChangeToLowerTier, CONFLICT, "A premium access tier cannot be changed to a lower one.";
     BlobArchived, CONFLICT, "The blob is archived: set another access tier before it is read.";
     BlobImmutableDueToPolicy, CONFLICT, "The blob is protected by an immutability policy or a legal hold.";
+    LeaseAlreadyPresent, CONFLICT, "There is already a lease present.";
+    LeaseIdMismatchWithLeaseOperation, CONFLICT, "The lease ID specified did not match the lease ID of the lease.";
+    LeaseNotPresentWithLeaseOperation, CONFLICT, "There is currently no lease.";
+    LeaseIsBreakingAndCannotBeAcquired, CONFLICT, "The lease is being broken and cannot be acquired until it is broken.";
+    LeaseIsBreakingAndCannotBeChanged, CONFLICT, "The lease is being broken, and its ID cannot be changed.";
+    LeaseIsBrokenAndCannotBeRenewed, CONFLICT, "The lease has been broken explicitly and cannot be renewed.";
+    LeaseIdMissing, PRECONDITION_FAILED, "There is currently a lease and no lease ID was specified in the request.";
+    LeaseIdMismatchWithBlobOperation, PRECONDITION_FAILED, "The lease ID specified did not match the lease ID of the blob.";
+    LeaseIdMismatchWithContainerOperation, PRECONDITION_FAILED, "The lease ID specified did not match the lease ID of the container.";
+    LeaseLost, PRECONDITION_FAILED, "A lease ID was specified, but the lease has expired or was broken.";
+    SnapshotsPresent, CONFLICT, "This operation is not permitted while the blob has snapshots.";
+    OperationNotAllowedOnRootBlob, FORBIDDEN, "The operation is not allowed on the current version of a blob.";
+    InvalidMarker, BAD_REQUEST, "The marker was not made by this listing.";
     SnapshotOperationNotSupported, BAD_REQUEST, "The operation is not supported on a snapshot.";
     InvalidVersionForOperation, BAD_REQUEST, "The operation is not supported on a version that is not the current one.";
     MutuallyExclusiveQueryParameters, BAD_REQUEST, "The request has query parameters that exclude each other.";
@@ -249,11 +262,14 @@ impl ProtocolError {
 
     /// The body and its content type. `request_id` and `time` end the message, as clients show them.
     #[must_use]
-    pub fn body(&self, service: Service, request_id: &str, time: &str) -> (String, &'static str) {
+    pub fn body(&self, form: ErrorForm, request_id: &str, time: &str) -> (String, &'static str) {
         let message = format!("{}\nRequestId:{request_id}\nTime:{time}", self.message());
-        match service {
-            Service::Table => (self.json(&message), "application/json;odata=minimalmetadata;charset=utf-8"),
-            Service::Blob | Service::Queue => (self.xml(&message), "application/xml"),
+        match form {
+            ErrorForm::Xml => (self.xml(&message), "application/xml"),
+            ErrorForm::ODataJson => {
+                (self.odata_json(&message), "application/json;odata=minimalmetadata;charset=utf-8")
+            }
+            ErrorForm::ODataXml => (self.odata_xml(&message), "application/xml;charset=utf-8"),
         }
     }
 
@@ -272,10 +288,49 @@ impl ProtocolError {
         text
     }
 
-    fn json(&self, message: &str) -> String {
+    fn odata_xml(&self, message: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\" standalone=\"yes\"?>\
+             <error xmlns=\"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata\">\
+             <code>{}</code><message xml:lang=\"en-US\">{}</message></error>",
+            self.code_text(),
+            escape(message.chars().filter(|c| !c.is_control() || *c == '\n').collect::<String>())
+        )
+    }
+
+    fn odata_json(&self, message: &str) -> String {
         let code = self.code_text();
         let message = serde_json::json!({ "lang": "en-US", "value": message });
         serde_json::json!({ "odata.error": { "code": code, "message": message } }).to_string()
+    }
+}
+
+/// In which form an error is written (STORAGE, section 0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorForm {
+    /// XML of blobs and queues.
+    Xml,
+    /// JSON of tables.
+    ODataJson,
+    /// XML of tables, for a client that does not accept JSON.
+    ODataXml,
+}
+
+impl ErrorForm {
+    /// The form for a request with these headers.
+    #[must_use]
+    pub fn of(service: Service, headers: &HeaderMap) -> Self {
+        match service {
+            Service::Blob | Service::Queue => Self::Xml,
+            Service::Table => {
+                let mut accept = headers.get_all(http::header::ACCEPT).iter().peekable();
+                let any = accept.peek().is_none();
+                let json = |value: &http::HeaderValue| {
+                    value.to_str().is_ok_and(|text| text.contains("json") || text.contains('*'))
+                };
+                if any || accept.any(json) { Self::ODataJson } else { Self::ODataXml }
+            }
+        }
     }
 }
 
@@ -289,7 +344,7 @@ mod tests {
     #[test]
     fn bodies() {
         let error = ProtocolError::query("comp", "<x>");
-        let (xml, _) = error.body(Service::Blob, "id", "now");
+        let (xml, _) = error.body(ErrorForm::Xml, "id", "now");
         let document = roxmltree::Document::parse(&xml).unwrap();
         let text = |name: &str| {
             document.descendants().find(|n| n.has_tag_name(name)).and_then(|n| n.text()).unwrap().to_owned()
@@ -297,9 +352,31 @@ mod tests {
         assert_eq!(text("Code"), "InvalidQueryParameterValue");
         assert_eq!(text("QueryParameterValue"), "<x>");
         assert!(text("Message").ends_with("RequestId:id\nTime:now"));
-        let (json, _) = error.body(Service::Table, "id", "now");
+        let (json, _) = error.body(ErrorForm::ODataJson, "id", "now");
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["odata.error"]["code"], "InvalidQueryParameterValue");
+        let (xml, _) = ProtocolError::saying(ErrorCode::InvalidInput, "<\u{1}&>").body(ErrorForm::ODataXml, "id", "now");
+        let document = roxmltree::Document::parse(&xml).unwrap();
+        let message = document.root_element().children().find(|n| n.tag_name().name() == "message").unwrap();
+        assert_eq!(message.text().unwrap(), "<&>\nRequestId:id\nTime:now");
+    }
+
+    #[test]
+    fn forms() {
+        for (service, accept, expected) in [
+            (Service::Queue, Some("application/json"), ErrorForm::Xml),
+            (Service::Table, None, ErrorForm::ODataJson),
+            (Service::Table, Some("application/json;odata=nometadata"), ErrorForm::ODataJson),
+            (Service::Table, Some("application/xml, */*;q=0.1"), ErrorForm::ODataJson),
+            (Service::Table, Some("application/atom+xml,application/xml"), ErrorForm::ODataXml),
+            (Service::Table, Some(""), ErrorForm::ODataXml),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert("accept", accept.parse().unwrap());
+            }
+            assert_eq!(ErrorForm::of(service, &headers), expected, "{service:?} {accept:?}");
+        }
     }
 
     #[test]

@@ -100,6 +100,25 @@ impl RequestHead {
         Ok(Self { service, method, account, secondary, path, account_end, query, headers, version })
     }
 
+    /// The head of a request within this one, as a batch has them: it is for the same account, and has the same
+    /// host.
+    ///
+    /// # Errors
+    /// When its path lies outside of the account, or its query cannot be decoded.
+    pub fn within(&self, method: Method, uri: &Uri, headers: HeaderMap) -> Result<Self, ProtocolError> {
+        let account = self.path.get(..self.account_end).unwrap_or("");
+        let rest = uri.path().strip_prefix(account);
+        if !rest.is_some_and(|rest| rest.starts_with('/')) {
+            return Err(ErrorCode::InvalidUri.into());
+        }
+        let mut headers = headers;
+        if let Some(host) = self.headers.get(http::header::HOST) {
+            headers.insert(http::header::HOST, host.clone());
+        }
+        let query = Query::parse(uri.query().unwrap_or(""))?;
+        Ok(Self { method, path: uri.path().to_owned(), query, headers, ..self.clone() })
+    }
+
     /// The path of the resource within the account, decoded; begins with `/` unless empty.
     ///
     /// # Errors
@@ -198,6 +217,22 @@ mod tests {
         }
         assert!(parse("localhost", "/").is_err());
         assert!(parse("localhost", "/a?x=%ff").is_err());
+    }
+
+    #[test]
+    fn requests_within() {
+        for (outer, inner, expected) in [
+            ("/acct/$batch", "http://other/acct/t(1)?a=b", Some("/t(1)")),
+            ("/acct/$batch", "/acct/t", Some("/t")),
+            ("/acct/$batch", "/acct2/t", None),
+            ("/acct/$batch", "/other/t", None),
+            ("/acct/$batch", "/acct/t?x=%ff", None),
+        ] {
+            let outer = parse("127.0.0.1:10002", outer).unwrap();
+            let inner = outer.within(Method::GET, &inner.parse().unwrap(), HeaderMap::new());
+            assert_eq!(inner.as_ref().ok().map(|h| h.resource_path().unwrap()).as_deref(), expected);
+            assert!(inner.is_ok_and(|head| head.headers["host"] == "127.0.0.1:10002") == expected.is_some());
+        }
     }
 
     #[test]
