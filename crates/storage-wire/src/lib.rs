@@ -5,6 +5,7 @@
 //! * [`request`]: the head of a request: account, path, query, version.
 //! * [`operation`]: every operation of the protocol, and the way from a head to one.
 //! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_query` are for clients.
+//! * [`delegation`], [`bearer`]: users of an OpenID Connect issuer.
 //! * [`query`], [`condition`], [`range`], [`metadata`]: parts of a head as values; [`xml`]: bodies.
 //! * [`multipart`]: batches.
 //! * [`error`]: every error with its status, code and message.
@@ -15,8 +16,10 @@
 
 pub mod access;
 pub mod admin;
+pub mod bearer;
 pub mod blob;
 pub mod condition;
+pub mod delegation;
 pub mod error;
 pub mod metadata;
 pub mod multipart;

@@ -1,5 +1,5 @@
-//! Shared access signatures: a query that carries its own permissions, signed with an account key
-//! (STORAGE, section 0.2).
+//! Shared access signatures: a query that carries its own permissions, signed with an account key or with a
+//! user delegation key (STORAGE, section 0.2).
 //!
 //! A server parses with [`Sas::of`], then [`Sas::verify`]s, merges a stored access policy, and asks
 //! [`Sas::check`]. A client that wants to hand out read access to one blob calls [`blob_read_query`]:
@@ -13,6 +13,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod limit;
+mod scope;
 mod text;
 
 use std::net::IpAddr;
@@ -20,13 +22,20 @@ use std::net::IpAddr;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use welkin_base::Timestamp;
 
+use crate::delegation::DelegationKey;
 use crate::error::{ErrorCode, ProtocolError};
-use crate::operation::{BlobResource, QueueResource, ResourceType, Service, Spec, TableResource};
-use crate::request::RequestHead;
+use crate::operation::{ResourceType, Service, Spec};
+use crate::request::{ApiVersion, RequestHead};
 use crate::shared_key::AccountKey;
+
+use scope::Scope;
 
 /// Permission letters that exist, for an account SAS and for a service SAS.
 const PERMISSIONS: &str = "racwdxyltfmeopiu";
+/// Since then accounts have signatures, and addresses and protocols are signed.
+const ACCOUNT_SINCE: &str = "2015-04-05";
+/// Since then a user can sign, with a delegated key.
+const DELEGATION_SINCE: &str = "2018-11-09";
 
 /// What a stored access policy says; fields that it leaves out must be in the SAS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,16 +61,6 @@ pub struct KeyRange {
     pub end_partition: Option<String>,
     /// Last row key, in the last partition.
     pub end_row: Option<String>,
-}
-
-/// What a service SAS is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Account,
-    Container,
-    Blob,
-    Queue,
-    Table,
 }
 
 /// A shared access signature as a request has it. Proves nothing until [`Sas::verify`] says so.
@@ -94,8 +93,15 @@ impl<'a> Sas<'a> {
         if head.query.get("sig").is_none() {
             return Ok(None);
         }
-        let scope = scope_of(head)?;
+        let scope = scope::of(head)?;
         let field = |name| head.query.get_filled(name);
+        let version = field("sv").unwrap_or("");
+        if !version.is_empty() && ApiVersion::parse(version).is_err() {
+            return Err(failed("sv is no version of the protocol"));
+        }
+        if scope == Scope::Account && version < ACCOUNT_SINCE {
+            return Err(failed("a signature of an account has an sv from 2015-04-05 on"));
+        }
         let moment = |name: &'static str| field(name).map(|t| parse_moment(name, t)).transpose();
         let permissions = field("sp").map(str::to_owned);
         if permissions.as_ref().is_some_and(|p| p.chars().any(|c| !PERMISSIONS.contains(c))) {
@@ -114,10 +120,41 @@ impl<'a> Sas<'a> {
         Ok(keys.iter().map(|key| key.verifies(&text, signature)).fold(false, |any, hit| any | hit))
     }
 
+    /// The user delegation key that signed it; `None` when an account key did.
+    ///
+    /// # Errors
+    /// When the fields of the key cannot be used, here and now.
+    pub fn delegation_key(&self, now: Timestamp) -> Result<Option<DelegationKey>, ProtocolError> {
+        if self.head.query.get_filled("skoid").is_none() {
+            return Ok(None);
+        }
+        if self.scope == Scope::Account || self.head.service == Service::Table {
+            return Err(failed("a user delegation key signs for blobs and queues only"));
+        }
+        if self.head.query.get("sv").unwrap_or("") < DELEGATION_SINCE {
+            return Err(failed("a signature by a user delegation key has an sv from 2018-11-09 on"));
+        }
+        if self.policy_id().is_some() {
+            return Err(failed("a signature by a user delegation key leans on no stored access policy"));
+        }
+        let key = DelegationKey::of_query(&self.head.query)?;
+        key.check(self.head.service, now)?;
+        Ok(Some(key))
+    }
+
+    /// The user who alone may use it, with a bearer token (`sduoid`).
+    #[must_use]
+    pub fn only_for_user(&self) -> Option<&'a str> {
+        self.head.query.get_filled("sduoid")
+    }
+
     /// The stored access policy that it leans on.
     #[must_use]
     pub fn policy_id(&self) -> Option<&'a str> {
-        self.head.query.get_filled("si")
+        match self.scope {
+            Scope::Account => None,
+            _ => self.head.query.get_filled("si"),
+        }
     }
 
     /// Whether it may create but not overwrite.
@@ -157,19 +194,22 @@ impl<'a> Sas<'a> {
         if self.start.is_some_and(|start| arrival.now < start) {
             return Err(failed("the shared access signature is not valid yet"));
         }
-        self.check_protocol(arrival.https)?;
-        self.check_address(arrival.address)?;
+        let field = |name| self.head.query.get_filled(name);
+        limit::check_protocol(field("spr"), arrival.https)?;
+        limit::check_address(field("sip"), arrival.address)?;
         let letters = match self.scope {
             Scope::Account => {
                 self.check_account(spec.service, spec.resource)?;
                 spec.account_sas
             }
             // Listing belongs to the container, which a SAS of one blob does not cover.
-            Scope::Blob if spec.resource != ResourceType::Object => "",
+            Scope::Blob | Scope::Snapshot | Scope::Version if spec.resource != ResourceType::Object => "",
+            Scope::Snapshot | Scope::Version if spec.writes && spec.service_sas != "d" => "",
             _ => spec.service_sas,
         };
         let held = self.permissions.as_deref().unwrap_or("");
-        match held.chars().any(|c| letters.contains(c)) {
+        let mut needed = limit::more_letters(self.head, spec, letters);
+        match needed.all(|letters| held.chars().any(|c| letters.contains(c))) {
             true => Ok(()),
             false => Err(ErrorCode::AuthorizationPermissionMismatch.into()),
         }
@@ -178,7 +218,10 @@ impl<'a> Sas<'a> {
     /// The entities that a table SAS is limited to.
     #[must_use]
     pub fn key_range(&self) -> KeyRange {
-        let field = |name| self.head.query.get(name).map(str::to_owned);
+        let field = |name| match self.scope {
+            Scope::Table => self.head.query.get_filled(name).map(str::to_owned),
+            _ => None,
+        };
         KeyRange {
             start_partition: field("spk"),
             start_row: field("srk"),
@@ -197,94 +240,9 @@ impl<'a> Sas<'a> {
         }
         Ok(())
     }
-
-    fn check_protocol(&self, https: bool) -> Result<(), ProtocolError> {
-        match self.head.query.get_filled("spr") {
-            None | Some("https,http" | "http,https") => Ok(()),
-            Some("https") if https => Ok(()),
-            Some("https") => Err(ErrorCode::AuthorizationProtocolMismatch.into()),
-            Some(_) => Err(failed("spr is neither https nor https,http")),
-        }
-    }
-
-    fn check_address(&self, address: IpAddr) -> Result<(), ProtocolError> {
-        let Some(range) = self.head.query.get_filled("sip") else {
-            return Ok(());
-        };
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| failed("sip is no address or range"));
-        let address = address.to_canonical();
-        match (parse(first)?, parse(last)?) {
-            (IpAddr::V4(first), IpAddr::V4(last)) if address.is_ipv4() => {
-                in_range(IpAddr::V4(first), address, IpAddr::V4(last))
-            }
-            (IpAddr::V6(first), IpAddr::V6(last)) if address.is_ipv6() => {
-                in_range(IpAddr::V6(first), address, IpAddr::V6(last))
-            }
-            _ => Err(ErrorCode::AuthorizationSourceIPMismatch.into()),
-        }
-    }
 }
 
-fn in_range(first: IpAddr, address: IpAddr, last: IpAddr) -> Result<(), ProtocolError> {
-    match first <= address && address <= last {
-        true => Ok(()),
-        false => Err(ErrorCode::AuthorizationSourceIPMismatch.into()),
-    }
-}
-
-/// What the SAS is for; the request's resource must lie in it.
-fn scope_of(head: &RequestHead) -> Result<Scope, ProtocolError> {
-    if head.query.get("srt").is_some() {
-        return Ok(Scope::Account);
-    }
-    match (head.service, head.query.get("sr")) {
-        (Service::Blob, Some("c")) => Ok(Scope::Container),
-        (Service::Blob, Some("b")) => Ok(Scope::Blob),
-        (Service::Blob, _) => Err(failed(
-            "sr is neither b nor c: signatures for snapshots, versions and directories are not built",
-        )),
-        (Service::Queue, _) => Ok(Scope::Queue),
-        (Service::Table, _) => Ok(Scope::Table),
-    }
-}
-
-/// The resource within the account whose name the signature covers, as `/container` or `/container/blob`.
-fn covered(head: &RequestHead, scope: Scope) -> Result<String, ProtocolError> {
-    let outside = || ProtocolError::from(ErrorCode::AuthorizationFailure);
-    match scope {
-        Scope::Account => Ok(String::new()),
-        Scope::Container | Scope::Blob => match (BlobResource::of(head)?, scope) {
-            (BlobResource::Container(container) | BlobResource::Blob { container, .. }, Scope::Container) => {
-                Ok(format!("/{container}"))
-            }
-            (BlobResource::Blob { container, blob }, Scope::Blob) => Ok(format!("/{container}/{blob}")),
-            _ => Err(outside()),
-        },
-        Scope::Queue => match QueueResource::of(head)? {
-            QueueResource::Account => Err(outside()),
-            QueueResource::Queue(queue)
-            | QueueResource::Messages(queue)
-            | QueueResource::Message { queue, .. } => Ok(format!("/{queue}")),
-        },
-        Scope::Table => {
-            let named = head.query.get("tn").unwrap_or("").to_ascii_lowercase();
-            match TableResource::of(head)? {
-                TableResource::Table(table) | TableResource::Entity { table, .. }
-                    if table.to_ascii_lowercase() != named =>
-                {
-                    Err(outside())
-                }
-                TableResource::Account | TableResource::Tables | TableResource::TableEntry(_) => {
-                    Err(outside())
-                }
-                _ => Ok(format!("/{named}")),
-            }
-        }
-    }
-}
-
-fn failed(why: &str) -> ProtocolError {
+pub(crate) fn failed(why: &str) -> ProtocolError {
     ProtocolError::from(ErrorCode::AuthenticationFailed).with_detail("AuthenticationErrorDetail", why)
 }
 

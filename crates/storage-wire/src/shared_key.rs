@@ -93,7 +93,11 @@ impl AccountKey {
         self.mac(text).ct_eq(&signature).into()
     }
 
-    fn mac(&self, text: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn mac(&self, text: &str) -> Vec<u8> {
         // HMAC takes keys of any length, so that the error cannot happen.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
             return Vec::new();
