@@ -6,9 +6,11 @@
 //! * [`query`]: what a query asks for; continuation tokens.
 //! * [`key`]: `PartitionKey='p',RowKey='r'`, and the rules of keys and table names.
 //! * [`etag`]: ETags and the conditions made of them.
+//! * [`batch`]: entity group transactions.
 //! * [`answer`]: bodies and headers of answers, in the three levels of metadata.
 
 pub mod answer;
+pub mod batch;
 pub mod entity;
 pub mod etag;
 pub mod filter;

@@ -1,9 +1,11 @@
 //! Tables: create, delete, list. Their entities lie under the table's uid, so that a deletion is immediate.
 //!
+//! * [`access`]: stored access policies of a table.
 //! * [`entity`]: reading and changing entities, alone or several of a partition at once.
 //! * [`query`]: a page of entities, with bounded work.
 //! * [`row`]: how entities lie in the store.
 
+pub mod access;
 pub mod entity;
 pub mod query;
 pub mod row;
@@ -15,6 +17,7 @@ use welkin_storage_wire::table::value::ValueRef;
 use welkin_storage_wire::table::{Filter, KeyRange};
 use welkin_store::{Commit, ScanFrom, StoreError};
 
+use crate::access::AccessPolicy;
 use crate::cleaner::Garbage;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record::{self, Record};
@@ -68,11 +71,21 @@ pub struct TableRecord {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
+    /// Stored access policies.
+    pub policies: Vec<AccessPolicy>,
 }
 
 impl Record for TableRecord {
     const NOUN: &'static str = "table";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, fields: &[u8]) -> Option<Result<Self, postcard::Error>> {
+        // Version 1 had no policies.
+        (version == 1).then(|| {
+            let (uid, name, created) = postcard::from_bytes(fields)?;
+            Ok(Self { uid, name, created, policies: Vec::new() })
+        })
+    }
 }
 
 /// A page of the list of tables.
@@ -84,6 +97,7 @@ pub struct TablePage {
     pub next: Option<String>,
 }
 
+/// Partition of the row of a table.
 fn partition(account: Uid, name: &str) -> Vec<u8> {
     account.key(name.to_ascii_lowercase().as_bytes())
 }
@@ -100,7 +114,7 @@ impl Storage {
         uid: Uid,
         now: Timestamp,
     ) -> Result<TableRecord, TableError> {
-        let record = TableRecord { uid, name: name.to_owned(), created: now };
+        let record = TableRecord { uid, name: name.to_owned(), created: now, policies: Vec::new() };
         let commit = Commit::new(TABLES, partition(account, name)).check_absent(&b""[..]);
         match try_commit(self.store(), commit.put(&b""[..], record::encode(&record)?)).await? {
             Some(_) => Ok(record),

@@ -22,33 +22,59 @@ pub enum MetadataLevel {
 }
 
 impl MetadataLevel {
-    /// What `$format` or the `Accept` header asks for.
+    /// What `$format`, or else the `Accept` header, asks for: the media type of the highest quality that is JSON.
     ///
     /// # Errors
-    /// When neither names JSON.
+    /// When none is JSON in a form that there is.
     pub fn of(headers: &HeaderMap, query: &UrlQuery) -> Result<Self, ProtocolError> {
-        let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
-        let asked = query.get_filled("$format").or(accept).unwrap_or("*/*").to_ascii_lowercase();
+        let accept: Vec<&str> =
+            headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let asked = match query.get_filled("$format") {
+            Some(format) => format.to_owned(),
+            None if accept.is_empty() => "*/*".to_owned(),
+            None => accept.join(","),
+        };
+        let mut best: Option<(f32, Self)> = None;
         let mut refused = ErrorCode::MediaTypeNotSupported;
         for media in asked.split(',') {
-            let mut parts = media.split(';').map(str::trim);
-            match parts.next() {
-                Some("application/json" | "json" | "*/*" | "application/*") => {}
-                Some("application/atom+xml" | "application/xml" | "atom") => {
-                    refused = ErrorCode::AtomFormatNotSupported;
-                    continue;
+            match Self::of_media_type(media) {
+                Ok((quality, level)) if quality > best.map_or(0.0, |(quality, _)| quality) => {
+                    best = Some((quality, level));
                 }
-                _ => continue,
+                Ok(_) | Err(ErrorCode::MediaTypeNotSupported) => {}
+                Err(code) => refused = code,
             }
-            let odata = parts.find_map(|part| part.strip_prefix("odata="));
-            return match odata {
-                Some("nometadata") => Ok(Self::None),
-                Some("minimalmetadata") | None => Ok(Self::Minimal),
-                Some("fullmetadata") => Ok(Self::Full),
-                Some("verbose" | _) => Err(ErrorCode::JsonFormatNotSupported.into()),
-            };
         }
-        Err(refused.into())
+        best.map(|(_, level)| level).ok_or_else(|| refused.into())
+    }
+
+    /// The quality and the level of one media type with its parameters.
+    fn of_media_type(media: &str) -> Result<(f32, Self), ErrorCode> {
+        let media = media.to_ascii_lowercase();
+        let mut parts = media.split(';').map(str::trim);
+        match parts.next() {
+            Some("application/json" | "json" | "*/*" | "application/*") => {}
+            Some("application/atom+xml" | "application/xml" | "atom") => {
+                return Err(ErrorCode::AtomFormatNotSupported);
+            }
+            _ => return Err(ErrorCode::MediaTypeNotSupported),
+        }
+        let (mut quality, mut level) = (1.0, Self::Minimal);
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match (name.trim(), value.trim().trim_matches('"')) {
+                ("odata", "nometadata") => level = Self::None,
+                ("odata", "minimalmetadata") => level = Self::Minimal,
+                ("odata", "fullmetadata") => level = Self::Full,
+                // "verbose" is of the protocol's earlier versions.
+                ("odata", _) => return Err(ErrorCode::JsonFormatNotSupported),
+                ("charset", "utf-8") => {}
+                ("charset", _) => return Err(ErrorCode::MediaTypeNotSupported),
+                ("q", text) => quality = text.parse().map_err(|_| ErrorCode::MediaTypeNotSupported)?,
+                // "streaming" and what else there may be changes nothing.
+                _ => {}
+            }
+        }
+        Ok((quality, level))
     }
 
     /// The content type of an answer.
@@ -274,21 +300,52 @@ mod tests {
 
     #[test]
     fn accepted() {
+        use MetadataLevel::{Full, Minimal, None as Nothing};
         for (accept, expected) in [
-            (None, Some(MetadataLevel::Minimal)),
-            (Some("application/json"), Some(MetadataLevel::Minimal)),
-            (Some("application/json;odata=nometadata"), Some(MetadataLevel::None)),
-            (Some("application/atom+xml, application/json; odata=fullmetadata"), Some(MetadataLevel::Full)),
-            (Some("*/*"), Some(MetadataLevel::Minimal)),
-            (Some("application/atom+xml"), None),
-            (Some("application/json;odata=verbose"), None),
-            (Some("text/html"), None),
+            (None, Ok(Minimal)),
+            (Some("application/json"), Ok(Minimal)),
+            (Some("application/json;odata=nometadata"), Ok(Nothing)),
+            (Some("Application/JSON; OData=NoMetadata; charset=utf-8; streaming=true"), Ok(Nothing)),
+            (Some("application/atom+xml, application/json; odata=fullmetadata"), Ok(Full)),
+            (
+                Some("application/json;odata=fullmetadata;q=0.5, application/json;odata=nometadata"),
+                Ok(Nothing),
+            ),
+            (Some("application/json;odata=fullmetadata, application/json;odata=nometadata"), Ok(Full)),
+            (Some("*/*;q=0.1,application/json;odata=fullmetadata;q=0.2"), Ok(Full)),
+            (Some("text/html, */*"), Ok(Minimal)),
+            (Some("application/json;odata=verbose, application/json"), Ok(Minimal)),
+            (Some("application/json;q=0"), Err(ErrorCode::MediaTypeNotSupported)),
+            (Some("application/json;q=x"), Err(ErrorCode::MediaTypeNotSupported)),
+            (Some("application/json;charset=utf-16"), Err(ErrorCode::MediaTypeNotSupported)),
+            (Some("application/atom+xml"), Err(ErrorCode::AtomFormatNotSupported)),
+            (Some("application/atom+xml,application/xml"), Err(ErrorCode::AtomFormatNotSupported)),
+            (Some("application/json;odata=verbose"), Err(ErrorCode::JsonFormatNotSupported)),
+            (Some("text/html"), Err(ErrorCode::MediaTypeNotSupported)),
+            (Some(""), Err(ErrorCode::MediaTypeNotSupported)),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(accept) = accept {
                 headers.insert("accept", accept.parse().unwrap());
             }
-            assert_eq!(MetadataLevel::of(&headers, &UrlQuery::default()).ok(), expected, "{accept:?}");
+            let found = MetadataLevel::of(&headers, &UrlQuery::default()).map_err(|error| error.code());
+            assert_eq!(found, expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn format_replaces_accept() {
+        let mut headers = HeaderMap::new();
+        headers.insert("accept", "application/json;odata=fullmetadata".parse().unwrap());
+        for (format, expected) in [
+            ("", Some(MetadataLevel::Full)),
+            ("json", Some(MetadataLevel::Minimal)),
+            ("application/json;odata=nometadata", Some(MetadataLevel::None)),
+            ("atom", None),
+            ("application/atom%2Bxml", None),
+        ] {
+            let query = UrlQuery::parse(&format!("$format={format}")).unwrap();
+            assert_eq!(MetadataLevel::of(&headers, &query).ok(), expected, "{format}");
         }
     }
 }

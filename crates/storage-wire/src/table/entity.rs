@@ -21,6 +21,9 @@ pub const VALUE_BYTES_MAX: usize = 64 << 10;
 /// A property's name has at most this many characters.
 pub const NAME_CHARS_MAX: usize = 255;
 
+/// The first second of the year 1601, with which the range of dates begins.
+const DATE_TIME_SECONDS_MIN: i64 = -11_644_473_600;
+
 /// Properties in the order in which they were given.
 pub type Properties = Vec<(String, Value)>;
 
@@ -171,10 +174,15 @@ pub fn size_bytes(key: &EntityKey, properties: &Properties) -> usize {
     4 + text_bytes(&key.partition) + text_bytes(&key.row) + own
 }
 
-fn check_name(name: &str) -> Result<(), ProtocolError> {
+/// Whether a property may have the name, but for its length: an identifier.
+pub(crate) fn is_property_name(name: &str) -> bool {
     let mut chars = name.chars();
     let first = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
-    if !first || !chars.all(|c| c.is_alphanumeric() || c == '_') {
+    first && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn check_name(name: &str) -> Result<(), ProtocolError> {
+    if !is_property_name(name) {
         return Err(ErrorCode::PropertyNameInvalid.into());
     }
     if name.chars().count() > NAME_CHARS_MAX {
@@ -187,8 +195,7 @@ fn check_value(value: &Value) -> Result<(), ProtocolError> {
     let too_large = match value {
         Value::String(text) => text.encode_utf16().count() * 2 > VALUE_BYTES_MAX,
         Value::Binary(bytes) => bytes.len() > VALUE_BYTES_MAX,
-        // The data model's range begins with the year 1601.
-        Value::DateTime(moment) if moment.unix_seconds() < -11_644_473_600 => {
+        Value::DateTime(moment) if moment.unix_seconds() < DATE_TIME_SECONDS_MIN => {
             return Err(ErrorCode::OutOfRangeInput.into());
         }
         _ => false,
@@ -274,6 +281,79 @@ mod tests {
             (&long_name, Some(ErrorCode::PropertyNameTooLong)),
         ] {
             assert_eq!(code(body), expected, "{}", body.chars().take(100).collect::<String>());
+        }
+    }
+
+    /// One below, at and one above each limit.
+    #[test]
+    fn limits() {
+        let entity = |members: &str| format!(r#"{{"PartitionKey":"p","RowKey":"r",{members}}}"#);
+        let text = |units: usize| entity(&format!(r#""a":"{}""#, "x".repeat(units)));
+        let binary = |bytes: usize| {
+            use base64::Engine as _;
+            let text = base64::engine::general_purpose::STANDARD.encode(vec![7; bytes]);
+            entity(&format!(r#""a@odata.type":"Edm.Binary","a":"{text}""#))
+        };
+        let name = |chars: usize| entity(&format!(r#""{}":1"#, "é".repeat(chars)));
+        let count =
+            |count: usize| entity(&(0..count).map(|n| format!(r#""a{n}":1"#)).collect::<Vec<_>>().join(","));
+        // The size of the whole: 4, two keys of one character, and 8, the name and 4 beside each text.
+        let whole = |bytes: usize| {
+            let full: Vec<_> =
+                (10..26).map(|n| format!(r#""a{n}":"{}""#, "x".repeat((VALUE_BYTES_MAX - 32) / 2))).collect();
+            let rest = bytes - 8 - 16 * (18 + VALUE_BYTES_MAX - 32);
+            let last = format!(r#""b@odata.type":"Edm.Binary","b":"{}""#, {
+                use base64::Engine as _;
+                base64::engine::general_purpose::STANDARD.encode(vec![0; rest - 14])
+            });
+            entity(&format!("{},{last}", full.join(",")))
+        };
+        let date = |text: &str| entity(&format!(r#""a@odata.type":"Edm.DateTime","a":"{text}""#));
+        let number =
+            |edm_type: &str, text: &str| entity(&format!(r#""a@odata.type":"{edm_type}","a":"{text}""#));
+        for (body, expected) in [
+            (text(VALUE_BYTES_MAX / 2 - 1), None),
+            (text(VALUE_BYTES_MAX / 2), None),
+            (text(VALUE_BYTES_MAX / 2 + 1), Some(ErrorCode::PropertyValueTooLarge)),
+            (binary(VALUE_BYTES_MAX - 1), None),
+            (binary(VALUE_BYTES_MAX), None),
+            (binary(VALUE_BYTES_MAX + 1), Some(ErrorCode::PropertyValueTooLarge)),
+            (name(NAME_CHARS_MAX - 1), None),
+            (name(NAME_CHARS_MAX), None),
+            (name(NAME_CHARS_MAX + 1), Some(ErrorCode::PropertyNameTooLong)),
+            (count(PROPERTIES_MAX - 1), None),
+            (count(PROPERTIES_MAX), None),
+            (count(PROPERTIES_MAX + 1), Some(ErrorCode::TooManyProperties)),
+            (whole(ENTITY_BYTES_MAX - 1), None),
+            (whole(ENTITY_BYTES_MAX), None),
+            (whole(ENTITY_BYTES_MAX + 1), Some(ErrorCode::EntityTooLarge)),
+            (date("1600-12-31T23:59:59.9999999Z"), Some(ErrorCode::OutOfRangeInput)),
+            (date("1601-01-01T00:00:00Z"), None),
+            (date("1601-01-01T00:00:00.0000001Z"), None),
+            (date("9999-12-31T23:59:59.9999999Z"), None),
+            (date("10000-01-01T00:00:00Z"), Some(ErrorCode::InvalidInput)),
+            (number("Edm.Int32", "2147483647"), None),
+            (number("Edm.Int32", "2147483648"), Some(ErrorCode::InvalidInput)),
+            (number("Edm.Int32", "-2147483648"), None),
+            (number("Edm.Int32", "-2147483649"), Some(ErrorCode::InvalidInput)),
+            (number("Edm.Int64", "9223372036854775807"), None),
+            (number("Edm.Int64", "9223372036854775808"), Some(ErrorCode::InvalidInput)),
+            (number("Edm.Int64", "-9223372036854775808"), None),
+            (number("Edm.Int64", "-9223372036854775809"), Some(ErrorCode::InvalidInput)),
+            (entity(r#""a":2147483648"#), Some(ErrorCode::InvalidInput)),
+            (number("Edm.Double", "NaN"), None),
+            (number("Edm.Double", "-Infinity"), None),
+            (number("Edm.Double", "nan"), Some(ErrorCode::InvalidInput)),
+            (number("Edm.Guid", "C9DA6455-213D-42C9-9A79-3E9149A57833"), None),
+            (number("Edm.Guid", "c9da6455213d42c99a793e9149a57833"), None),
+            (number("Edm.Guid", "{c9da6455-213d-42c9-9a79-3e9149a57833}"), None),
+            (
+                number("Edm.Guid", "urn:uuid:c9da6455-213d-42c9-9a79-3e9149a57833"),
+                Some(ErrorCode::InvalidInput),
+            ),
+            (number("Edm.Guid", "c9da6455-213d-42c9-9a79-3e9149a5783"), Some(ErrorCode::InvalidInput)),
+        ] {
+            assert_eq!(code(&body), expected, "{}", body.chars().take(100).collect::<String>());
         }
     }
 }

@@ -33,7 +33,12 @@ impl Condition {
         }
         let strong = text.strip_prefix("W/").unwrap_or(text);
         let inner = strong.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
-        let inner = inner.ok_or_else(|| ProtocolError::from(ErrorCode::InvalidInput))?;
+        // More than one ETag has quotes within.
+        let inner = inner.filter(|inner| !inner.contains('"')).ok_or_else(|| {
+            let why = "The etag value specified in one of the request headers is not valid. Please make sure only \
+                       one etag value is specified and is valid.";
+            ProtocolError::saying(ErrorCode::InvalidInput, why)
+        })?;
         let moment = inner.strip_prefix("datetime'").and_then(|t| t.strip_suffix('\''));
         let moment = moment.and_then(|m| crate::query::decode(m).ok());
         let moment = moment.and_then(|m| Timestamp::parse_rfc3339(&m).ok());
@@ -61,7 +66,9 @@ mod tests {
         assert_eq!(Condition::parse(&etag(moment)).unwrap(), Condition::Is(moment));
         assert_eq!(Condition::parse("*").unwrap(), Condition::Exists);
         assert_eq!(Condition::parse("\"0x8D\"").unwrap(), Condition::Never);
-        assert!(Condition::parse("abc").is_err());
+        for bad in ["abc", "", "\"", "W/abc", "W/\"a\", W/\"b\"", "W/*"] {
+            assert_eq!(Condition::parse(bad).unwrap_err().code(), ErrorCode::InvalidInput, "{bad}");
+        }
         assert!(!Condition::Never.holds(moment));
     }
 }

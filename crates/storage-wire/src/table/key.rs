@@ -7,6 +7,11 @@ use crate::error::{ErrorCode, ProtocolError};
 /// A key has at most this many UTF-16 code units: 1 KiB.
 pub const KEY_UNITS_MAX: usize = 512;
 
+/// A table's name has at least this many characters (STORAGE, section 7).
+const TABLE_NAME_CHARS_MIN: usize = 3;
+/// And at most this many.
+const TABLE_NAME_CHARS_MAX: usize = 63;
+
 /// The two keys of an entity, both within the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EntityKey {
@@ -100,12 +105,18 @@ fn check_key(key: &str) -> Result<(), ProtocolError> {
 /// # Errors
 /// When the name breaks the rule.
 pub fn check_table_name(name: &str) -> Result<(), ProtocolError> {
+    if !(TABLE_NAME_CHARS_MIN..=TABLE_NAME_CHARS_MAX).contains(&name.chars().count()) {
+        let why = "The specified resource name length is not within the permissible limits: a table's name has 3 to \
+                   63 letters and digits.";
+        return Err(ProtocolError::saying(ErrorCode::OutOfRangeInput, why));
+    }
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric());
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
-    if letters && first && (3..=63).contains(&name.len()) && !name.eq_ignore_ascii_case("tables") {
+    if letters && first && !name.eq_ignore_ascii_case("tables") {
         Ok(())
     } else {
-        let why = "A table's name is 3 to 63 letters and digits, beginning with a letter.";
+        let why = "The specified resource name contains invalid characters: a table's name is letters and digits, \
+                   begins with a letter, and is not \"Tables\".";
         Err(ProtocolError::saying(ErrorCode::InvalidResourceName, why))
     }
 }
@@ -134,15 +145,52 @@ mod tests {
             let key = key.as_ref().map(|k| (k.partition.as_str(), k.row.as_str()));
             assert_eq!(key, expected, "{text}");
         }
-        assert!(EntityKey::new(&"x".repeat(513), "r").is_err());
+    }
+
+    #[test]
+    fn keys() {
+        for (key, expected) in [
+            ("x".repeat(KEY_UNITS_MAX - 1), None),
+            ("x".repeat(KEY_UNITS_MAX), None),
+            ("x".repeat(KEY_UNITS_MAX + 1), Some(ErrorCode::KeyValueTooLarge)),
+            // Two code units each.
+            ("\u{1f600}".repeat(KEY_UNITS_MAX / 2), None),
+            ("\u{1f600}".repeat(KEY_UNITS_MAX / 2) + "x", Some(ErrorCode::KeyValueTooLarge)),
+            (String::new(), None),
+            ("a %&'\"<>é\u{a0}".to_owned(), None),
+            ("a/b".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+            ("a\\b".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+            ("a#b".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+            ("a?b".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+            ("a\tb".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+            ("a\u{1f}".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+            ("a\u{7f}".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+            ("a\u{9f}".to_owned(), Some(ErrorCode::OutOfRangeInput)),
+        ] {
+            for (partition, row) in [(key.as_str(), "r"), ("p", key.as_str())] {
+                let found = EntityKey::new(partition, row).err().map(|error| error.code());
+                assert_eq!(found, expected, "{key:?}");
+            }
+        }
     }
 
     #[test]
     fn table_names() {
-        for (name, valid) in
-            [("abc", true), ("A12", true), ("ab", false), ("1ab", false), ("a-b", false), ("Tables", false)]
-        {
-            assert_eq!(check_table_name(name).is_ok(), valid, "{name}");
+        let long = "a".repeat(TABLE_NAME_CHARS_MAX + 1);
+        for (name, expected) in [
+            ("abc", None),
+            ("A12", None),
+            (&long[..TABLE_NAME_CHARS_MAX - 1], None),
+            (&long[..TABLE_NAME_CHARS_MAX], None),
+            (&long, Some(ErrorCode::OutOfRangeInput)),
+            ("ab", Some(ErrorCode::OutOfRangeInput)),
+            ("1ab", Some(ErrorCode::InvalidResourceName)),
+            ("a-b", Some(ErrorCode::InvalidResourceName)),
+            ("abé", Some(ErrorCode::InvalidResourceName)),
+            ("Tables", Some(ErrorCode::InvalidResourceName)),
+            ("tAbles", Some(ErrorCode::InvalidResourceName)),
+        ] {
+            assert_eq!(check_table_name(name).err().map(|error| error.code()), expected, "{name}");
         }
     }
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::ProtocolError;
 use crate::query::Query as UrlQuery;
+use crate::table::entity::is_property_name;
 use crate::table::filter::Filter;
 
 /// A page has at most this many rows ("Query timeout and pagination").
@@ -29,9 +30,17 @@ impl Query {
     pub fn of(query: &UrlQuery) -> Result<Self, ProtocolError> {
         let filter = query.get_filled("$filter").map(Filter::parse).transpose()?;
         let select = query.get_filled("$select").map(|text| {
-            let names = text.split(',').map(|name| name.trim().to_owned());
-            names.filter(|name| !name.is_empty()).collect::<Vec<_>>()
+            let mut names: Vec<String> = Vec::new();
+            for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                if !names.iter().any(|known| known == name) {
+                    names.push(name.to_owned());
+                }
+            }
+            names
         });
+        if let Some(bad) = select.iter().flatten().find(|name| *name != "*" && !is_property_name(name)) {
+            return Err(ProtocolError::query("$select", bad));
+        }
         let select = select.filter(|names| !names.iter().any(|name| name == "*"));
         let rows_max = match query.get_filled("$top") {
             None => PAGE_ROWS_MAX,
@@ -106,7 +115,12 @@ mod tests {
         for (text, valid) in [
             ("", true),
             ("$top=1000&$select=a,b&$filter=a%20eq%201", true),
+            ("$top=1", true),
+            ("$top=999", true),
             ("$top=0", false),
+            ("$top=-1", false),
+            ("$select=a b", false),
+            ("$select=PartitionKey, _x1 ,é", true),
             ("$top=1001", false),
             ("$top=x", false),
             ("$filter=a%20eq", false),
@@ -115,6 +129,8 @@ mod tests {
         }
         let query = Query::of(&UrlQuery::parse("$select=a,*").unwrap()).unwrap();
         assert_eq!(query.select, None);
+        let query = Query::of(&UrlQuery::parse("$select=b,a,,b").unwrap()).unwrap();
+        assert_eq!(query.select.unwrap(), ["b", "a"]);
     }
 
     #[test]
@@ -125,6 +141,10 @@ mod tests {
             assert_eq!(next, Continuation { partition: key.to_owned(), row: Some("r".to_owned()) });
             assert_eq!(next.to_headers(), (encode(key), Some(encode("r"))));
         }
+        let only = UrlQuery::parse(&format!("NextPartitionKey={}", encode("p"))).unwrap();
+        let next = Continuation::of(&only).unwrap().unwrap();
+        assert_eq!(next, Continuation { partition: "p".to_owned(), row: None });
+        assert_eq!(Continuation::of(&UrlQuery::default()).unwrap(), None);
         for bad in ["x", "1!3!aa", "1!2!!!", "2!2!aa"] {
             let query = UrlQuery::parse(&format!("NextPartitionKey={bad}")).unwrap();
             assert!(Continuation::of(&query).is_err(), "{bad}");

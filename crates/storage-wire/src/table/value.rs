@@ -215,7 +215,9 @@ pub(crate) fn parse_date_time(text: &str) -> Result<Timestamp, ProtocolError> {
 }
 
 pub(crate) fn parse_guid(text: &str) -> Result<Uuid, ProtocolError> {
-    Uuid::parse_str(text).map_err(|_| bad_literal("Edm.Guid"))
+    // A URN is a form of UUIDs, not of the data model.
+    let uuid = Uuid::parse_str(text).ok().filter(|_| !text.starts_with("urn:"));
+    uuid.ok_or_else(|| bad_literal("Edm.Guid"))
 }
 
 pub(crate) fn bad_literal(edm_type: &str) -> ProtocolError {

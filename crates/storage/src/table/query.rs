@@ -12,8 +12,11 @@ use crate::table::row::{self, ordinal};
 use crate::table::{TableError, range};
 use crate::{Storage, Uid};
 
-/// Rows that one page looks at.
+/// Rows that one page looks at: well below the five seconds that a query may take ("Query timeout and
+/// pagination").
 const ROWS_EXAMINED_MAX: usize = 20_000;
+/// Bytes that one page looks at, as they lie in the store, for the same reason.
+const EXAMINED_BYTES_MAX: usize = 64 << 20;
 /// A page ends once its entities have this many bytes as they lie in the store.
 const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Bytes that one scan should give, by the size of the rows seen before.
@@ -154,6 +157,7 @@ impl<'a> Walk<'a> {
         self.page.entities.len() == self.rows_max
             || self.page_bytes >= PAGE_BYTES_MAX
             || self.examined >= ROWS_EXAMINED_MAX
+            || self.examined_bytes >= EXAMINED_BYTES_MAX
     }
 
     fn row_bytes(&self) -> usize {

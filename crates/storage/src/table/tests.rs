@@ -73,6 +73,30 @@ async fn a_deleted_table_is_empty_when_made_again_and_its_rows_are_removed() {
 }
 
 #[tokio::test]
+async fn policies() {
+    let (_folder, storage) = storage().await;
+    assert_eq!(storage.table_policies(ACCOUNT, "Things").await.unwrap(), []);
+    let policy =
+        AccessPolicy { id: "p".into(), start: None, expiry: Some(at(9)), permissions: Some("raud".into()) };
+    storage.set_table_policies(ACCOUNT, "THINGS", std::slice::from_ref(&policy)).await.unwrap();
+    assert_eq!(storage.table_policies(ACCOUNT, "things").await.unwrap(), [policy]);
+    let record = storage.table(ACCOUNT, "things").await.unwrap();
+    assert_eq!((record.name.as_str(), record.uid), ("Things", Uid::from_bytes([1; 16])));
+    storage.set_table_policies(ACCOUNT, "Things", &[]).await.unwrap();
+    assert_eq!(storage.table_policies(ACCOUNT, "Things").await.unwrap(), []);
+    let missing = storage.set_table_policies(ACCOUNT, "Others", &[]).await;
+    assert!(matches!(missing, Err(TableError::TableNotFound)));
+}
+
+#[test]
+fn tables_of_the_first_shape_are_read() {
+    let (uid, created) = (Uid::from_bytes([3; 16]), at(4));
+    let row = postcard::to_extend(&(uid, "Old", created), vec![1]).unwrap();
+    let expected = TableRecord { uid, name: "Old".into(), created, policies: Vec::new() };
+    assert_eq!(record::decode::<TableRecord>(&row).unwrap(), expected);
+}
+
+#[tokio::test]
 async fn changes_and_conditions() {
     let (_folder, storage) = storage().await;
     let key = key("p", "r");

@@ -3,6 +3,7 @@
 use super::token::{Token, refused, tokens};
 use super::{Comparison, Filter, Operand};
 use crate::error::{ErrorCode, ProtocolError};
+use crate::table::value::Value;
 
 /// Parentheses and `not` nest at most this deep, so that no text exhausts the stack.
 const DEPTH_MAX: usize = 50;
@@ -66,6 +67,10 @@ impl Parser<'_> {
         let left = self.operand()?;
         match self.comparison() {
             Some(comparison) => Ok(Filter::Compare(left, comparison, self.operand()?)),
+            // Alone, a constant is no condition unless it is true or false.
+            None if matches!(&left, Operand::Constant(value) if !matches!(value, Value::Boolean(_))) => {
+                Err(self.refused())
+            }
             None => Ok(Filter::Is(left)),
         }
     }
@@ -77,11 +82,16 @@ impl Parser<'_> {
             _ => return Err(self.refused()),
         };
         self.at += 1;
-        if matches!(operand, Operand::Property(_)) && self.tokens.get(self.at) == Some(&Token::Open) {
-            let why = "Functions in $filter are not implemented.";
-            return Err(ProtocolError::saying(ErrorCode::NotImplemented, why));
-        }
-        Ok(operand)
+        let why = match self.tokens.get(self.at) {
+            Some(Token::Open) if matches!(operand, Operand::Property(_)) => {
+                "Functions in $filter are not implemented."
+            }
+            Some(Token::Word(word)) if matches!(word.as_str(), "add" | "sub" | "mul" | "div" | "mod") => {
+                "Arithmetic in $filter is not implemented."
+            }
+            _ => return Ok(operand),
+        };
+        Err(ProtocolError::saying(ErrorCode::NotImplemented, why))
     }
 
     fn comparison(&mut self) -> Option<Comparison> {
@@ -101,6 +111,7 @@ impl Parser<'_> {
         let word = match self.tokens.get(self.at) {
             Some(Token::Open) => "(".to_owned(),
             Some(Token::Close) => ")".to_owned(),
+            Some(Token::Comma) => ",".to_owned(),
             Some(Token::Word(word)) => word.clone(),
             Some(Token::Constant(value)) => Operand::Constant(value.clone()).to_string(),
             None => "its end".to_owned(),

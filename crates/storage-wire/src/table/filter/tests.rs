@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::ErrorCode;
 use crate::table::value::tests::any_value;
 
 /// Any filter over a few properties, keys among them.
@@ -16,7 +17,10 @@ pub(crate) fn any_filter() -> impl Strategy<Value = Filter> {
         Value::Double(number) if !number.is_finite() => Operand::Constant(Value::Int32(0)),
         value => Operand::Constant(value),
     });
-    let operand = prop_oneof![property.prop_map(Operand::Property), constant];
+    let property = property.prop_map(Operand::Property);
+    let truth = any::<bool>().prop_map(|truth| Operand::Constant(Value::Boolean(truth)));
+    let alone = prop_oneof![property.clone(), truth];
+    let operand = prop_oneof![property, constant];
     let comparison = prop_oneof![
         Just(Comparison::Eq),
         Just(Comparison::Ne),
@@ -27,7 +31,7 @@ pub(crate) fn any_filter() -> impl Strategy<Value = Filter> {
     ];
     let leaf = prop_oneof![
         5 => (operand.clone(), comparison, operand.clone()).prop_map(|(a, c, b)| Filter::Compare(a, c, b)),
-        1 => operand.prop_map(Filter::Is),
+        1 => alone.prop_map(Filter::Is),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
@@ -138,9 +142,21 @@ fn refused() {
         "small eq 99999999999999999999",
         &deep,
         &not,
-        "startswith(text, 'a')",
-        "small add 1 eq 2",
+        "5",
+        "'text'",
+        "small eq 1 and 5",
+        "not",
+        "()",
+        "small, large",
+        "small eq binary'0'",
+        "small eq datetime'2026-13-01'",
+        "small eq 1.2.3",
+        "small eq 9223372036854775808L",
+        "\u{0}",
     ] {
-        assert!(Filter::parse(text).is_err(), "{text}");
+        assert_eq!(Filter::parse(text).unwrap_err().code(), ErrorCode::InvalidInput, "{text}");
+    }
+    for text in ["startswith(text, 'a')", "small eq length(text)", "small add 1 eq 2", "1 eq small mod 2"] {
+        assert_eq!(Filter::parse(text).unwrap_err().code(), ErrorCode::NotImplemented, "{text}");
     }
 }

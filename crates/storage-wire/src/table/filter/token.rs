@@ -9,6 +9,8 @@ use crate::table::value::{Value, bad_literal, parse_date_time, parse_guid};
 pub(super) enum Token {
     Open,
     Close,
+    /// Only in the arguments of functions, so that they are told apart from nonsense.
+    Comma,
     /// An identifier or an operator.
     Word(String),
     Constant(Value),
@@ -22,6 +24,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ProtocolError> {
         let (token, after) = match first {
             '(' => (Token::Open, &rest[1..]),
             ')' => (Token::Close, &rest[1..]),
+            ',' => (Token::Comma, &rest[1..]),
             '\'' => quoted(&rest[1..]).map(|(text, after)| (Token::Constant(Value::String(text)), after))?,
             c if c.is_alphabetic() || c == '_' => word(rest)?,
             c if c.is_ascii_digit() || "+-.".contains(c) => number(rest)?,
