@@ -77,6 +77,7 @@ error_codes! {
     AuthorizationSourceIPMismatch, FORBIDDEN, "The credentials are not for this source address.";
     InsufficientAccountPermissions, FORBIDDEN, "The account does not permit this operation.";
     UnauthorizedBlobOverwrite, FORBIDDEN, "The credentials may create blobs, but not overwrite them.";
+    CorsPreflightFailure, FORBIDDEN, "CORS not enabled or no matching rule found for this request.";
     ResourceNotFound, NOT_FOUND, "The specified resource does not exist.";
     UnsupportedHttpVerb, METHOD_NOT_ALLOWED, "The resource does not support the specified HTTP verb.";
     ResourceAlreadyExists, CONFLICT, "The specified resource already exists.";
@@ -127,6 +128,7 @@ error_codes! {
     SnapshotOperationNotSupported, BAD_REQUEST, "The operation is not supported on a snapshot.";
     InvalidVersionForOperation, BAD_REQUEST, "The operation is not supported on a version that is not the current one.";
     MutuallyExclusiveQueryParameters, BAD_REQUEST, "The request has query parameters that exclude each other.";
+    WebContentNotFound, NOT_FOUND, "The requested content does not exist.";
     // Queues.
     QueueNotFound, NOT_FOUND, "The specified queue does not exist.";
     QueueAlreadyExists, CONFLICT, "The specified queue already exists.";

@@ -9,7 +9,7 @@
 //! * [`query`], [`condition`], [`range`], [`metadata`]: parts of a head as values; [`xml`]: bodies.
 //! * [`multipart`]: batches.
 //! * [`error`]: every error with its status, code and message.
-//! * [`access`]: stored access policies.
+//! * [`access`]: stored access policies. [`service`]: properties of a service, CORS.
 //! * [`blob`]: bodies of containers and blobs.
 //! * [`table`]: entities in OData JSON, `$filter`, keys and ETags. [`queue`]: lists and messages in XML.
 //! * [`admin`]: what management says to the storage service, apart from the protocol.
@@ -29,6 +29,7 @@ pub mod queue;
 pub mod range;
 pub mod request;
 pub mod sas;
+pub mod service;
 pub mod shared_key;
 pub mod table;
 pub mod xml;
