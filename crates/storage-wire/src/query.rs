@@ -23,7 +23,8 @@ impl Query {
                 return Err(ErrorCode::RequestUrlFailedToParse.into());
             }
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-            pairs.push((decode(name)?, decode(value)?));
+            // A plus sign is a space, as in a form: clients written in Go send it so, and sign the space.
+            pairs.push((decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?));
         }
         Ok(Self(pairs))
     }
@@ -49,14 +50,40 @@ impl Query {
         self.get(name).map(parse).transpose()
     }
 
+    /// Adds parameters after those that it has.
+    pub fn add_all<'a>(&mut self, more: impl Iterator<Item = (&'a str, &'a str)>) {
+        self.0.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
     /// All parameters.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
 }
 
-/// Decodes percent-encoding; `+` stays what it is.
+/// Decodes percent-encoding; `+` stays what it is, as in a path.
 pub(crate) fn decode(text: &str) -> Result<String, ProtocolError> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(Into::into).map_err(|_| ErrorCode::InvalidUri.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn values_are_decoded() {
+        for (text, expected) in [
+            ("prefix=a%20b", "a b"),
+            ("prefix=a+b", "a b"),
+            ("prefix=a%2Bb", "a+b"),
+            ("prefix=100%25+%26+more%2F", "100% & more/"),
+            ("prefix=", ""),
+        ] {
+            assert_eq!(Query::parse(text).unwrap().get("prefix"), Some(expected), "{text}");
+        }
+        assert!(Query::parse("prefix=%FF").is_err());
+    }
 }
