@@ -1,12 +1,21 @@
 //! The blob service: its operations, from request to answer.
 
+mod append;
+pub(crate) mod batch;
 mod block_list;
 mod container;
+mod delete;
+mod encryption;
+mod hash;
 mod immutability;
+mod lease;
+mod limit;
 mod list;
+mod page;
 mod properties;
 mod query;
 mod read;
+mod snapshot;
 mod tags;
 mod tier;
 mod write;
@@ -14,13 +23,17 @@ mod write;
 use http::Response;
 use welkin_base::Timestamp;
 use welkin_storage::blob::condition::{Conditions, ETags};
+use welkin_storage::blob::lease::LeaseId;
 use welkin_storage::blob::{BlobPath, Revision};
+use welkin_storage_wire::blob::lease as lease_wire;
 use welkin_storage_wire::condition::ConditionHeaders;
 use welkin_storage_wire::operation::BlobResource;
 use welkin_storage_wire::{BlobOperation, ErrorCode, ProtocolError};
 use welkin_transport::Body;
 
 use crate::context::{Context, RequestBody};
+use crate::delegation;
+use crate::service;
 
 type Answer = Result<Response<Body>, ProtocolError>;
 
@@ -31,6 +44,10 @@ type Answer = Result<Response<Body>, ProtocolError>;
 pub async fn handle(context: &Context, operation: BlobOperation, body: &mut RequestBody) -> Answer {
     use BlobOperation as Op;
     match operation {
+        Op::GetBlobServiceProperties => service::properties(context),
+        Op::SetBlobServiceProperties => service::set_properties(context, body).await,
+        Op::GetBlobServiceStats => service::stats(context),
+        Op::GetUserDelegationKey => delegation::user_delegation_key(context, body).await,
         Op::ListContainers => list::containers(context).await,
         Op::GetAccountInformation => Ok(container::account_information()),
         Op::CreateContainer => container::create(context).await,
@@ -38,15 +55,26 @@ pub async fn handle(context: &Context, operation: BlobOperation, body: &mut Requ
         Op::SetContainerMetadata => container::set_metadata(context).await,
         Op::GetContainerAcl => container::access(context).await,
         Op::SetContainerAcl => container::set_access_policies(context, body).await,
+        Op::RestoreContainer => container::restore(context).await,
+        Op::LeaseContainer => lease::container(context).await,
         Op::DeleteContainer => container::delete(context).await,
         Op::ListBlobs => list::blobs(context).await,
         Op::PutBlob => write::put(context, body).await,
+        Op::PutAppendBlob => append::put(context, body).await,
+        Op::AppendBlock => append::append(context, body).await,
+        Op::SealBlob => append::seal(context).await,
+        Op::PutPageBlob => page::put(context, body).await,
+        Op::PutPage => page::put_page(context, body).await,
+        Op::GetPageRanges | Op::GetPageRangesDiff => page::ranges(context).await,
         Op::GetBlob => read::get(context).await,
         Op::GetBlobProperties => read::properties(context).await,
         Op::GetBlobMetadata => read::metadata(context).await,
         Op::SetBlobProperties => write::set_properties(context).await,
         Op::SetBlobMetadata => write::set_metadata(context).await,
-        Op::DeleteBlob => write::delete(context).await,
+        Op::DeleteBlob => delete::delete(context).await,
+        Op::UndeleteBlob => delete::undelete(context).await,
+        Op::SnapshotBlob => snapshot::create(context).await,
+        Op::LeaseBlob => lease::blob(context).await,
         Op::GetBlobTags => tags::get(context).await,
         Op::SetBlobTags => tags::set(context, body).await,
         Op::FindBlobsByTags => tags::find(context, None).await,
@@ -124,17 +152,10 @@ fn conditions(context: &Context) -> Result<Conditions, ProtocolError> {
         if_none_match: headers.if_none_match.map(tags),
         if_modified_since: headers.if_modified_since,
         if_unmodified_since: headers.if_unmodified_since,
-        lease: None,
+        lease: lease_wire::lease_id(&context.head)?.map(LeaseId),
         if_tags: headers.if_tags,
+        customer_key: encryption::customer_key(context)?,
     })
-}
-
-/// Leases are not built, so that none is held: a request that says it holds one is mistaken.
-fn refuse_lease(context: &Context, code: ErrorCode) -> Result<(), ProtocolError> {
-    match context.head.headers.contains_key("x-ms-lease-id") {
-        true => Err(code.into()),
-        false => Ok(()),
-    }
 }
 
 fn told(error: impl Into<crate::error::ServiceError>) -> ProtocolError {

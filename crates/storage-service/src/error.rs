@@ -2,6 +2,7 @@
 
 use welkin_storage::EngineError;
 use welkin_storage::blob::BlobError;
+use welkin_storage::blob::lease::{LeaseError, LeaseOf};
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 use welkin_store::StoreError;
 
@@ -57,9 +58,48 @@ fn blob(error: &BlobError) -> ProtocolError {
         BlobError::InvalidBlobTier => ErrorCode::InvalidBlobTier.into(),
         BlobError::LowerTier => ErrorCode::CannotChangeToLowerTier.into(),
         BlobError::Archived => ErrorCode::BlobArchived.into(),
+        BlobError::Sealed => ErrorCode::BlobIsSealed.into(),
+        BlobError::TooManyBlocks => ErrorCode::BlockCountExceedsLimit.into(),
+        BlobError::AppendPositionDiffers => ErrorCode::AppendPositionConditionNotMet.into(),
+        BlobError::LengthMaxExceeded => ErrorCode::MaxBlobSizeConditionNotMet.into(),
+        BlobError::InvalidPageRange => ErrorCode::InvalidPageRange.into(),
+        BlobError::SequenceNumberDiffers => ErrorCode::SequenceNumberConditionNotMet.into(),
+        BlobError::SequenceNumberTooLarge => ErrorCode::SequenceNumberIncrementTooLarge.into(),
+        BlobError::PreviousSnapshotNotFound => ErrorCode::PreviousSnapshotNotFound.into(),
+        BlobError::PreviousSnapshotNewer => ErrorCode::PreviousSnapshotCannotBeNewer.into(),
+        BlobError::Overwritten => ErrorCode::BlobOverwritten.into(),
+        BlobError::CustomerKeyNeeded => ErrorCode::BlobUsesCustomerSpecifiedEncryption.into(),
+        BlobError::CustomerKeyDiffers => ErrorCode::BlobCustomerSpecifiedEncryptionMismatch.into(),
+        BlobError::NoCustomerKey => ErrorCode::BlobDoesNotUseCustomerSpecifiedEncryption.into(),
         BlobError::Immutable => ErrorCode::BlobImmutableDueToPolicy.into(),
         BlobError::InvalidRange { length_bytes } => ProtocolError::from(ErrorCode::InvalidRange)
             .with_header("content-range", format!("bytes */{length_bytes}")),
+        BlobError::SnapshotsPresent => ErrorCode::SnapshotsPresent.into(),
+        BlobError::NotOnCurrent => ErrorCode::OperationNotAllowedOnRootBlob.into(),
+        BlobError::PermanentDeleteNotAllowed => ProtocolError::saying(
+            ErrorCode::InvalidQueryParameterValue,
+            "The service properties do not allow that what is kept is deleted for good.",
+        )
+        .with_detail("QueryParameterName", "deletetype"),
+        BlobError::InvalidMarker => ErrorCode::InvalidMarker.into(),
+        BlobError::Lease(error) => lease(*error).into(),
         BlobError::Engine(error) => engine(error),
+    }
+}
+
+fn lease(error: LeaseError) -> ErrorCode {
+    match error {
+        LeaseError::AlreadyPresent => ErrorCode::LeaseAlreadyPresent,
+        LeaseError::IdMismatch => ErrorCode::LeaseIdMismatchWithLeaseOperation,
+        LeaseError::NotPresent => ErrorCode::LeaseNotPresentWithLeaseOperation,
+        LeaseError::BreakingAndCannotBeAcquired => ErrorCode::LeaseIsBreakingAndCannotBeAcquired,
+        LeaseError::BreakingAndCannotBeChanged => ErrorCode::LeaseIsBreakingAndCannotBeChanged,
+        LeaseError::BrokenAndCannotBeRenewed => ErrorCode::LeaseIsBrokenAndCannotBeRenewed,
+        LeaseError::IdMissing => ErrorCode::LeaseIdMissing,
+        LeaseError::IdMismatchWith(LeaseOf::Blob) => ErrorCode::LeaseIdMismatchWithBlobOperation,
+        LeaseError::IdMismatchWith(LeaseOf::Container) => ErrorCode::LeaseIdMismatchWithContainerOperation,
+        LeaseError::NotPresentWith(LeaseOf::Blob) => ErrorCode::LeaseNotPresentWithBlobOperation,
+        LeaseError::NotPresentWith(LeaseOf::Container) => ErrorCode::LeaseNotPresentWithContainerOperation,
+        LeaseError::Lost => ErrorCode::LeaseLost,
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod block_list;
 pub mod find;
+pub mod lease;
 pub mod list;
 pub mod query;
+pub mod page_list;
 pub mod tag_filter;
 pub mod tags;

@@ -67,6 +67,8 @@ error_codes! {
     UnsupportedHeader, BAD_REQUEST, "One of the HTTP headers specified in the request is not supported.";
     MultipleConditionHeadersNotSupported, BAD_REQUEST, "More condition headers were given than are supported.";
     ConditionHeadersNotSupported, BAD_REQUEST, "Condition headers are not supported on this operation.";
+    /// A bearer token that is not taken; the wire says `InvalidAuthenticationInfo`, with another status.
+    InvalidToken, UNAUTHORIZED, "The server failed to authenticate the request. Refer to the WWW-Authenticate header.";
     NoAuthenticationInformation, UNAUTHORIZED, "The request has no credentials, and this resource is not public.";
     AuthenticationFailed, FORBIDDEN, "The server failed to authenticate the request. Check the Authorization header, or the shared access signature.";
     AuthorizationFailure, FORBIDDEN, "This request is not authorized to perform this operation.";
@@ -101,9 +103,23 @@ error_codes! {
     InvalidBlockId, BAD_REQUEST, "The specified block ID is invalid: it is base64 of at most 64 bytes.";
     InvalidBlockList, BAD_REQUEST, "The specified block list is invalid: it names a block that was not uploaded.";
     BlockListTooLong, BAD_REQUEST, "The block list has more than 50,000 blocks.";
-    BlockCountExceedsLimit, CONFLICT, "The uncommitted blocks of this blob exceed the limit of 100,000.";
+    BlockCountExceedsLimit, CONFLICT, "The blob has as many blocks as it can: 100,000 uncommitted, or 50,000 appended.";
     LeaseNotPresentWithBlobOperation, PRECONDITION_FAILED, "There is currently no lease on the blob.";
     LeaseNotPresentWithContainerOperation, PRECONDITION_FAILED, "There is currently no lease on the container.";
+    Crc64Mismatch, BAD_REQUEST, "The CRC64 value specified in the request did not match the CRC64 of what arrived.";
+    BlobIsSealed, CONFLICT, "The append blob is sealed: nothing more can be appended.";
+    MaxBlobSizeConditionNotMet, PRECONDITION_FAILED, "The append blob would be longer than the max size condition permits.";
+    AppendPositionConditionNotMet, PRECONDITION_FAILED, "The append blob does not end at the position that the condition says.";
+    InvalidPageRange, RANGE_NOT_SATISFIABLE, "The page range is invalid: it is of whole pages of 512 bytes within the blob.";
+    SequenceNumberConditionNotMet, PRECONDITION_FAILED, "The sequence number condition is not met.";
+    SequenceNumberIncrementTooLarge, CONFLICT, "The sequence number is the highest that there is.";
+    PreviousSnapshotNotFound, CONFLICT, "The previous snapshot is not found.";
+    PreviousSnapshotCannotBeNewer, BAD_REQUEST, "The previous snapshot is newer than what it is compared with.";
+    BlobOverwritten, CONFLICT, "The blob was overwritten after the previous snapshot.";
+    BlobUsesCustomerSpecifiedEncryption, CONFLICT, "The blob is encrypted with a key of the client, which the request must bring.";
+    BlobCustomerSpecifiedEncryptionMismatch, CONFLICT, "The content is encrypted with another key than the request brings.";
+    BlobDoesNotUseCustomerSpecifiedEncryption, CONFLICT, "The blob is not encrypted with a key of the client.";
+    RequestForbiddenByContainerEncryptionPolicy, FORBIDDEN, "The container permits no other encryption scope than its own.";
     DuplicateTagNames, BAD_REQUEST, "The tags have one key more than once.";
     EmptyTagName, BAD_REQUEST, "The key of a tag is empty.";
     InvalidTag, BAD_REQUEST, "A tag has characters that are not permitted: letters, digits, spaces and + - . / : = _ are.";
@@ -246,6 +262,7 @@ impl ProtocolError {
     pub fn code_text(&self) -> &'static str {
         match self.code {
             ErrorCode::NotModified => ErrorCode::ConditionNotMet.as_str(),
+            ErrorCode::InvalidToken => ErrorCode::InvalidAuthenticationInfo.as_str(),
             code => code.as_str(),
         }
     }

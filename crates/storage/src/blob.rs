@@ -2,26 +2,32 @@
 //!
 //! * [`container`]: create, delete, list; metadata and access.
 //! * [`content`]: bytes on their way in.
-//! * [`write`](mod@write), [`read`], [`list`], [`block_list`]: what is done with blobs.
+//! * [`write`](mod@write), [`read`], [`list`], [`block_list`], [`snapshot`], [`delete`]: what is done with blobs.
 //! * [`condition`]: ETags and conditions, evaluated with the write. [`lease`]: leases.
 //! * [`tags`], [`tier`], [`immutability`]: attributes that do not change its content.
 //! * [`state`]: what a blob is. `row`: how it lies in the store.
 //! * `load`: rows as read. `change`: the commit from rows as read to rows as they are to be. `retention`: what
 //!   becomes of what is overwritten.
 
+pub mod append;
 pub mod block_list;
 mod change;
 pub mod condition;
 pub mod container;
 pub mod content;
+pub mod encryption;
+pub mod hash;
+pub mod delete;
 pub mod immutability;
 pub mod lease;
 pub mod list;
 mod leftover;
 mod load;
+pub mod page;
 pub mod read;
 mod retention;
 mod row;
+pub mod snapshot;
 pub mod state;
 pub mod tags;
 pub mod tier;
@@ -104,9 +110,60 @@ pub enum BlobError {
     /// The blob is archived.
     #[error("the blob is archived")]
     Archived,
+    /// The blob is sealed.
+    #[error("the append blob is sealed")]
+    Sealed,
+    /// The append blob has as many blocks as it can.
+    #[error("the append blob has as many blocks as it can")]
+    TooManyBlocks,
+    /// The append blob ends elsewhere than the client says.
+    #[error("the append blob ends elsewhere")]
+    AppendPositionDiffers,
+    /// The append blob would be longer than the client permits.
+    #[error("the append blob would be too long")]
+    LengthMaxExceeded,
+    /// The range is not one of whole pages within the blob.
+    #[error("the range is not one of whole pages within the blob")]
+    InvalidPageRange,
+    /// The sequence number is not as the client says.
+    #[error("the sequence number is not as the client says")]
+    SequenceNumberDiffers,
+    /// The sequence number cannot grow.
+    #[error("the sequence number cannot grow")]
+    SequenceNumberTooLarge,
+    /// The snapshot to compare with does not exist.
+    #[error("the snapshot to compare with does not exist")]
+    PreviousSnapshotNotFound,
+    /// The snapshot to compare with is the newer one.
+    #[error("the snapshot to compare with is the newer one")]
+    PreviousSnapshotNewer,
+    /// The blob was overwritten after the snapshot.
+    #[error("the blob was overwritten after the snapshot")]
+    Overwritten,
+    /// The blob is encrypted with a client's key, which the request does not bring.
+    #[error("the blob is encrypted with a client's key")]
+    CustomerKeyNeeded,
+    /// The blob is encrypted with another key than the request brings.
+    #[error("the blob is encrypted with another key")]
+    CustomerKeyDiffers,
+    /// The request brings a key, and the blob is not encrypted with one.
+    #[error("the blob is not encrypted with a client's key")]
+    NoCustomerKey,
     /// An immutability policy or a legal hold protects the blob.
     #[error("an immutability policy or a legal hold protects the blob")]
     Immutable,
+    /// The blob has snapshots, which would stay, or would be of another type.
+    #[error("the blob has snapshots")]
+    SnapshotsPresent,
+    /// The current version of a blob cannot be deleted as a version.
+    #[error("the version is the current one")]
+    NotOnCurrent,
+    /// The account does not allow that what is kept is deleted for good.
+    #[error("deleting for good is not allowed")]
+    PermanentDeleteNotAllowed,
+    /// A listing cannot go on from there.
+    #[error("the marker was not made by this listing")]
+    InvalidMarker,
     /// Something cannot be done with a lease, or without it.
     #[error(transparent)]
     Lease(#[from] lease::LeaseError),

@@ -1,26 +1,23 @@
 //! Blocks and block lists.
 
 use http::StatusCode;
-use md5::{Digest as _, Md5};
 use welkin_storage::blob::Block;
 use welkin_storage::blob::block_list::{self as engine, BlockLists};
 use welkin_storage_wire::blob::block_list as wire;
 use welkin_storage_wire::xml::XML_BYTES_MAX;
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 
-use super::properties::{md5, md5_text, of_set, refuse_unbuilt, set_state};
+use super::limit::block_bytes_max;
+use super::properties::{of_set, refuse_unbuilt, set_state, set_version};
 use super::write::{checked_target, new_blob, receive, written};
-use super::{Answer, conditions, refuse_lease, target, told};
+use super::{Answer, conditions, encryption, hash, target, told};
 use crate::answer::{set, xml};
 use crate::context::{Context, RequestBody};
 
-/// The largest block (STORAGE, section 3: Put Block).
-const BLOCK_BYTES_MAX: u64 = 4000 * 1024 * 1024;
 /// What a blob has whose client said nothing.
 const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 
 pub(super) async fn put_block(context: &Context, body: &mut RequestBody) -> Answer {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
     refuse_unbuilt(&context.head)?;
     let target = checked_target(context)?;
     let missing = || ProtocolError::from(ErrorCode::MissingRequiredQueryParameter);
@@ -29,37 +26,41 @@ pub(super) async fn put_block(context: &Context, body: &mut RequestBody) -> Answ
     if body.length_bytes() == Some(0) {
         return Err(ProtocolError::header("Content-Length", "0"));
     }
-    context.storage.container(context.account.uid, &target.container).await.map_err(told)?;
-    let writer = context.storage.block_writer(body.length_bytes());
-    let content = receive(context, writer, body, BLOCK_BYTES_MAX).await?;
-    let hash = content.md5();
+    let storage = &context.storage;
+    let container = storage.container(context.account.uid, &target.container).await.map_err(told)?;
+    let key = encryption::customer_key(context)?;
+    let encryption = encryption::of_new(context, key.as_ref(), &container)?;
+    let announced = hash::announced(&context.head)?;
+    let writer = storage.block_writer(body.length_bytes()).hashing(hash::wanted(&announced));
+    let writer = writer.sealed_with(key.as_ref()).map_err(told)?;
+    let content = receive(&announced, writer, body, block_bytes_max(&context.head.version)).await?;
+    let hashes = content.hashes();
     context.storage.put_block(target.path(context), &id, content, context.now).await.map_err(told)?;
     let mut response = written(StatusCode::CREATED);
-    set(&mut response, "content-md5", &md5_text(&hash));
+    hash::tell(&mut response, &hashes);
+    encryption::tell_written(&mut response, &encryption);
     Ok(response)
 }
 
 pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
     let target = checked_target(context)?;
-    let mut new = new_blob(context)?;
+    let mut new = new_blob(context, &target).await?;
     new.properties = of_set(&context.head)?;
     new.properties.content_type.get_or_insert_with(|| CONTENT_TYPE_DEFAULT.to_owned());
     let text = body.whole(XML_BYTES_MAX).await?;
-    let hash: [u8; 16] = Md5::digest(&text).into();
-    if md5(&context.head, "content-md5")?.is_some_and(|announced| announced != hash) {
-        return Err(ErrorCode::Md5Mismatch.into());
-    }
+    let hashes = hash::of_body(&context.head, &text)?;
     let list: Vec<_> = wire::parse(&text)?.into_iter().map(|(source, id)| (to_engine(source), id)).collect();
     let blob =
         context.storage.put_block_list(target.path(context), &list, &new, context.now).await.map_err(told)?;
     let mut response = written(StatusCode::CREATED);
     set_state(&mut response, blob.etag, blob.modified);
-    set(&mut response, "content-md5", &md5_text(&hash));
+    set_version(&mut response, blob.version);
+    hash::tell(&mut response, &hashes);
+    encryption::tell_written(&mut response, &blob.encryption);
     Ok(response)
 }
 
 pub(super) async fn get(context: &Context) -> Answer {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
     let (target, conditions) = (target(context)?, conditions(context)?);
     let (committed, uncommitted) = match context.head.query.get("blocklisttype") {
         None | Some("committed") => (true, false),

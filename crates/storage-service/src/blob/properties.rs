@@ -17,13 +17,7 @@ const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 /// Characters of one property.
 const PROPERTY_CHARS_MAX: usize = 1024;
 /// Headers that ask for something that is not built. They are refused, since to ignore them would be to lie.
-const REFUSED: [&str; 5] = [
-    "x-ms-encryption-key",
-    "x-ms-encryption-scope",
-    "x-ms-content-crc64",
-    "x-ms-structured-body",
-    "x-ms-source-content-crc64",
-];
+const REFUSED: [&str; 2] = ["x-ms-structured-body", "x-ms-source-content-crc64"];
 
 /// Refuses what cannot be kept.
 pub(super) fn refuse_unbuilt(head: &RequestHead) -> Result<(), ProtocolError> {
@@ -98,6 +92,13 @@ pub(super) fn set_state(response: &mut Response<Body>, etag: ETag, modified: Tim
     set(response, "last-modified", &http_date(modified));
 }
 
+/// Sets the version id of a blob that has one.
+pub(super) fn set_version(response: &mut Response<Body>, version: Option<Timestamp>) {
+    if let Some(version) = version {
+        set(response, "x-ms-version-id", &version.to_iso7());
+    }
+}
+
 /// Sets metadata headers.
 pub(super) fn set_metadata(response: &mut Response<Body>, pairs: &[(String, String)]) {
     for (name, value) in pairs {
@@ -107,7 +108,7 @@ pub(super) fn set_metadata(response: &mut Response<Body>, pairs: &[(String, Stri
 
 /// Sets everything that Get Blob and Get Blob Properties say of a blob. `whole` is false for a part of it: the
 /// MD5 is then that of the whole blob, under another name.
-pub(super) fn set_all(response: &mut Response<Body>, blob: &BlobRecord, whole: bool) {
+pub(super) fn set_all(response: &mut Response<Body>, blob: &BlobRecord, whole: bool, now: Timestamp) {
     set_state(response, blob.etag, blob.modified);
     set_metadata(response, &blob.metadata);
     let properties = &blob.properties;
@@ -128,9 +129,12 @@ pub(super) fn set_all(response: &mut Response<Body>, blob: &BlobRecord, whole: b
     set(response, "accept-ranges", "bytes");
     set(response, "x-ms-creation-time", &http_date(blob.created));
     set(response, "x-ms-blob-type", type_text(blob.blob_type()));
-    set(response, "x-ms-lease-status", "unlocked");
-    set(response, "x-ms-lease-state", "available");
-    set(response, "x-ms-server-encrypted", "false");
+    super::lease::set_lease(response, blob.lease.as_ref(), now);
+    set_version(response, blob.version);
+    if blob.version.is_some() && !blob.superseded {
+        set(response, "x-ms-is-current-version", "true");
+    }
+    super::encryption::tell_blob(response, &blob.encryption);
     set_kind(response, blob);
     set_tier(response, blob);
     set_copy(response, blob);

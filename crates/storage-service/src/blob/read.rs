@@ -1,20 +1,20 @@
 //! Reading blobs.
 
 use http::{Response, StatusCode};
-use md5::{Digest as _, Md5};
 use tokio::sync::mpsc;
+use welkin_storage::blob::hash::{Hasher, Wanted};
 use welkin_storage::blob::read::{BlobReader, ByteRange};
 use welkin_storage::blob::state::BlobRecord;
 use welkin_storage_wire::{ErrorCode, ProtocolError, range};
 use welkin_transport::Body;
 
-use super::properties::{md5_text, set_all, set_metadata, set_state};
-use super::{Answer, conditions, refuse_lease, target, told};
+use super::properties::{refuse_unbuilt, set_all, set_metadata, set_state};
+use super::{Answer, conditions, hash, target, told};
 use crate::answer::{empty, set};
 use crate::context::{Authorization, Context};
 
-/// The MD5 of a range is computed for ranges of up to this length (STORAGE, section 3: Get Blob).
-const RANGE_MD5_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A range's hash is computed for ranges of up to this length (STORAGE, section 3: Get Blob).
+const RANGE_HASH_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Pieces of 1 MiB that are read ahead of the client.
 const READ_AHEAD: usize = 2;
 /// Query parameters of a SAS that replace headers of the answer.
@@ -27,33 +27,31 @@ const OVERRIDES: [(&str, &str); 5] = [
 ];
 
 pub(super) async fn get(context: &Context) -> Answer {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
+    refuse_unbuilt(&context.head)?;
     let (target, conditions) = (target(context)?, conditions(context)?);
     let asked = asked_range(context)?;
-    let hash = wants_md5(context, asked)?;
+    let wanted = wanted_hashes(context, asked)?;
     let path = target.path(context);
     let read = context.storage.read_blob(path, target.revision, asked, &conditions, context.now);
     let (blob, range, mut reader) = read.await.map_err(told)?;
     let length_bytes = range.end - range.start;
-    let (body, md5) = match hash {
+    let (body, hashes) = match wanted != Wanted::default() {
         true => {
             let bytes = read_whole(&mut reader).await?;
-            let md5: [u8; 16] = Md5::digest(&bytes).into();
-            (welkin_transport::full(bytes), Some(md5))
+            let hashes = Hasher::of(wanted, &bytes);
+            (welkin_transport::full(bytes), hashes)
         }
-        false => (stream(reader), None),
+        false => (stream(reader), Default::default()),
     };
     let mut response = Response::new(body);
-    set_all(&mut response, &blob, asked.is_none());
+    set_all(&mut response, &blob, asked.is_none(), context.now);
     if asked.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = range.end.saturating_sub(1);
         let text = format!("bytes {}-{last}/{}", range.start, blob.length_bytes);
         set(&mut response, "content-range", &text);
     }
-    if let Some(md5) = md5 {
-        set(&mut response, "content-md5", &md5_text(&md5));
-    }
+    hash::tell(&mut response, &hashes);
     set(&mut response, "content-length", &length_bytes.to_string());
     override_headers(context, &mut response);
     Ok(response)
@@ -62,7 +60,7 @@ pub(super) async fn get(context: &Context) -> Answer {
 pub(super) async fn properties(context: &Context) -> Answer {
     let blob = find(context).await?;
     let mut response = empty(StatusCode::OK);
-    set_all(&mut response, &blob, true);
+    set_all(&mut response, &blob, true, context.now);
     set(&mut response, "content-length", &blob.length_bytes.to_string());
     override_headers(context, &mut response);
     Ok(response)
@@ -77,14 +75,13 @@ pub(super) async fn metadata(context: &Context) -> Answer {
 }
 
 async fn find(context: &Context) -> Result<BlobRecord, ProtocolError> {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithBlobOperation)?;
     let (target, conditions) = (target(context)?, conditions(context)?);
     let path = target.path(context);
     context.storage.blob(path, target.revision, &conditions, context.now).await.map_err(told)
 }
 
 /// `x-ms-range`, or else `Range`. A malformed one counts as none.
-fn asked_range(context: &Context) -> Result<Option<ByteRange>, ProtocolError> {
+pub(super) fn asked_range(context: &Context) -> Result<Option<ByteRange>, ProtocolError> {
     let text = match context.head.header("x-ms-range")? {
         Some(text) => Some(text),
         None => context.head.header("range")?,
@@ -92,15 +89,28 @@ fn asked_range(context: &Context) -> Result<Option<ByteRange>, ProtocolError> {
     Ok(text.and_then(range::parse).map(|(first, last)| ByteRange { first, last }))
 }
 
-fn wants_md5(context: &Context, asked: Option<ByteRange>) -> Result<bool, ProtocolError> {
-    let header = context.head.header("x-ms-range-get-content-md5")?;
-    if !header.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Ok(false);
-    }
+/// The hash of the range that the client asks for.
+fn wanted_hashes(context: &Context, asked: Option<ByteRange>) -> Result<Wanted, ProtocolError> {
+    const MD5: &str = "x-ms-range-get-content-md5";
+    const CRC64: &str = "x-ms-range-get-content-crc64";
+    let asks = |name| {
+        let value = context.head.header(name)?;
+        Ok::<_, ProtocolError>(value.is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    };
+    let wanted = Wanted { md5: asks(MD5)?, crc64: asks(CRC64)? };
+    let name = match (wanted.md5, wanted.crc64) {
+        (false, false) => return Ok(wanted),
+        (true, false) => MD5,
+        (false, true) => CRC64,
+        (true, true) => {
+            let why = "Only one hash of a range can be had at a time.";
+            return Err(ProtocolError::saying(ErrorCode::InvalidInput, why));
+        }
+    };
     let length = asked.and_then(|range| range.last.map(|last| last.saturating_sub(range.first)));
     match length {
-        Some(length) if length < RANGE_MD5_BYTES_MAX => Ok(true),
-        _ => Err(ProtocolError::header("x-ms-range-get-content-md5", "true")),
+        Some(length) if length < RANGE_HASH_BYTES_MAX => Ok(wanted),
+        _ => Err(ProtocolError::header(name, "true")),
     }
 }
 

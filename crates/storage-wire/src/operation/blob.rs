@@ -11,14 +11,14 @@ operations! {
     BlobOperation, Blob;
     // variant, name, built, resource, account SAS, service SAS, anonymous, effect
     ListContainers, "List Containers", Built, Service, "l", "", Never, Reads;
-    GetBlobServiceProperties, "Get Blob Service Properties", NotBuilt, Service, "r", "", Never, Reads;
-    SetBlobServiceProperties, "Set Blob Service Properties", NotBuilt, Service, "w", "", Never, Writes;
-    GetBlobServiceStats, "Get Blob Service Stats", NotBuilt, Service, "r", "", Never, Reads;
-    GetUserDelegationKey, "Get User Delegation Key", NotBuilt, Service, "", "", Never, Reads;
+    GetBlobServiceProperties, "Get Blob Service Properties", Built, Service, "r", "", Never, Reads;
+    SetBlobServiceProperties, "Set Blob Service Properties", Built, Service, "w", "", Never, Writes;
+    GetBlobServiceStats, "Get Blob Service Stats", Built, Service, "r", "", Never, Reads;
+    GetUserDelegationKey, "Get User Delegation Key", Built, Service, "", "", Never, Reads;
     GetAccountInformation, "Get Account Information", Built, Service, "rl", "racwdl", Never, Reads;
-    BlobBatch, "Blob Batch", NotBuilt, Service, "dw", "dw", Never, Writes;
+    BlobBatch, "Blob Batch", Built, Service, "dw", "dw", Never, Writes;
     FindBlobsByTags, "Find Blobs by Tags", Built, Service, "f", "f", Never, Reads;
-    PreflightBlobRequest, "Preflight Blob Request", NotBuilt, Service, "", "", Always, Reads;
+    PreflightBlobRequest, "Preflight Blob Request", Built, Service, "", "", Always, Reads;
     CreateContainer, "Create Container", Built, Container, "cw", "", Never, Writes;
     GetContainerProperties, "Get Container Properties", Built, Container, "r", "", PublicContainer, Reads;
     GetContainerMetadata, "Get Container Metadata", Built, Container, "r", "", PublicContainer, Reads;
@@ -26,15 +26,15 @@ operations! {
     GetContainerAcl, "Get Container ACL", Built, Container, "", "", Never, Reads;
     SetContainerAcl, "Set Container ACL", Built, Container, "", "", Never, Writes;
     DeleteContainer, "Delete Container", Built, Container, "d", "", Never, Writes;
-    RestoreContainer, "Restore Container", NotBuilt, Container, "w", "", Never, Writes;
+    RestoreContainer, "Restore Container", Built, Container, "w", "", Never, Writes;
     RenameContainer, "Rename Container", NotBuilt, Container, "w", "", Never, Writes;
-    LeaseContainer, "Lease Container", NotBuilt, Container, "w", "", Never, Writes;
+    LeaseContainer, "Lease Container", Built, Container, "w", "", Never, Writes;
     ListBlobs, "List Blobs", Built, Container, "l", "l", PublicContainer, Reads;
-    ContainerBatch, "Container Batch", NotBuilt, Container, "dw", "dw", Never, Writes;
+    ContainerBatch, "Container Batch", Built, Container, "dw", "dw", Never, Writes;
     FindBlobsByTagsInContainer, "Find Blobs by Tags in Container", Built, Container, "f", "f", Never, Reads;
     PutBlob, "Put Blob", Built, Object, "cw", "cw", Never, Writes;
-    PutAppendBlob, "Put Blob (append)", NotBuilt, Object, "cw", "cw", Never, Writes;
-    PutPageBlob, "Put Blob (page)", NotBuilt, Object, "cw", "cw", Never, Writes;
+    PutAppendBlob, "Put Blob (append)", Built, Object, "cw", "cw", Never, Writes;
+    PutPageBlob, "Put Blob (page)", Built, Object, "cw", "cw", Never, Writes;
     PutBlobFromUrl, "Put Blob From URL", NotBuilt, Object, "cw", "cw", Never, Writes;
     GetBlob, "Get Blob", Built, Object, "r", "r", PublicBlob, Reads;
     GetBlobProperties, "Get Blob Properties", Built, Object, "r", "r", PublicBlob, Reads;
@@ -44,14 +44,14 @@ operations! {
     GetBlobTags, "Get Blob Tags", Built, Object, "t", "t", Never, Reads;
     SetBlobTags, "Set Blob Tags", Built, Object, "t", "t", Never, Writes;
     DeleteBlob, "Delete Blob", Built, Object, "d", "d", Never, Writes;
-    UndeleteBlob, "Undelete Blob", NotBuilt, Object, "w", "w", Never, Writes;
+    UndeleteBlob, "Undelete Blob", Built, Object, "w", "w", Never, Writes;
     SetBlobTier, "Set Blob Tier", Built, Object, "w", "w", Never, Writes;
-    SnapshotBlob, "Snapshot Blob", NotBuilt, Object, "cw", "cw", Never, Writes;
+    SnapshotBlob, "Snapshot Blob", Built, Object, "cw", "cw", Never, Writes;
     CopyBlob, "Copy Blob", NotBuilt, Object, "cw", "cw", Never, Writes;
     CopyBlobFromUrl, "Copy Blob From URL", NotBuilt, Object, "cw", "cw", Never, Writes;
     AbortCopyBlob, "Abort Copy Blob", NotBuilt, Object, "w", "w", Never, Writes;
     IncrementalCopyBlob, "Incremental Copy Blob", NotBuilt, Object, "w", "w", Never, Writes;
-    LeaseBlob, "Lease Blob", NotBuilt, Object, "wd", "wd", Never, Writes;
+    LeaseBlob, "Lease Blob", Built, Object, "wd", "wd", Never, Writes;
     SetBlobExpiry, "Set Blob Expiry", Built, Object, "w", "w", Never, Writes;
     SetImmutabilityPolicy, "Set Blob Immutability Policy", Built, Object, "i", "i", Never, Writes;
     DeleteImmutabilityPolicy, "Delete Blob Immutability Policy", Built, Object, "i", "i", Never, Writes;
@@ -61,13 +61,13 @@ operations! {
     PutBlockFromUrl, "Put Block From URL", NotBuilt, Object, "w", "w", Never, Writes;
     PutBlockList, "Put Block List", Built, Object, "cw", "cw", Never, Writes;
     GetBlockList, "Get Block List", Built, Object, "r", "r", PublicBlob, Reads;
-    AppendBlock, "Append Block", NotBuilt, Object, "aw", "aw", Never, Writes;
+    AppendBlock, "Append Block", Built, Object, "aw", "aw", Never, Writes;
     AppendBlockFromUrl, "Append Block From URL", NotBuilt, Object, "aw", "aw", Never, Writes;
-    SealBlob, "Append Blob Seal", NotBuilt, Object, "w", "w", Never, Writes;
-    PutPage, "Put Page", NotBuilt, Object, "w", "w", Never, Writes;
+    SealBlob, "Append Blob Seal", Built, Object, "w", "w", Never, Writes;
+    PutPage, "Put Page", Built, Object, "w", "w", Never, Writes;
     PutPageFromUrl, "Put Page From URL", NotBuilt, Object, "w", "w", Never, Writes;
-    GetPageRanges, "Get Page Ranges", NotBuilt, Object, "r", "r", PublicBlob, Reads;
-    GetPageRangesDiff, "Get Page Ranges (difference)", NotBuilt, Object, "r", "r", Never, Reads;
+    GetPageRanges, "Get Page Ranges", Built, Object, "r", "r", PublicBlob, Reads;
+    GetPageRangesDiff, "Get Page Ranges (difference)", Built, Object, "r", "r", Never, Reads;
 }
 
 /// What a path of the blob service names.
@@ -211,11 +211,16 @@ fn route_blob(head: &RequestHead, comp: Option<&str>) -> Result<BlobOperation, P
         ("PUT", Some("appendblock")) => Ok(if from_url { Op::AppendBlockFromUrl } else { Op::AppendBlock }),
         ("PUT", Some("seal")) => Ok(Op::SealBlob),
         ("PUT", Some("page")) => Ok(if from_url { Op::PutPageFromUrl } else { Op::PutPage }),
-        ("GET", Some("pagelist")) if head.query.get("prevsnapshot").is_some() => Ok(Op::GetPageRangesDiff),
+        ("GET", Some("pagelist")) if has_previous(head) => Ok(Op::GetPageRangesDiff),
         ("GET", Some("pagelist")) => Ok(Op::GetPageRanges),
         (_, None) => Err(wrong_verb()),
         (_, Some(_)) => Err(wrong_query(head)),
     }
+}
+
+/// Whether page ranges are compared with a snapshot.
+fn has_previous(head: &RequestHead) -> bool {
+    head.query.get("prevsnapshot").is_some() || head.headers.contains_key("x-ms-previous-snapshot-url")
 }
 
 fn route_put(head: &RequestHead, from_url: bool) -> Result<BlobOperation, ProtocolError> {

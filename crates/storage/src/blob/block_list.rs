@@ -13,7 +13,7 @@ use crate::blob::condition::{Access, Conditions};
 use crate::blob::content::{NewContent, Piece};
 use crate::blob::load::Loaded;
 use crate::blob::row::{Block, CHUNK_BLOCKS, RowKey, StagedBlock};
-use crate::blob::state::{BlobRecord, Content};
+use crate::blob::state::{BlobRecord, BlobType, Content, Encryption};
 use crate::blob::write::{NewBlob, Replacement};
 use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
@@ -57,6 +57,7 @@ impl Storage {
         let partition = self.blob_partition(path).await?;
         let key = RowKey::Staged(id).to_bytes();
         self.check_id_length(&partition, id).await?;
+        self.check_takes_blocks(&partition, now).await?;
         let block = StagedBlock { staged: now, piece: content.piece().clone() };
         for _ in 0..COMMIT_TRIES_MAX {
             let last = self.store().get(BLOBS, &partition, &key).await?;
@@ -67,18 +68,30 @@ impl Storage {
                 let replaced = last.map(|row| record::decode::<StagedBlock>(&row.value)).transpose()?;
                 let extent = replaced.and_then(|block| block.piece.extent().cloned());
                 self.releaser().free(extent.into_iter().collect());
-                return Ok(());
+                return self.confirm_container(path, &partition).await;
             }
             content.unclaim();
         }
         Err(EngineError::Busy.into())
     }
 
+    /// Append and page blobs have no blocks that are staged.
+    async fn check_takes_blocks(&self, partition: &[u8], now: Timestamp) -> Result<(), BlobError> {
+        match self.blob_head(partition, Revision::Current, now).await {
+            Ok(head) => head.record.check_type(BlobType::Block),
+            Err(BlobError::BlobNotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn check_id_length(&self, partition: &[u8], id: &[u8]) -> Result<(), BlobError> {
         let from = ScanFrom::Row(partition.to_vec().into(), b"u"[..].into());
         let rows = self.store().scan(BLOBS, from, 1).await?;
         match rows.first() {
-            Some(row) if row.partition == partition && row.key.len() != 1 + id.len() => {
+            Some(row)
+                if row.partition == partition
+                    && matches!(RowKey::parse(&row.key), Some(RowKey::Staged(other)) if other.len() != id.len()) =>
+            {
                 Err(BlobError::BlockIdLengthDiffers)
             }
             _ => Ok(()),
@@ -97,7 +110,15 @@ impl Storage {
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
         let make = |loaded: &Loaded| {
+            loaded.visible(now).map_or(Ok(()), |blob| blob.check_type(BlobType::Block))?;
             let blocks = choose(list, loaded, now)?;
+            let key = match new.encryption {
+                Encryption::CustomerKey(sha256) => Some(sha256),
+                _ => None,
+            };
+            if blocks.iter().any(|block| block.piece.key_sha256() != key) {
+                return Err(BlobError::CustomerKeyDiffers);
+            }
             let length_bytes = blocks.iter().map(Block::length_bytes).sum();
             let rows = (0..).zip(blocks.chunks(CHUNK_BLOCKS));
             let list = loaded.new_list();
@@ -123,6 +144,7 @@ impl Storage {
         if revision != Revision::Current {
             let (blob, committed) = self.blob_blocks(&partition, revision, now).await?;
             conditions.check_blob(Some(&blob), Access::Read, now)?;
+            blob.check_type(BlobType::Block)?;
             return Ok(BlockLists { blob: Some(blob), committed, uncommitted: Vec::new() });
         }
         let loaded = self.load_blob(&partition).await?;
@@ -131,6 +153,7 @@ impl Storage {
             return Err(BlobError::BlobNotFound);
         }
         conditions.check_blob(blob, Access::Read, now)?;
+        blob.map_or(Ok(()), |blob| blob.check_type(BlobType::Block))?;
         let committed = blob.map(|blob| loaded.blocks(blob).cloned().collect()).unwrap_or_default();
         let blob = blob.cloned();
         let staged = loaded.staged.into_iter();

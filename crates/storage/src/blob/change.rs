@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use welkin_base::Timestamp;
 use welkin_store::{Commit, ExtentRef};
 
 use crate::blob::Revision;
@@ -45,8 +46,22 @@ impl Next {
         }
     }
 
+    /// All heads: the current state first, then snapshots, then versions.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (Revision, &BlobRecord)> {
+        self.heads.iter().filter_map(|(key, record)| match RowKey::parse(key) {
+            Some(RowKey::Head(revision)) => Some((revision, record)),
+            _ => None,
+        })
+    }
+
+    /// Moments at which something of it ceases to exist, that were not known before.
+    pub(crate) fn new_deadlines(&self, loaded: &Loaded) -> BTreeSet<Timestamp> {
+        let of = |record: &BlobRecord| [record.expires, record.deleted.map(|deleted| deleted.until)];
+        let known: BTreeSet<Timestamp> = loaded.heads.iter().flat_map(|head| of(&head.record)).flatten().collect();
+        self.heads.values().flat_map(of).flatten().filter(|at| !known.contains(at)).collect()
+    }
+
     /// The head of this revision.
-    #[allow(dead_code, reason = "for retention")]
     pub(crate) fn head(&self, revision: Revision) -> Option<&BlobRecord> {
         self.heads.get(&RowKey::Head(revision).to_bytes())
     }

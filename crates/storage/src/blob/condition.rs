@@ -5,7 +5,8 @@ use welkin_base::timestamp::TICKS_PER_SECOND;
 use welkin_storage_wire::blob::tag_filter::TagFilter;
 
 use crate::blob::BlobError;
-use crate::blob::lease::LeaseId;
+use crate::blob::encryption::CustomerKey;
+use crate::blob::lease::{self, LeaseId, LeaseOf};
 use crate::blob::state::BlobRecord;
 use crate::blob::tags;
 
@@ -64,6 +65,8 @@ pub struct Conditions {
     pub lease: Option<LeaseId>,
     /// What its tags must meet: `x-ms-if-tags`.
     pub if_tags: Option<TagFilter>,
+    /// The key that the request brings: see [`BlobRecord`]'s encryption.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// Whether a request reads or writes: a failed condition is told differently.
@@ -85,8 +88,17 @@ impl Conditions {
         &self,
         blob: Option<&BlobRecord>,
         access: Access,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<(), BlobError> {
+        lease::check(blob.and_then(|blob| blob.lease.as_ref()), self.lease, access, LeaseOf::Blob, now)?;
+        self.check_headers(blob, access)
+    }
+
+    /// Whether all conditions but the lease hold for a blob: for what is done with the lease itself.
+    ///
+    /// # Errors
+    /// Says which kind of condition does not hold.
+    pub(crate) fn check_headers(&self, blob: Option<&BlobRecord>, access: Access) -> Result<(), BlobError> {
         tags::check(self.if_tags.as_ref(), blob)?;
         self.check(blob.map(|blob| (blob.etag, blob.modified)), access)
     }

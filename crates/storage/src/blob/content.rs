@@ -4,11 +4,12 @@
 //! no commit took are given back when they are dropped.
 
 use bytes::{Bytes, BytesMut};
-use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use welkin_store::{ExtentRef, ExtentWriter};
 
 use crate::Storage;
+use crate::blob::encryption::{CustomerKey, Seal, Sealer, sealed_length_bytes};
+use crate::blob::hash::{Hashes, HashingBeside, Wanted};
 use crate::error::EngineError;
 
 /// Contents up to this length lie in the row. One write then costs one flush instead of two, and a listing still
@@ -24,6 +25,18 @@ pub enum Piece {
     Inline(Vec<u8>),
     /// In an extent.
     Extent(ExtentRef),
+    /// In one of both, encrypted with a client's key.
+    Sealed(Box<Sealed>),
+}
+
+/// Content that is encrypted with a client's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    pub(crate) seal: Seal,
+    /// Its length before it was encrypted.
+    pub(crate) length_bytes: u64,
+    /// Where it lies.
+    pub(crate) piece: Piece,
 }
 
 impl Piece {
@@ -33,6 +46,7 @@ impl Piece {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::Extent(extent) => extent.length_bytes(),
+            Self::Sealed(sealed) => sealed.length_bytes,
         }
     }
 
@@ -42,6 +56,16 @@ impl Piece {
         match self {
             Self::Inline(_) => None,
             Self::Extent(extent) => Some(extent),
+            Self::Sealed(sealed) => sealed.piece.extent(),
+        }
+    }
+
+    /// The SHA-256 of the client's key that it is encrypted with.
+    #[must_use]
+    pub fn key_sha256(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Sealed(sealed) => Some(sealed.seal.key_sha256),
+            _ => None,
         }
     }
 }
@@ -54,7 +78,8 @@ pub struct ContentWriter {
     length_expected: Option<u64>,
     buffered: BytesMut,
     extent: Option<ExtentWriter>,
-    md5: Md5,
+    hashing: HashingBeside,
+    sealer: Option<Sealer>,
     length_bytes: u64,
 }
 
@@ -62,6 +87,12 @@ impl Storage {
     /// Begins the content of a blob; `length_expected` is what the client announced.
     #[must_use]
     pub fn blob_writer(&self, length_expected: Option<u64>) -> ContentWriter {
+        self.content_writer(length_expected, INLINE_BYTES_MAX)
+    }
+
+    /// Begins a block that is appended.
+    #[must_use]
+    pub fn append_writer(&self, length_expected: Option<u64>) -> ContentWriter {
         self.content_writer(length_expected, INLINE_BYTES_MAX)
     }
 
@@ -78,20 +109,53 @@ impl Storage {
             length_expected,
             buffered: BytesMut::new(),
             extent: None,
-            md5: Md5::new(),
+            hashing: HashingBeside::new(Wanted { md5: true, crc64: false }),
+            sealer: None,
             length_bytes: 0,
         }
     }
 }
 
 impl ContentWriter {
+    /// Computes these hashes, instead of the MD5. Call it before the first bytes.
+    #[must_use]
+    pub fn hashing(mut self, wanted: Wanted) -> Self {
+        self.hashing = HashingBeside::new(wanted);
+        self
+    }
+
+    /// Encrypts the content with the client's key, where there is one. Call it before the first bytes.
+    ///
+    /// # Errors
+    /// When no key can be derived.
+    pub fn sealed_with(mut self, key: Option<&CustomerKey>) -> Result<Self, EngineError> {
+        if let Some(key) = key {
+            self.sealer = Some(key.sealer()?);
+            self.length_expected = self.length_expected.map(sealed_length_bytes);
+        }
+        Ok(self)
+    }
+
     /// Takes the next bytes.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), EngineError> {
-        self.md5.update(&bytes);
         self.length_bytes += bytes.len() as u64;
+        self.hashing.update(bytes.clone()).await?;
+        match &mut self.sealer {
+            Some(sealer) => {
+                let sealed = sealer.update(&bytes)?;
+                self.store(sealed).await
+            }
+            None => self.store(bytes).await,
+        }
+    }
+
+    async fn store(&mut self, bytes: Bytes) -> Result<(), EngineError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if let Some(extent) = &mut self.extent {
             return Ok(extent.write(bytes).await?);
         }
@@ -114,13 +178,25 @@ impl ContentWriter {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn finish(self) -> Result<NewContent, EngineError> {
-        let piece = match self.extent {
+    pub async fn finish(mut self) -> Result<NewContent, EngineError> {
+        if let Some(mut sealer) = self.sealer.take() {
+            let last = sealer.finish()?;
+            self.store(last).await?;
+            self.sealer = Some(sealer);
+        }
+        let mut piece = match self.extent {
             Some(extent) => Piece::Extent(extent.finish().await?),
             None => Piece::Inline(self.buffered.to_vec()),
         };
-        let md5 = self.md5.finalize().into();
-        Ok(NewContent { piece, md5, storage: self.storage, claimed: false })
+        if let Some(sealer) = self.sealer {
+            let (seal, length_bytes) = (sealer.seal, self.length_bytes);
+            piece = Piece::Sealed(Box::new(Sealed { seal, length_bytes, piece }));
+        }
+        // Until a row names the extent, it is given back when something goes wrong.
+        let mut content =
+            NewContent { piece, hashes: Hashes::default(), storage: self.storage, claimed: false };
+        content.hashes = self.hashing.finish().await?;
+        Ok(content)
     }
 }
 
@@ -128,16 +204,16 @@ impl ContentWriter {
 #[derive(Debug)]
 pub struct NewContent {
     piece: Piece,
-    md5: [u8; 16],
+    hashes: Hashes,
     storage: Storage,
     claimed: bool,
 }
 
 impl NewContent {
-    /// The MD5 of the bytes.
+    /// The hashes of the bytes that were asked for; unasked, the MD5.
     #[must_use]
-    pub fn md5(&self) -> [u8; 16] {
-        self.md5
+    pub fn hashes(&self) -> Hashes {
+        self.hashes
     }
 
     /// Where it lies.

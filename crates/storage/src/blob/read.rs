@@ -9,12 +9,13 @@ use welkin_store::ExtentRef;
 
 use crate::Storage;
 use crate::blob::condition::{Access, Conditions};
-use crate::blob::content::Piece;
-use crate::blob::load::list_of;
+use crate::blob::content::{Piece, Sealed};
+use crate::blob::encryption::{CHUNK_BYTES, CustomerKey, TAG_BYTES, sealed_length_bytes};
+use crate::blob::load::{Head, list_of};
 use crate::blob::row::Block;
 use crate::blob::state::{BlobRecord, Content};
 use crate::blob::{BlobError, BlobPath, Revision};
-use crate::error::EngineError;
+use crate::error::{COMMIT_TRIES_MAX, EngineError};
 use crate::release::ReadGuard;
 
 /// A reader holds at most this much in memory.
@@ -68,6 +69,7 @@ impl Part {
 pub struct BlobReader {
     storage: Storage,
     parts: VecDeque<Part>,
+    key: Option<CustomerKey>,
     _guard: ReadGuard,
 }
 
@@ -86,6 +88,7 @@ impl Storage {
         let partition = self.blob_partition(path).await?;
         let head = self.blob_head(&partition, revision, now).await?;
         conditions.check_blob(Some(&head.record), Access::Read, now)?;
+        head.record.check_key(conditions.customer_key.as_ref())?;
         Ok(head.record)
     }
 
@@ -103,18 +106,47 @@ impl Storage {
     ) -> Result<(BlobRecord, Range<u64>, BlobReader), BlobError> {
         let guard = self.releaser().read_guard();
         let partition = self.blob_partition(path).await?;
-        let (blob, blocks) = self.blob_blocks(&partition, revision, now).await?;
-        conditions.check_blob(Some(&blob), Access::Read, now)?;
-        blob.check_readable()?;
-        let range = match range {
-            Some(range) => range.within(blob.length_bytes)?,
-            None => 0..blob.length_bytes,
-        };
-        let parts = match &blob.content {
-            Content::Whole(piece) => cut([Part::whole(piece.clone())], &range),
-            _ => cut(blocks.into_iter().map(|block| Part::whole(block.piece)), &range),
-        };
-        Ok((blob, range, BlobReader { storage: self.clone(), parts, _guard: guard }))
+        for _ in 0..COMMIT_TRIES_MAX {
+            let head = self.blob_head(&partition, revision, now).await?;
+            let blob = &head.record;
+            conditions.check_blob(Some(blob), Access::Read, now)?;
+            blob.check_key(conditions.customer_key.as_ref())?;
+            blob.check_readable()?;
+            let range = match range {
+                Some(range) => range.within(blob.length_bytes)?,
+                None => 0..blob.length_bytes,
+            };
+            let parts = self.blob_parts(&partition, blob, &range).await?;
+            // The rows are the head's if the head is still there after they were read.
+            if matches!(blob.content, Content::Whole(_))
+                || self.blob_head(&partition, revision, now).await?.still_has(&head)
+            {
+                let key = conditions.customer_key.clone();
+                let reader = BlobReader { storage: self.clone(), parts, key, _guard: guard };
+                return Ok((head.record, range, reader));
+            }
+        }
+        Err(EngineError::Busy.into())
+    }
+
+    /// What the bytes of a range are, by the rows as they are now.
+    async fn blob_parts(
+        &self,
+        partition: &[u8],
+        blob: &BlobRecord,
+        range: &Range<u64>,
+    ) -> Result<VecDeque<Part>, EngineError> {
+        match &blob.content {
+            Content::Whole(piece) => Ok(cut([Part::whole(piece.clone())], range)),
+            Content::Blocks { list, chunks } => {
+                let blocks = self.list_blocks(partition, *list, *chunks).await?;
+                Ok(cut(blocks.into_iter().map(|block| Part::whole(block.piece)), range))
+            }
+            Content::Appended { list, blocks, .. } => {
+                self.appended_parts(partition, *list, *blocks, range).await
+            }
+            Content::Pages { .. } => self.page_parts(partition, &blob.content, range).await,
+        }
     }
 
     /// A head and the blocks of its list, of one moment.
@@ -140,6 +172,25 @@ impl Storage {
     }
 }
 
+impl Head {
+    /// Whether rows that were read under an earlier reading of the head are still its own. Appended blocks never
+    /// change.
+    fn still_has(&self, earlier: &Self) -> bool {
+        match (&self.record.content, &earlier.record.content) {
+            (Content::Appended { list, .. }, Content::Appended { list: last, .. }) => list == last,
+            _ => self.row == earlier.row,
+        }
+    }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn damaged(why: &str) -> EngineError {
+    EngineError::Damaged { noun: "blob", why: why.to_owned() }
+}
+
 /// What consecutive parts have in the range.
 pub(crate) fn cut(parts: impl IntoIterator<Item = Part>, range: &Range<u64>) -> VecDeque<Part> {
     let mut offset = 0;
@@ -158,6 +209,11 @@ pub(crate) fn cut(parts: impl IntoIterator<Item = Part>, range: &Range<u64>) -> 
 }
 
 impl BlobReader {
+    /// A reader of parts.
+    pub(crate) fn over(storage: &Storage, parts: VecDeque<Part>, key: Option<CustomerKey>) -> Self {
+        Self { storage: storage.clone(), parts, key, _guard: storage.releaser().read_guard() }
+    }
+
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
@@ -173,6 +229,7 @@ impl BlobReader {
                 Ok(Some(Bytes::from(bytes).slice(part)))
             }
             Some(Piece::Extent(extent)) => self.read(extent, within).await.map(Some),
+            Some(Piece::Sealed(sealed)) => self.read_sealed(sealed, within).await.map(Some),
             None => Ok(Some(self.zeros(within))),
         }
     }
@@ -182,11 +239,38 @@ impl BlobReader {
         let length = usize::try_from(wanted).unwrap_or(usize::MAX);
         let bytes = self.storage.store().read_extent(&extent, within.start, length).await?;
         if bytes.len() as u64 != wanted {
-            let why = format!("an extent ended {} bytes early", wanted - bytes.len() as u64);
-            return Err(EngineError::Damaged { noun: "blob", why });
+            return Err(damaged("an extent ended early"));
         }
         self.put_back(Some(Piece::Extent(extent)), within.start + wanted..within.end);
         Ok(bytes)
+    }
+
+    async fn read_sealed(&mut self, sealed: Box<Sealed>, within: Range<u64>) -> Result<Bytes, EngineError> {
+        let key = self.key.clone().ok_or_else(|| damaged("it is encrypted with a client's key"))?;
+        let first = within.start / CHUNK_BYTES;
+        let end = within.end.min(first * CHUNK_BYTES + READ_BYTES);
+        let chunk_bytes = CHUNK_BYTES + TAG_BYTES;
+        let stored_end = end.div_ceil(CHUNK_BYTES) * chunk_bytes;
+        let stored = first * chunk_bytes..stored_end.min(sealed_length_bytes(sealed.length_bytes));
+        let length = size(stored.end - stored.start);
+        let bytes = match &sealed.piece {
+            Piece::Inline(bytes) => {
+                Bytes::copy_from_slice(bytes.get(size(stored.start)..).unwrap_or_default())
+            }
+            Piece::Extent(extent) => {
+                self.storage.store().read_extent(extent, stored.start, length).await?
+            }
+            Piece::Sealed(_) => return Err(damaged("it is encrypted twice")),
+        };
+        let chunk = u32::try_from(first).map_err(|_| damaged("it has too many chunks"))?;
+        let plain = key.open(&sealed.seal, chunk, bytes.get(..length).unwrap_or(&bytes))?;
+        let start = size(within.start - first * CHUNK_BYTES);
+        let wanted = start..start + size(end - within.start);
+        if plain.len() < wanted.end {
+            return Err(damaged("an encrypted piece ended early"));
+        }
+        self.put_back(Some(Piece::Sealed(sealed)), end..within.end);
+        Ok(plain.slice(wanted))
     }
 
     fn zeros(&mut self, within: Range<u64>) -> Bytes {

@@ -110,6 +110,8 @@ pub(crate) struct Run {
     pub piece: Piece,
     /// Where in the piece this run begins: later writes may have covered what was before.
     pub skipped_bytes: u32,
+    /// The epoch in which it was written.
+    pub epoch: u32,
 }
 
 /// What a row of a blob is, by its key.

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 
+use crate::blob::BlobError;
 use crate::blob::condition::ETag;
 use crate::blob::container::Metadata;
 use crate::blob::content::Piece;
@@ -50,6 +51,8 @@ pub struct BlobRecord {
     pub(crate) content: Content,
     /// Its version id, where it was written while the account kept versions.
     pub version: Option<Timestamp>,
+    /// It is a version that is not the current one.
+    pub superseded: bool,
     /// Its lease; snapshots and versions have none.
     pub lease: Option<Lease>,
     /// Its index tags.
@@ -92,6 +95,17 @@ impl BlobRecord {
         }
     }
 
+    /// Whether it is of the type that an operation is for.
+    ///
+    /// # Errors
+    /// When it is of another.
+    pub(crate) fn check_type(&self, wanted: BlobType) -> Result<(), BlobError> {
+        match self.blob_type() == wanted {
+            true => Ok(()),
+            false => Err(BlobError::InvalidBlobType),
+        }
+    }
+
     /// The number of appended blocks, and whether it is sealed, of an append blob.
     #[must_use]
     pub fn appended(&self) -> Option<(u32, bool)> {
@@ -128,12 +142,13 @@ pub(crate) enum Content {
     Pages { epoch: u32, sequence_number: u64, base: u32, cuts: Vec<Cut> },
 }
 
-/// A page blob was cut: its segments from this one on are of this epoch at least. A cut takes no rows away, however
+/// A page blob was cut: its segments from this one on are of this epoch at least, up to another segment. A cut takes no rows away, however
 /// many there are; the cleaner does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cut {
     pub epoch: u32,
     pub segment: u32,
+    pub end: u32,
 }
 
 impl Content {
@@ -154,7 +169,7 @@ impl Content {
     /// The epochs of which a segment's rows are this content's; `None` has no segments.
     pub(crate) fn epochs_of(&self, segment: u32) -> Option<RangeInclusive<u32>> {
         let Self::Pages { epoch, base, cuts, .. } = self else { return None };
-        let cuts = cuts.iter().filter(|cut| cut.segment <= segment).map(|cut| cut.epoch);
+        let cuts = cuts.iter().filter(|cut| (cut.segment..cut.end).contains(&segment)).map(|cut| cut.epoch);
         Some(cuts.chain([*base]).max().unwrap_or(*base)..=*epoch)
     }
 }
@@ -268,6 +283,7 @@ impl BlobRecord {
             metadata: Metadata::new(),
             content,
             version: None,
+            superseded: false,
             lease: None,
             tags: Tags::new(),
             tier: Tier::default(),

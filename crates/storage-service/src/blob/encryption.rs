@@ -1,0 +1,102 @@
+//! Keys that clients bring, and encryption scopes (STORAGE, section 3).
+//!
+//! Content is encrypted with a client's key. A scope is recorded and told, and nothing more: the server encrypts
+//! nothing by itself, and says so.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Response;
+use welkin_storage::blob::container::ContainerRecord;
+use welkin_storage::blob::encryption::CustomerKey;
+use welkin_storage::blob::state::Encryption;
+use welkin_storage_wire::{ErrorCode, ProtocolError};
+use welkin_transport::Body;
+
+use crate::answer::set;
+use crate::context::Context;
+
+const KEY: &str = "x-ms-encryption-key";
+const KEY_SHA256: &str = "x-ms-encryption-key-sha256";
+const ALGORITHM: &str = "x-ms-encryption-algorithm";
+const SCOPE: &str = "x-ms-encryption-scope";
+/// The one algorithm.
+const AES256: &str = "AES256";
+
+/// The key that the request brings. All of the three headers go together, and over HTTPS only.
+pub(super) fn customer_key(context: &Context) -> Result<Option<CustomerKey>, ProtocolError> {
+    let header = |name: &'static str| {
+        let value = context.head.header(name)?.map(str::trim).filter(|text| !text.is_empty());
+        Ok::<_, ProtocolError>(value)
+    };
+    let (key, sha256, algorithm) = match (header(KEY)?, header(KEY_SHA256)?, header(ALGORITHM)?) {
+        (None, None, None) => return Ok(None),
+        (None, _, _) => return Err(ProtocolError::missing_header(KEY)),
+        (_, None, _) => return Err(ProtocolError::missing_header(KEY_SHA256)),
+        (_, _, None) => return Err(ProtocolError::missing_header(ALGORITHM)),
+        (Some(key), Some(sha256), Some(algorithm)) => (key, sha256, algorithm),
+    };
+    if !context.arrival.https {
+        let why = "A key may be sent over HTTPS only.";
+        return Err(ProtocolError::saying(ErrorCode::InvalidHeaderValue, why).with_detail("HeaderName", KEY));
+    }
+    if algorithm != AES256 {
+        return Err(ProtocolError::header(ALGORITHM, algorithm));
+    }
+    // The key itself is not told back, whatever is wrong with it.
+    let bytes = STANDARD.decode(key).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let bytes = bytes.ok_or_else(|| ProtocolError::header(KEY, ""))?;
+    let key = CustomerKey::new(bytes, rand::random());
+    match STANDARD.decode(sha256).is_ok_and(|announced| announced == key.sha256()) {
+        true => Ok(Some(key)),
+        false => Err(ProtocolError::header(KEY_SHA256, sha256)),
+    }
+}
+
+/// How a blob that is written in the container is encrypted.
+pub(super) fn of_new(
+    context: &Context,
+    key: Option<&CustomerKey>,
+    container: &ContainerRecord,
+) -> Result<Encryption, ProtocolError> {
+    let asked = context.head.header(SCOPE)?.map(str::trim).filter(|text| !text.is_empty());
+    let own = container.encryption_scope.as_deref();
+    let scope = match asked {
+        Some(scope) if container.denies_other_scopes && Some(scope) != own => {
+            return Err(ErrorCode::RequestForbiddenByContainerEncryptionPolicy.into());
+        }
+        Some(scope) if !context.account.settings.encryption_scopes.iter().any(|own| own == scope) => {
+            return Err(ProtocolError::header(SCOPE, scope));
+        }
+        Some(scope) => Some(scope),
+        None => own,
+    };
+    match (key, asked, scope) {
+        (Some(_), Some(scope), _) => Err(ProtocolError::header(SCOPE, scope)),
+        (Some(_), None, Some(_)) if container.denies_other_scopes => {
+            Err(ErrorCode::RequestForbiddenByContainerEncryptionPolicy.into())
+        }
+        (Some(key), None, _) => Ok(Encryption::CustomerKey(key.sha256())),
+        (None, _, Some(scope)) => Ok(Encryption::Scope(scope.to_owned())),
+        (None, _, None) => Ok(Encryption::Account),
+    }
+}
+
+/// Tells how what was written is encrypted.
+pub(super) fn tell_written(response: &mut Response<Body>, encryption: &Encryption) {
+    tell("x-ms-request-server-encrypted", response, encryption);
+}
+
+/// Tells how a blob is encrypted.
+pub(super) fn tell_blob(response: &mut Response<Body>, encryption: &Encryption) {
+    tell("x-ms-server-encrypted", response, encryption);
+}
+
+fn tell(flag: &'static str, response: &mut Response<Body>, encryption: &Encryption) {
+    let encrypted = matches!(encryption, Encryption::CustomerKey(_));
+    set(response, flag, if encrypted { "true" } else { "false" });
+    match encryption {
+        Encryption::Account => {}
+        Encryption::CustomerKey(sha256) => set(response, KEY_SHA256, &STANDARD.encode(sha256)),
+        Encryption::Scope(scope) => set(response, SCOPE, scope),
+    }
+}
