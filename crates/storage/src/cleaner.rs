@@ -87,7 +87,7 @@ impl Storage {
     /// When the store fails.
     pub async fn clean(&self, now: Timestamp) -> Result<bool, EngineError> {
         let notes = self.store().scan(GARBAGE, ScanFrom::Start, NOTES_PER_PASS).await?;
-        let mut more = false;
+        let mut more = self.clean_due(now).await?;
         for row in notes {
             let Some((uid, _)) = Uid::split(&row.partition) else {
                 continue;
@@ -113,9 +113,7 @@ impl Storage {
     async fn is_named(&self, uid: Uid, kind: &Kind) -> Result<bool, EngineError> {
         let named = match kind {
             Kind::Account(name) => self.account(name).await?.map(|account| account.uid),
-            Kind::Container(partition) => {
-                self.record_at::<ContainerRecord>(CONTAINERS, partition).await?.map(|container| container.uid)
-            }
+            Kind::Container(partition) => return self.names_container(partition, uid).await,
             Kind::Table(partition) => {
                 self.record_at::<TableRecord>(TABLES, partition).await?.map(|table| table.uid)
             }

@@ -7,7 +7,7 @@
 //! * [`access`]: stored access policies.
 //! * [`blob`]: containers, block blobs, their blocks and contents.
 //! * [`table`]: tables and their entities. [`queue`]: queues and their messages.
-//! * [`cleaner`]: removes what lies under deleted things.
+//! * `due`: what ceases to exist at a moment. [`cleaner`]: removes what lies under deleted things.
 //! * [`release`]: when the bytes of an extent may go.
 //! * [`record`], [`space`], [`uid`]: how all of it lies in the store.
 
@@ -15,6 +15,7 @@ pub mod access;
 pub mod account;
 pub mod blob;
 pub mod cleaner;
+mod due;
 pub mod error;
 pub mod queue;
 pub mod record;

@@ -4,14 +4,16 @@
 //! |---|---|---|---|
 //! | accounts | account name | empty | account |
 //! | containers | account uid, container name | empty | container |
+//! | | | `d`, moment (8 bytes, big-endian) | a container of that name that was deleted then |
 //! | blobs | container uid, blob name | empty | blob: properties, and content where it is small |
 //! | | | `l`, chunk number (4 bytes, big-endian) | a chunk of the committed block list |
 //! | | | `u`, block id | an uncommitted block |
 //! | tables | account uid, table name in lower case | empty | table |
 //! | entities | table uid, partition key | row key | entity |
 //! | queues | account uid, queue name | empty | queue |
-//! | messages | uid of the queue's messages | `v`, visible time, id | message |
-//! | | | `i`, id | visible time |
+//! | messages | uid of the queue's messages | `v`, visible time, id | message, with a short text |
+//! | | | `i`, id | a long text, or nothing |
+//! | due | moment (8 bytes, big-endian) | kind, partition of a blob or container | empty; something there ceases to exist then |
 //! | garbage | uid | empty | what was deleted under the uid, for the cleaner |
 //!
 //! Uids have 16 bytes. An account's uid and a container's uid are new with each creation, so that all that
@@ -27,6 +29,8 @@ pub const CONTAINERS: Space = Space::new(2, "containers");
 pub const BLOBS: Space = Space::new(3, "blobs");
 /// Uids whose contents are to be removed.
 pub const GARBAGE: Space = Space::new(4, "garbage");
+/// Moments at which something ceases to exist.
+pub const DUE: Space = Space::new(5, "due");
 /// Tables.
 pub const TABLES: Space = Space::new(10, "tables");
 /// Entities.

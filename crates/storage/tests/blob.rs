@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use welkin_base::{AccountName, Timestamp};
 use welkin_storage::blob::block_list::Source;
 use welkin_storage::blob::condition::{Conditions, ETags, etag_text};
-use welkin_storage::blob::container::{NewContainer, PublicAccess};
-use welkin_storage::blob::list::{ListBlobs, Listed};
+use welkin_storage::blob::container::NewContainer;
+use welkin_storage::blob::delete::Deleting;
+use welkin_storage::blob::list::ListBlobs;
 use welkin_storage::blob::read::ByteRange;
 use welkin_storage::blob::state::BlobRecord;
 use welkin_storage::blob::write::NewBlob;
@@ -54,11 +55,7 @@ async fn with_container() -> (TempDir, Storage) {
 }
 
 async fn create(storage: &Storage, uid: u8) {
-    let new = NewContainer {
-        uid: Uid::from_bytes([uid; 16]),
-        metadata: Vec::new(),
-        public_access: PublicAccess::Private,
-    };
+    let new = NewContainer::private(Uid::from_bytes([uid; 16]));
     storage.create_container(ACCOUNT, "c", new, now()).await.unwrap();
 }
 
@@ -123,7 +120,7 @@ async fn a_reader_keeps_its_bytes() {
     for seed in 2..30 {
         put(&storage, "b", pattern(1 << 20, seed), &NewBlob::default()).await.unwrap();
     }
-    storage.delete_blob(path("b"), &Conditions::default(), now()).await.unwrap();
+    storage.delete_blob(path("b"), Deleting::Blob, &Conditions::default(), now()).await.unwrap();
     while let Some(bytes) = reader.next().await.unwrap() {
         whole.extend_from_slice(&bytes);
     }
@@ -231,11 +228,9 @@ async fn listing_agrees_with_a_model() {
         };
         let mut found = Vec::new();
         loop {
-            let page = storage.list_blobs(ACCOUNT, "c", &ask).await.unwrap();
+            let page = storage.list_blobs(ACCOUNT, "c", &ask, now()).await.unwrap();
             assert!(page.items.len() <= items_max);
-            found.extend(page.items.into_iter().map(|item| match item {
-                Listed::Blob(name, _) | Listed::Prefix(name) | Listed::Uncommitted(name) => name,
-            }));
+            found.extend(page.items.iter().map(|item| item.name().to_owned()));
             match page.next {
                 Some(next) => ask.marker = Some(next),
                 None => break,
@@ -254,7 +249,7 @@ async fn a_deleted_container_is_out_of_reach_and_then_gone() {
         put(&storage, &format!("b{n}"), pattern(LARGE, n), &NewBlob::default()).await.unwrap();
     }
     stage(&storage, "staged", b"x", pattern(LARGE, 1)).await.unwrap();
-    storage.delete_container(ACCOUNT, "c", &Conditions::default(), now()).await.unwrap();
+    storage.delete_container(&OWNER, "c", &Conditions::default(), now()).await.unwrap();
     assert!(matches!(get(&storage, "b0", None).await, Err(BlobError::ContainerNotFound)));
     create(&storage, 3).await;
     assert!(matches!(get(&storage, "b0", None).await, Err(BlobError::BlobNotFound)));

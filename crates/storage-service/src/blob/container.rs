@@ -1,21 +1,25 @@
 //! Containers.
 
 use http::{Response, StatusCode};
+use welkin_base::Timestamp;
 use welkin_storage::Uid;
 use welkin_storage::access::AccessPolicy;
-use welkin_storage::blob::container::{ContainerRecord, NewContainer, PublicAccess};
+use welkin_storage::blob::container::{ContainerRecord, Deletion, NewContainer, PublicAccess};
 use welkin_storage_wire::operation::BlobResource;
 use welkin_storage_wire::sas::StoredAccessPolicy;
 use welkin_storage_wire::{ErrorCode, ProtocolError, access as access_wire, metadata};
 use welkin_transport::Body;
 
+use super::lease::set_lease;
 use super::properties::{set_metadata as set_metadata_headers, set_state};
-use super::{Answer, conditions, refuse_lease, told};
+use super::{Answer, conditions, told};
 use crate::answer::{empty, set, xml};
 use crate::context::{Context, RequestBody};
 
 /// The body of Set Container ACL: five policies with short fields.
 const ACCESS_BYTES_MAX: usize = 64 * 1024;
+/// The encryption scope that every account has.
+const ACCOUNT_SCOPE: &str = "$account-encryption-key";
 /// Containers with names that break the rule.
 const SPECIAL: [&str; 3] = ["$root", "$web", "$logs"];
 
@@ -57,30 +61,31 @@ pub(super) async fn create(context: &Context) -> Answer {
         uid: Uid::from_bytes(uuid::Uuid::new_v4().into_bytes()),
         metadata: metadata::of(&context.head.headers)?,
         public_access: public_access(context)?,
+        encryption_scope: encryption_scope(context)?,
+        denies_other_scopes: flag(context, "x-ms-deny-encryption-scope-override")?,
     };
     let record = context.storage.create_container(context.account.uid, &name, new, context.now).await;
     Ok(state(StatusCode::CREATED, &record.map_err(told)?))
 }
 
 pub(super) async fn properties(context: &Context) -> Answer {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithContainerOperation)?;
     let record = find(context).await?;
     let mut response = state(StatusCode::OK, &record);
     set_metadata_headers(&mut response, &record.metadata);
     set_access(&mut response, record.public_access);
-    for (name, value) in [
-        ("x-ms-lease-status", "unlocked"),
-        ("x-ms-lease-state", "available"),
-        ("x-ms-has-immutability-policy", "false"),
-        ("x-ms-has-legal-hold", "false"),
-    ] {
-        set(&mut response, name, value);
+    set_lease(&mut response, record.lease.as_ref(), context.now);
+    // Policies and holds of whole containers are set by the account's management, which has none.
+    for name in ["x-ms-has-immutability-policy", "x-ms-has-legal-hold"] {
+        set(&mut response, name, "false");
     }
+    set(&mut response, "x-ms-immutable-storage-with-versioning-enabled", "false");
+    set(&mut response, "x-ms-default-encryption-scope", scope_text(&record));
+    let denies = if record.denies_other_scopes { "true" } else { "false" };
+    set(&mut response, "x-ms-deny-encryption-scope-override", denies);
     Ok(response)
 }
 
 pub(super) async fn set_metadata(context: &Context) -> Answer {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithContainerOperation)?;
     let name = container_name(context)?;
     let (pairs, conditions) = (metadata::of(&context.head.headers)?, conditions(context)?);
     let uid = context.account.uid;
@@ -98,7 +103,6 @@ pub(super) async fn access(context: &Context) -> Answer {
 }
 
 pub(super) async fn set_access_policies(context: &Context, body: &mut RequestBody) -> Answer {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithContainerOperation)?;
     let (name, public_access, conditions) =
         (container_name(context)?, public_access(context)?, conditions(context)?);
     let policies = access_wire::parse(&body.whole(ACCESS_BYTES_MAX).await?)?;
@@ -110,15 +114,69 @@ pub(super) async fn set_access_policies(context: &Context, body: &mut RequestBod
 }
 
 pub(super) async fn delete(context: &Context) -> Answer {
-    refuse_lease(context, ErrorCode::LeaseNotPresentWithContainerOperation)?;
     let (name, conditions) = (container_name(context)?, conditions(context)?);
-    let uid = context.account.uid;
-    context.storage.delete_container(uid, &name, &conditions, context.now).await.map_err(told)?;
+    context
+        .storage
+        .delete_container(&context.account, &name, &conditions, context.now)
+        .await
+        .map_err(told)?;
     Ok(empty(StatusCode::ACCEPTED))
 }
 
+/// Restore Container. The name is that of the deleted container: another has not been possible since the
+/// operation left its preview.
+pub(super) async fn restore(context: &Context) -> Answer {
+    const NAME: &str = "x-ms-deleted-container-name";
+    const VERSION: &str = "x-ms-deleted-container-version";
+    let name = container_name(context)?;
+    let deleted = context.head.header(NAME)?.ok_or_else(|| ProtocolError::missing_header(NAME))?;
+    let version = context.head.header(VERSION)?.ok_or_else(|| ProtocolError::missing_header(VERSION))?;
+    if deleted != name {
+        return Err(ProtocolError::header(NAME, deleted));
+    }
+    let deletion = parse_deletion(version).ok_or_else(|| ProtocolError::header(VERSION, version))?;
+    let restored = context.storage.restore_container(&context.account, &name, deletion, context.now).await;
+    Ok(state(StatusCode::CREATED, &restored.map_err(told)?))
+}
+
+/// A deletion as lists name it: 16 digits.
+pub(super) fn deletion_text(deletion: Deletion) -> String {
+    format!("{:016X}", deletion.0.ticks())
+}
+
+fn parse_deletion(text: &str) -> Option<Deletion> {
+    i64::from_str_radix(text, 16).ok().map(Timestamp::from_ticks).map(Deletion)
+}
+
 async fn find(context: &Context) -> Result<ContainerRecord, ProtocolError> {
-    context.storage.container(context.account.uid, &container_name(context)?).await.map_err(told)
+    let (name, conditions) = (container_name(context)?, conditions(context)?);
+    let account = context.account.uid;
+    context.storage.leased_container(account, &name, &conditions, context.now).await.map_err(told)
+}
+
+/// The scope that blobs are written under which name none; the account's own is not stored.
+fn encryption_scope(context: &Context) -> Result<Option<String>, ProtocolError> {
+    const SCOPE: &str = "x-ms-default-encryption-scope";
+    match context.head.header(SCOPE)?.map(str::trim).filter(|text| !text.is_empty()) {
+        None | Some(ACCOUNT_SCOPE) => Ok(None),
+        Some(scope) if context.account.settings.encryption_scopes.iter().any(|own| own == scope) => {
+            Ok(Some(scope.to_owned()))
+        }
+        Some(other) => Err(ProtocolError::header(SCOPE, other)),
+    }
+}
+
+/// The scope as the wire spells it.
+pub(super) fn scope_text(record: &ContainerRecord) -> &str {
+    record.encryption_scope.as_deref().unwrap_or(ACCOUNT_SCOPE)
+}
+
+fn flag(context: &Context, name: &'static str) -> Result<bool, ProtocolError> {
+    match context.head.header(name)?.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(ProtocolError::header(name, other)),
+    }
 }
 
 fn state(status: StatusCode, record: &ContainerRecord) -> Response<Body> {

@@ -61,7 +61,7 @@ pub(super) async fn query(context: &Context, body: &mut RequestBody) -> Answer {
     let body = welkin_transport::stream(futures_util::stream::unfold(output.1, next));
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
-    set_all(&mut response, &blob, false);
+    set_all(&mut response, &blob, false, context.now);
     set(&mut response, "content-type", "avro/binary");
     Ok(response)
 }

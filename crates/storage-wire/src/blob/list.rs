@@ -23,6 +23,12 @@ pub struct ListQuery {
     pub results_max: usize,
     /// What the client said of the number; repeated in the answer.
     pub results_asked: Option<i64>,
+    /// The first name.
+    pub start_from: Option<String>,
+    /// Only names before this one.
+    pub end_before: Option<String>,
+    /// `showonly`, in lower case.
+    pub show_only: Option<String>,
     /// What to include, in lower case.
     pub include: Vec<String>,
 }
@@ -52,6 +58,9 @@ impl ListQuery {
             marker: query.get_filled("marker").map(decode).transpose()?,
             results_max,
             results_asked,
+            start_from: query.get_filled("startfrom").map(str::to_owned),
+            end_before: query.get_filled("endbefore").map(str::to_owned),
+            show_only: query.get_filled("showonly").map(str::to_ascii_lowercase),
             include: include.split(',').map(|part| part.trim().to_ascii_lowercase()).collect(),
         })
     }
@@ -72,17 +81,23 @@ impl ListQuery {
     }
 }
 
-/// A line of a list: a name, its properties in order, and its metadata where it is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A line of a list: a name, and what is said of it, each in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
     /// `Container`, `Blob` or `BlobPrefix`.
     pub element: &'static str,
     /// The name.
     pub name: String,
+    /// Elements between the name and the properties, such as `Snapshot`.
+    pub marks: Vec<(&'static str, String)>,
     /// Elements of `Properties`.
     pub properties: Vec<(&'static str, String)>,
     /// Elements of `Metadata`.
     pub metadata: Option<Vec<(String, String)>>,
+    /// Index tags.
+    pub tags: Option<Vec<(String, String)>>,
+    /// There are only versions left of the blob.
+    pub only_versions: bool,
 }
 
 /// Writes a page of a list. `container` is the container whose blobs are listed.
@@ -109,6 +124,7 @@ pub fn write(
 fn write_line(xml: &mut Xml, line: &Line) {
     xml.element(line.element, |xml| {
         xml.name("Name", &line.name);
+        line.marks.iter().for_each(|(name, value)| xml.text(name, value));
         if !line.properties.is_empty() {
             xml.element("Properties", |xml| {
                 line.properties.iter().for_each(|(name, value)| xml.text(name, value));
@@ -116,6 +132,19 @@ fn write_line(xml: &mut Xml, line: &Line) {
         }
         if let Some(metadata) = &line.metadata {
             xml.element("Metadata", |xml| metadata.iter().for_each(|(name, value)| xml.text(name, value)));
+        }
+        if let Some(tags) = line.tags.as_ref().filter(|tags| !tags.is_empty()) {
+            let tag = |xml: &mut Xml, (key, value): &(String, String)| {
+                xml.element("Tag", |xml| {
+                    xml.text("Key", key);
+                    xml.text("Value", value);
+                });
+            };
+            let set = |xml: &mut Xml| tags.iter().for_each(|pair| tag(xml, pair));
+            xml.element("Tags", |xml| xml.element("TagSet", set));
+        }
+        if line.only_versions {
+            xml.text("HasVersionsOnly", "true");
         }
     });
 }

@@ -30,20 +30,12 @@ impl Next {
     pub(crate) fn of(loaded: &Loaded) -> Self {
         let head =
             |head: &crate::blob::load::Head| (RowKey::Head(head.revision).to_bytes(), head.record.clone());
-        Self {
-            heads: loaded.heads.iter().map(head).collect(),
-            lists: BTreeMap::new(),
-            keeps_staged: true,
-        }
+        Self { heads: loaded.heads.iter().map(head).collect(), lists: BTreeMap::new(), keeps_staged: true }
     }
 
     /// Nothing at all.
     pub(crate) fn nothing() -> Self {
-        Self {
-            heads: BTreeMap::new(),
-            lists: BTreeMap::new(),
-            keeps_staged: false,
-        }
+        Self { heads: BTreeMap::new(), lists: BTreeMap::new(), keeps_staged: false }
     }
 
     /// All heads: the current state first, then snapshots, then versions.
@@ -57,7 +49,8 @@ impl Next {
     /// Moments at which something of it ceases to exist, that were not known before.
     pub(crate) fn new_deadlines(&self, loaded: &Loaded) -> BTreeSet<Timestamp> {
         let of = |record: &BlobRecord| [record.expires, record.deleted.map(|deleted| deleted.until)];
-        let known: BTreeSet<Timestamp> = loaded.heads.iter().flat_map(|head| of(&head.record)).flatten().collect();
+        let known: BTreeSet<Timestamp> =
+            loaded.heads.iter().flat_map(|head| of(&head.record)).flatten().collect();
         self.heads.values().flat_map(of).flatten().filter(|at| !known.contains(at)).collect()
     }
 

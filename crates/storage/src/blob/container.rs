@@ -1,17 +1,27 @@
-//! Containers: create, delete, list; metadata and access.
+//! Containers: create, metadata, access, lease.
+//!
+//! The rows of a name: the container, and those that were deleted and can be restored, each under the moment of
+//! its deletion.
+
+mod delete;
+mod list;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
-use welkin_store::{Commit, ScanFrom, Version};
+use welkin_store::{Commit, Version};
 
 use crate::access::AccessPolicy;
 use crate::blob::condition::{Access, Conditions, ETag, next_etag};
-use crate::blob::{BlobError, Page};
-use crate::cleaner::Garbage;
+use crate::blob::lease::{self, Lease, LeaseAction, LeaseOf, Leased};
+use crate::blob::state::SoftDeleted;
+use crate::blob::{BlobError, BlobPath};
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record::{self, Record};
 use crate::space::CONTAINERS;
 use crate::{Storage, Uid};
+
+pub use delete::Deletion;
+pub use list::{ListContainers, ListedContainer};
 
 /// Names and values, in the order given.
 pub type Metadata = Vec<(String, String)>;
@@ -44,11 +54,53 @@ pub struct ContainerRecord {
     pub public_access: PublicAccess,
     /// Its stored access policies.
     pub policies: Vec<AccessPolicy>,
+    /// Its lease.
+    pub lease: Option<Lease>,
+    /// The encryption scope of blobs that name none.
+    pub encryption_scope: Option<String>,
+    /// Blobs may not name another scope.
+    pub denies_other_scopes: bool,
+    /// It was deleted, and can be restored for a while.
+    pub deleted: Option<SoftDeleted>,
 }
 
 impl Record for ContainerRecord {
     const NOUN: &'static str = "container";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, fields: &[u8]) -> Option<Result<Self, postcard::Error>> {
+        (version == 1).then(|| postcard::from_bytes::<ContainerRecordV1>(fields).map(Into::into))
+    }
+}
+
+/// The first shape: no lease, no scope, and no restoring.
+#[derive(Serialize, Deserialize)]
+struct ContainerRecordV1 {
+    uid: Uid,
+    created: Timestamp,
+    modified: Timestamp,
+    etag: ETag,
+    metadata: Metadata,
+    public_access: PublicAccess,
+    policies: Vec<AccessPolicy>,
+}
+
+impl From<ContainerRecordV1> for ContainerRecord {
+    fn from(old: ContainerRecordV1) -> Self {
+        Self {
+            uid: old.uid,
+            created: old.created,
+            modified: old.modified,
+            etag: old.etag,
+            metadata: old.metadata,
+            public_access: old.public_access,
+            policies: old.policies,
+            lease: None,
+            encryption_scope: None,
+            denies_other_scopes: false,
+            deleted: None,
+        }
+    }
 }
 
 /// A container that is to be made.
@@ -60,6 +112,33 @@ pub struct NewContainer {
     pub metadata: Metadata,
     /// What anyone may read.
     pub public_access: PublicAccess,
+    /// The encryption scope of blobs that name none.
+    pub encryption_scope: Option<String>,
+    /// Blobs may not name another scope.
+    pub denies_other_scopes: bool,
+}
+
+impl NewContainer {
+    /// A private container without metadata.
+    #[must_use]
+    pub fn private(uid: Uid) -> Self {
+        Self {
+            uid,
+            metadata: Metadata::new(),
+            public_access: PublicAccess::Private,
+            encryption_scope: None,
+            denies_other_scopes: false,
+        }
+    }
+}
+
+impl ContainerRecord {
+    /// Whether a request that changes it may: its lease protects only its deletion, but an id that is given must
+    /// be right.
+    fn check(&self, conditions: &Conditions, lease: Access, now: Timestamp) -> Result<(), BlobError> {
+        lease::check(self.lease.as_ref(), conditions.lease, lease, LeaseOf::Container, now)?;
+        conditions.check(Some((self.etag, self.modified)), Access::Write)
+    }
 }
 
 impl Storage {
@@ -82,6 +161,10 @@ impl Storage {
             metadata: new.metadata,
             public_access: new.public_access,
             policies: Vec::new(),
+            lease: None,
+            encryption_scope: new.encryption_scope,
+            denies_other_scopes: new.denies_other_scopes,
+            deleted: None,
         };
         let commit = Commit::new(CONTAINERS, account.key(name.as_bytes())).check_absent(&b""[..]);
         match try_commit(self.store(), commit.put(&b""[..], record::encode(&record)?)).await? {
@@ -96,6 +179,22 @@ impl Storage {
     /// When there is none.
     pub async fn container(&self, account: Uid, name: &str) -> Result<ContainerRecord, BlobError> {
         self.container_row(account, name).await.map(|(record, _)| record)
+    }
+
+    /// The container of that name, for a request that may say that it holds its lease.
+    ///
+    /// # Errors
+    /// When there is none, or the lease is not held.
+    pub async fn leased_container(
+        &self,
+        account: Uid,
+        name: &str,
+        conditions: &Conditions,
+        now: Timestamp,
+    ) -> Result<ContainerRecord, BlobError> {
+        let record = self.container(account, name).await?;
+        lease::check(record.lease.as_ref(), conditions.lease, Access::Read, LeaseOf::Container, now)?;
+        Ok(record)
     }
 
     /// Replaces the container's metadata.
@@ -133,57 +232,42 @@ impl Storage {
         self.change_container(account, name, conditions, now, change).await
     }
 
-    /// Deletes the container. Its blobs are out of reach at once, and removed by the cleaner.
+    /// Lease Container. Neither the ETag nor Last-Modified change.
     ///
     /// # Errors
-    /// When there is no such container, or a condition does not hold.
-    pub async fn delete_container(
+    /// When there is no such container, a condition does not hold, or the lease does not allow the action.
+    pub async fn lease_container(
         &self,
         account: Uid,
         name: &str,
+        action: LeaseAction,
         conditions: &Conditions,
         now: Timestamp,
-    ) -> Result<(), BlobError> {
-        let partition = account.key(name.as_bytes());
+    ) -> Result<Leased, BlobError> {
         for _ in 0..COMMIT_TRIES_MAX {
-            let (record, version) = self.container_row(account, name).await?;
+            let (mut record, version) = self.container_row(account, name).await?;
             conditions.check(Some((record.etag, record.modified)), Access::Write)?;
-            self.add_garbage(record.uid, Garbage::container(partition.clone(), now)).await?;
-            let commit = Commit::new(CONTAINERS, partition.clone()).check_version(&b""[..], version);
-            if try_commit(self.store(), commit.delete(&b""[..])).await?.is_some() {
-                return Ok(());
+            record.lease = lease::act(record.lease.as_ref(), action, now)?;
+            if self.put_container(account, name, version, &record).await? {
+                return Ok(Leased { lease: record.lease, etag: record.etag, modified: record.modified });
             }
         }
         Err(EngineError::Busy.into())
     }
 
-    /// Up to `items_max` containers whose names begin with `prefix`, from `marker` on.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn list_containers(
+    /// After a write to a blob was committed: the container must be the one that the write began with. A commit
+    /// is of one partition, and the container is in another, so that it may have been deleted in between. Then the
+    /// write went to where nobody can read it and the cleaner removes it, and must not be acknowledged.
+    pub(crate) async fn confirm_container(
         &self,
-        account: Uid,
-        prefix: &str,
-        marker: Option<&[u8]>,
-        items_max: usize,
-    ) -> Result<Page<(String, ContainerRecord)>, BlobError> {
-        let start = marker.unwrap_or(b"").max(prefix.as_bytes());
-        let from = ScanFrom::Partition(account.key(start).into());
-        let within = account.key(prefix.as_bytes());
-        let rows = self.store().scan(CONTAINERS, from, items_max + 1).await?;
-        let mut page = Page { items: Vec::new(), next: None };
-        for row in rows.iter().take_while(|row| row.partition.starts_with(&within)) {
-            let Some((_, name)) = Uid::split(&row.partition) else {
-                continue;
-            };
-            if page.items.len() == items_max {
-                page.next = Some(name.to_vec());
-                break;
-            }
-            page.items.push((String::from_utf8_lossy(name).into_owned(), record::decode(&row.value)?));
+        path: BlobPath<'_>,
+        blob_partition: &[u8],
+    ) -> Result<(), BlobError> {
+        let container = self.container(path.account.uid, path.container).await?;
+        match Uid::split(blob_partition) {
+            Some((uid, _)) if uid == container.uid => Ok(()),
+            _ => Err(BlobError::ContainerNotFound),
         }
-        Ok(page)
     }
 
     async fn container_row(&self, account: Uid, name: &str) -> Result<(ContainerRecord, Version), BlobError> {
@@ -202,16 +286,45 @@ impl Storage {
     ) -> Result<ContainerRecord, BlobError> {
         for _ in 0..COMMIT_TRIES_MAX {
             let (mut record, version) = self.container_row(account, name).await?;
-            conditions.check(Some((record.etag, record.modified)), Access::Write)?;
+            record.check(conditions, Access::Read, now)?;
             change(&mut record);
             record.etag = next_etag(now, Some(record.etag));
             record.modified = now;
-            let commit = Commit::new(CONTAINERS, account.key(name.as_bytes()));
-            let commit = commit.check_version(&b""[..], version).put(&b""[..], record::encode(&record)?);
-            if try_commit(self.store(), commit).await?.is_some() {
+            if self.put_container(account, name, version, &record).await? {
                 return Ok(record);
             }
         }
         Err(EngineError::Busy.into())
+    }
+
+    async fn put_container(
+        &self,
+        account: Uid,
+        name: &str,
+        read: Version,
+        record: &ContainerRecord,
+    ) -> Result<bool, EngineError> {
+        let commit = Commit::new(CONTAINERS, account.key(name.as_bytes())).check_version(&b""[..], read);
+        Ok(try_commit(self.store(), commit.put(&b""[..], record::encode(record)?)).await?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_shapes_are_read() {
+        let old = ContainerRecordV1 {
+            uid: Uid::from_bytes([7; 16]),
+            created: Timestamp::from_ticks(1),
+            modified: Timestamp::from_ticks(2),
+            etag: 3,
+            metadata: vec![("a".to_owned(), "b".to_owned())],
+            public_access: PublicAccess::Blobs,
+            policies: Vec::new(),
+        };
+        let row = postcard::to_extend(&old, vec![1]).unwrap();
+        assert_eq!(record::decode::<ContainerRecord>(&row).unwrap(), ContainerRecord::from(old));
     }
 }

@@ -90,7 +90,9 @@ impl Storage {
         };
         let mut rows = self.store().scan(BLOBS, from, rows_max).await?;
         let whole_batch = rows.len() == rows_max;
-        rows.retain(|row| row.partition == partition && row.key.first().is_some_and(|kind| *kind <= LAST_KIND));
+        rows.retain(|row| {
+            row.partition == partition && row.key.first().is_some_and(|kind| *kind <= LAST_KIND)
+        });
         let all = !whole_batch || rows.len() < rows_max;
         let Some(batch) = Batch::of(&rows, all)? else {
             // The rows of one segment fill the batch.
@@ -173,9 +175,7 @@ impl Batch {
         let contents: Vec<&Content> = loaded.heads.iter().map(|head| &head.record.content).collect();
         let (mut keys, mut freed) = (Vec::new(), BTreeSet::new());
         for ((list, index), block) in &self.appended {
-            let needs = |content: &&Content| {
-                matches!(content, Content::Appended { list: of, blocks, .. } if of == list && index < blocks)
-            };
+            let needs = |content: &&Content| matches!(content, Content::Appended { list: of, blocks, .. } if of == list && index < blocks);
             if !contents.iter().any(needs) {
                 keys.push(RowKey::Appended { list: *list, index: *index }.to_bytes());
                 freed.extend(block.piece.extent().cloned());

@@ -257,9 +257,7 @@ impl BlobReader {
             Piece::Inline(bytes) => {
                 Bytes::copy_from_slice(bytes.get(size(stored.start)..).unwrap_or_default())
             }
-            Piece::Extent(extent) => {
-                self.storage.store().read_extent(extent, stored.start, length).await?
-            }
+            Piece::Extent(extent) => self.storage.store().read_extent(extent, stored.start, length).await?,
             Piece::Sealed(_) => return Err(damaged("it is encrypted twice")),
         };
         let chunk = u32::try_from(first).map_err(|_| damaged("it has too many chunks"))?;

@@ -155,9 +155,7 @@ impl<'a> RowKey<'a> {
             Self::Head(Revision::Current) => Vec::new(),
             Self::Head(Revision::Snapshot(at)) => [&b"s"[..], &at.ticks().to_be_bytes()].concat(),
             Self::Head(Revision::Version(at)) => [&b"v"[..], &at.ticks().to_be_bytes()].concat(),
-            Self::Appended { list, index } => {
-                [&b"a"[..], &list.to_be_bytes(), &index.to_be_bytes()].concat()
-            }
+            Self::Appended { list, index } => [&b"a"[..], &list.to_be_bytes(), &index.to_be_bytes()].concat(),
             Self::List { list: 0, index } => [&b"l"[..], &index.to_be_bytes()].concat(),
             Self::List { list, index } => [&b"l"[..], &list.to_be_bytes(), &index.to_be_bytes()].concat(),
             Self::Segment { segment, epoch } => {

@@ -85,7 +85,9 @@ impl Storage {
             let rows = self.store().scan(CONTAINERS, from, SCAN_ROWS).await?;
             let within = |partition: &Bytes| partition.starts_with(account.as_bytes());
             for row in rows.iter().take_while(|row| within(&row.partition)) {
-                let Some((_, name)) = Uid::split(&row.partition) else { continue };
+                // Deleted containers have a key.
+                let named = Uid::split(&row.partition).filter(|_| row.key.is_empty());
+                let Some((_, name)) = named else { continue };
                 let record: ContainerRecord = record::decode(&row.value)?;
                 let start = if name == from_container { from_name } else { b"" };
                 let name = String::from_utf8_lossy(name);

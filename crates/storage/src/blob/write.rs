@@ -1,23 +1,23 @@
-//! Writing a blob: put, set properties and metadata, delete.
+//! Writing a blob: put, set properties and metadata.
 
 use std::collections::BTreeMap;
 
 use welkin_base::Timestamp;
 use welkin_store::Commit;
 
+use crate::Storage;
 use crate::blob::change::{Change, Next, change};
 use crate::blob::condition::{Access, Conditions, next_etag};
 use crate::blob::container::Metadata;
 use crate::blob::content::NewContent;
-use crate::blob::leftover::Swept;
 use crate::blob::load::Loaded;
 use crate::blob::row::{Block, RowKey};
 use crate::blob::state::{AccessTier, BlobRecord, Content, Encryption, Immutability, Properties, Tags, Tier};
 use crate::blob::{BlobError, BlobPath, Revision, lease, retention};
+use crate::due::Due;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
 use crate::space::BLOBS;
-use crate::{Storage, Uid};
 
 /// What a new blob has beside its bytes.
 #[derive(Debug, Clone, Default)]
@@ -127,13 +127,19 @@ impl Storage {
                 last.check_mutable(now)?;
             }
             let replacement = make(&loaded)?;
-            let head = new.head(last, now, &replacement);
+            let mut head = new.head(last, now, &replacement);
             let mut next = Next::of(&loaded);
             retention::overwritten(&mut next, path.account, now);
+            let other_type = last.is_some_and(|last| last.blob_type() != head.blob_type());
+            if other_type && next.live_snapshots().next().is_some() {
+                return Err(BlobError::SnapshotsPresent);
+            }
+            head.version = retention::new_version(&next, path.account, now);
             next.put(Revision::Current, head.clone());
             next.lists = replacement.lists;
             next.keeps_staged = false;
             if self.commit_change(&partition, &loaded, &next, contents).await? {
+                self.confirm_container(path, &partition).await?;
                 return Ok(head);
             }
         }
@@ -152,6 +158,9 @@ impl Storage {
         let Change { commit, freed, leaves } = change(partition, loaded, next)?;
         if leaves {
             self.note_leftovers(partition).await?;
+        }
+        for at in next.new_deadlines(loaded) {
+            self.note_due(Due::Blob, partition, at).await?;
         }
         contents.iter_mut().for_each(NewContent::claim);
         if try_commit(self.store(), commit).await?.is_some() {
@@ -199,44 +208,7 @@ impl Storage {
             record.touch(now);
             Ok(())
         };
-        self.change_blob(path, Revision::Current, conditions, now, change).await
-    }
-
-    /// Delete Blob: the blob and its uncommitted blocks are gone.
-    ///
-    /// # Errors
-    /// When there is no such blob, or a condition does not hold.
-    pub async fn delete_blob(
-        &self,
-        path: BlobPath<'_>,
-        conditions: &Conditions,
-        now: Timestamp,
-    ) -> Result<(), BlobError> {
-        let partition = self.blob_partition(path).await?;
-        for _ in 0..COMMIT_TRIES_MAX {
-            let loaded = self.load_blob(&partition).await?;
-            let blob = loaded.visible(now).ok_or(BlobError::BlobNotFound)?;
-            conditions.check_blob(Some(blob), Access::Write, now)?;
-            blob.check_mutable(now)?;
-            if self.commit_change(&partition, &loaded, &Next::nothing(), &mut []).await? {
-                return Ok(());
-            }
-        }
-        Err(EngineError::Busy.into())
-    }
-
-    /// For the cleaner: removes blobs of a deleted container; says how many rows.
-    pub(crate) async fn remove_blobs(&self, container: Uid, rows_max: usize) -> Result<usize, EngineError> {
-        let mut rows = self.rows_under(BLOBS, container, rows_max).await?;
-        rows.dedup_by(|a, b| a.partition == b.partition);
-        for row in &rows {
-            let loaded = self.load_blob(&row.partition).await?;
-            self.commit_change(&row.partition, &loaded, &Next::nothing(), &mut []).await?;
-            if self.sweep(&row.partition, &[], rows_max).await? == Swept::All {
-                self.forget_leftovers(&row.partition).await?;
-            }
-        }
-        Ok(rows.len())
+        self.write_blob(path, conditions, now, change).await
     }
 
     /// Changes one head and nothing else: not its content. Where the change is a write in the protocol's sense,
@@ -253,10 +225,15 @@ impl Storage {
         for _ in 0..COMMIT_TRIES_MAX {
             let mut head = self.blob_head(&partition, revision, now).await?;
             conditions.check_blob(Some(&head.record), Access::Write, now)?;
+            let expired = head.record.expires;
             change(&mut head.record)?;
+            if let Some(at) = head.record.expires.filter(|_| head.record.expires != expired) {
+                self.note_due(Due::Blob, &partition, at).await?;
+            }
             let key = RowKey::Head(head.revision).to_bytes();
             let commit = Commit::new(BLOBS, partition.clone()).check_version(key.clone(), head.row);
             if try_commit(self.store(), commit.put(key, record::encode(&head.record)?)).await?.is_some() {
+                self.confirm_container(path, &partition).await?;
                 return Ok(head.record);
             }
         }

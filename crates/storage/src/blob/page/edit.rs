@@ -6,6 +6,7 @@ use std::ops::Range;
 use welkin_store::{Commit, ExtentRef};
 
 use crate::Storage;
+use crate::blob::Revision;
 use crate::blob::content::NewContent;
 use crate::blob::encryption::CustomerKey;
 use crate::blob::hash::Wanted;
@@ -17,7 +18,6 @@ use crate::blob::page::{SEGMENT_BYTES, narrow};
 use crate::blob::read::{BlobReader, Part};
 use crate::blob::row::{Leftovers, RowKey, Run, Segment};
 use crate::blob::state::{BlobRecord, Content, Cut};
-use crate::blob::Revision;
 use crate::error::{EngineError, try_commit};
 use crate::record;
 use crate::space::BLOBS;
@@ -105,7 +105,11 @@ impl Storage {
     }
 
     /// The rows of the first and last segment of a range, of which only parts may be in it.
-    async fn edges(&self, partition: &[u8], range: &Range<u64>) -> Result<BTreeMap<u32, Epochs>, EngineError> {
+    async fn edges(
+        &self,
+        partition: &[u8],
+        range: &Range<u64>,
+    ) -> Result<BTreeMap<u32, Epochs>, EngineError> {
         let all = segments_of(range);
         let mut groups = BTreeMap::new();
         for segment in [all.start, all.end - 1] {
@@ -125,10 +129,11 @@ impl Storage {
     ) -> Result<(Commit, Leftovers), EngineError> {
         let loaded = self.load_blob(partition).await?;
         let new_epoch = loaded.new_epoch();
-        let segments = narrow(range.start.div_ceil(SEGMENT_BYTES))..match range.end >= head.record.length_bytes {
-            true => u32::MAX,
-            false => narrow(range.end / SEGMENT_BYTES),
-        };
+        let segments = narrow(range.start.div_ceil(SEGMENT_BYTES))
+            ..match range.end >= head.record.length_bytes {
+                true => u32::MAX,
+                false => narrow(range.end / SEGMENT_BYTES),
+            };
         if let Content::Pages { epoch, cuts, .. } = &mut record.content {
             *epoch = new_epoch;
             cuts.retain(|cut| cut.segment < segments.start || cut.end > segments.end);
@@ -188,9 +193,9 @@ impl Storage {
             after.remove(&from);
             commit = commit.delete(key(from));
         }
-        let older = content.epochs_of(segment).is_some_and(|epochs| {
-            after.range(epochs).any(|(older, _)| *older != epoch)
-        });
+        let older = content
+            .epochs_of(segment)
+            .is_some_and(|epochs| after.range(epochs).any(|(older, _)| *older != epoch));
         if new.0.is_empty() && !older {
             after.remove(&epoch);
             commit = commit.delete(key(epoch));

@@ -101,10 +101,11 @@ impl Storage {
         blob: &BlobRecord,
         now: Timestamp,
     ) -> Result<Content, BlobError> {
-        let head = self.blob_head(partition, Revision::Snapshot(at), now).await.map_err(|error| match error {
-            BlobError::BlobNotFound => BlobError::PreviousSnapshotNotFound,
-            error => error,
-        })?;
+        let head =
+            self.blob_head(partition, Revision::Snapshot(at), now).await.map_err(|error| match error {
+                BlobError::BlobNotFound => BlobError::PreviousSnapshotNotFound,
+                error => error,
+            })?;
         match (&blob.content, &head.record.content) {
             (Content::Pages { base, .. }, Content::Pages { base: old, .. }) if base != old => {
                 Err(BlobError::Overwritten)
@@ -162,8 +163,7 @@ impl Found {
 fn changed(now: Option<&Segment>, then: Option<&Segment>, previous: &Content) -> Vec<(Range<u32>, bool)> {
     let Content::Pages { epoch, .. } = *previous else { return Vec::new() };
     let runs = || now.iter().flat_map(|row| &row.0);
-    let mut ranges: Vec<_> =
-        runs().filter(|run| run.epoch > epoch).map(|run| (run.range(), false)).collect();
+    let mut ranges: Vec<_> = runs().filter(|run| run.epoch > epoch).map(|run| (run.range(), false)).collect();
     let gone = runs().fold(then.cloned().unwrap_or_default(), |row, run| row.without(&run.range()));
     ranges.extend(gone.0.iter().map(|run| (run.range(), true)));
     ranges.sort_by_key(|(range, _)| range.start);

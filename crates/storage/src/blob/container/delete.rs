@@ -1,0 +1,157 @@
+//! Deleting a container, and restoring it.
+
+use bytes::Bytes;
+use welkin_base::Timestamp;
+use welkin_store::{Commit, Row, ScanFrom};
+
+use super::ContainerRecord;
+use crate::blob::BlobError;
+use crate::blob::condition::{Access, Conditions};
+use crate::blob::retention::until;
+use crate::blob::state::SoftDeleted;
+use crate::cleaner::Garbage;
+use crate::due::Due;
+use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
+use crate::record;
+use crate::space::CONTAINERS;
+use crate::{Account, Storage, Uid};
+
+/// What the key of a deleted container begins with; the moment of the deletion follows.
+const DELETED: u8 = b'd';
+/// Rows of one scan.
+const SCAN_ROWS: usize = 100;
+
+/// A deletion, as the protocol names it: the *version* of a deleted container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deletion(pub Timestamp);
+
+impl Deletion {
+    pub(super) fn key(self) -> Vec<u8> {
+        [&[DELETED], &self.0.ticks().to_be_bytes()[..]].concat()
+    }
+
+    /// Reads a row's key; `None` is that of a container that is not deleted.
+    pub(super) fn of_key(key: &[u8]) -> Option<Self> {
+        let moment = key.strip_prefix(&[DELETED])?.try_into().ok().map(i64::from_be_bytes)?;
+        Some(Self(Timestamp::from_ticks(moment)))
+    }
+}
+
+impl Storage {
+    /// Deletes the container. Its blobs are out of reach at once, and removed by the cleaner: right away, or when
+    /// the account's time for restoring is over.
+    ///
+    /// # Errors
+    /// When there is no such container, or a condition does not hold.
+    pub async fn delete_container(
+        &self,
+        account: &Account,
+        name: &str,
+        conditions: &Conditions,
+        now: Timestamp,
+    ) -> Result<(), BlobError> {
+        let partition = account.uid.key(name.as_bytes());
+        for _ in 0..COMMIT_TRIES_MAX {
+            let (mut record, version) = self.container_row(account.uid, name).await?;
+            record.check(conditions, Access::Write, now)?;
+            let mut commit = Commit::new(CONTAINERS, partition.clone()).check_version(&b""[..], version);
+            match account.settings.container_retention_days {
+                None => self.add_garbage(record.uid, Garbage::container(partition.clone(), now)).await?,
+                Some(days) => {
+                    let deleted = SoftDeleted { at: now, until: until(now, days) };
+                    self.note_due(Due::Container, &partition, deleted.until).await?;
+                    record.deleted = Some(deleted);
+                    record.lease = None;
+                    let key = self.free_deletion(&partition, now).await?.key();
+                    commit = commit.check_absent(key.clone()).put(key, record::encode(&record)?);
+                }
+            }
+            if try_commit(self.store(), commit.delete(&b""[..])).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(EngineError::Busy.into())
+    }
+
+    /// Restore Container: the container that was deleted then is there again, with all its blobs.
+    ///
+    /// # Errors
+    /// When nothing of that name was deleted then or its time is over, or the name is taken.
+    pub async fn restore_container(
+        &self,
+        account: &Account,
+        name: &str,
+        deletion: Deletion,
+        now: Timestamp,
+    ) -> Result<ContainerRecord, BlobError> {
+        let (partition, key) = (account.uid.key(name.as_bytes()), deletion.key());
+        let row = self.store().get(CONTAINERS, &partition, &key).await?;
+        let row = row.ok_or(BlobError::ContainerNotFound)?;
+        let mut record: ContainerRecord = record::decode(&row.value)?;
+        if record.deleted.is_none_or(|deleted| deleted.until <= now) {
+            return Err(BlobError::ContainerNotFound);
+        }
+        record.deleted = None;
+        let commit =
+            Commit::new(CONTAINERS, partition).check_absent(&b""[..]).check_version(key.clone(), row.version);
+        let commit = commit.put(&b""[..], record::encode(&record)?).delete(key);
+        match try_commit(self.store(), commit).await? {
+            Some(_) => Ok(record),
+            None => Err(BlobError::ContainerAlreadyExists),
+        }
+    }
+
+    /// A moment at which nothing of the name was deleted.
+    async fn free_deletion(&self, partition: &[u8], now: Timestamp) -> Result<Deletion, EngineError> {
+        let last = self.deleted_containers(partition).await?.into_iter().next_back();
+        let last = last.and_then(|row| Deletion::of_key(&row.key));
+        let after = |Deletion(at): Deletion| Timestamp::from_ticks(at.ticks().saturating_add(1));
+        Ok(Deletion(last.map_or(now, |last| after(last).max(now))))
+    }
+
+    async fn deleted_containers(&self, partition: &[u8]) -> Result<Vec<Row>, EngineError> {
+        let partition = Bytes::copy_from_slice(partition);
+        let mut found: Vec<Row> = Vec::new();
+        loop {
+            let from = match found.last() {
+                None => ScanFrom::Row(partition.clone(), Bytes::from_static(&[DELETED])),
+                Some(last) => ScanFrom::AfterRow(partition.clone(), last.key.clone()),
+            };
+            let rows = self.store().scan(CONTAINERS, from, SCAN_ROWS).await?;
+            let is_last = rows.len() < SCAN_ROWS || rows.last().is_some_and(|row| row.partition != partition);
+            found.extend(rows.into_iter().filter(|row| row.partition == partition));
+            if is_last {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Whether a container of this name, deleted or not, has the uid.
+    pub(crate) async fn names_container(&self, partition: &[u8], uid: Uid) -> Result<bool, EngineError> {
+        let mut rows = self.deleted_containers(partition).await?;
+        rows.extend(self.store().get(CONTAINERS, partition, b"").await?);
+        for row in rows {
+            if record::decode::<ContainerRecord>(&row.value)?.uid == uid {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// For the cleaner: containers of this name whose time for restoring is over become garbage.
+    pub(crate) async fn remove_due_containers(
+        &self,
+        partition: &[u8],
+        now: Timestamp,
+    ) -> Result<bool, EngineError> {
+        let mut all = true;
+        for row in self.deleted_containers(partition).await? {
+            let record: ContainerRecord = record::decode(&row.value)?;
+            if record.deleted.is_none_or(|deleted| deleted.until <= now) {
+                self.add_garbage(record.uid, Garbage::container(partition.to_vec(), now)).await?;
+                all &= self.delete_row(CONTAINERS, &row).await?;
+            }
+        }
+        Ok(all)
+    }
+}
