@@ -51,13 +51,12 @@ fn storage(cloud: &Cloud, identities: &Identities) -> welkin_storage_service::Co
         blob_listen: listen(StorageEndpoint::Blob),
         queue_listen: listen(StorageEndpoint::Queue),
         table_listen: listen(StorageEndpoint::Table),
-        host_suffixes: Vec::new(),
         admin: Some(welkin_storage_service::AdminConfig {
             listen: cloud.storage_admin(),
             identity_folder: folder.join("identity"),
             clients: vec![identities.management],
         }),
-        dev: false,
+        ..welkin_storage_service::Config::default()
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use welkin_storage_service::{Config, TlsFiles};
+use welkin_storage_wire::admin::AccountSettings;
 
 use crate::error::{CliError, chain};
 use crate::state::read_toml;
@@ -50,6 +52,24 @@ pub struct StorageArgs {
     /// Added to the ports 10000 (blob), 10001 (queue) and 10002 (table)
     #[arg(long, requires = "dev", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=50_000))]
     pub port_offset: u16,
+    /// HTTPS in place of HTTP, with a certificate of its own, made in the data folder, or a given one
+    #[arg(long, requires = "dev")]
+    pub https: bool,
+    /// The certificate of HTTPS (PEM), and after it those of the authorities between
+    #[arg(long, value_name = "FILE", requires = "https", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+    /// Keep the state before each write of a blob as a version
+    #[arg(long, requires = "dev")]
+    pub versioning: bool,
+    /// Keep deleted containers for so many days
+    #[arg(long, value_name = "DAYS", requires = "dev")]
+    pub container_retention_days: Option<u32>,
+    /// A name of an encryption scope; may be given more than once
+    #[arg(long = "encryption-scope", value_name = "NAME", requires = "dev")]
+    pub encryption_scopes: Vec<String>,
     /// Configuration of a storage service that is a part of a cloud
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -63,24 +83,37 @@ pub async fn storage(arguments: &StorageArgs) -> Result<(), CliError> {
     };
     if arguments.dev {
         for (name, address) in ["blobs ", "queues", "tables"].iter().zip(dev_addresses(arguments)) {
-            println!("{name}  http://{address}/devstoreaccount1");
+            println!("{name}  {}://{address}/devstoreaccount1", if arguments.https { "https" } else { "http" });
         }
         println!("data    {}", config.data_folder.display());
     }
     run(|shutdown| welkin_storage_service::run(config, shutdown)).await
 }
 
-fn development(arguments: &StorageArgs) -> welkin_storage_service::Config {
+fn development(arguments: &StorageArgs) -> Config {
     let data = arguments.data.clone().unwrap_or_else(|| PathBuf::from("welkin-storage"));
-    let [blob, queue, table] = dev_addresses(arguments);
-    welkin_storage_service::Config {
+    let [blob, queue, table] = dev_addresses(arguments).map(|address| vec![address]);
+    let files = arguments.certificate.clone().zip(arguments.key.clone());
+    let settings = AccountSettings {
+        versioning: arguments.versioning,
+        container_retention_days: arguments.container_retention_days,
+        encryption_scopes: arguments.encryption_scopes.clone(),
+    };
+    let config = Config {
         data_folder: data,
-        blob_listen: vec![blob],
-        queue_listen: vec![queue],
-        table_listen: vec![table],
-        host_suffixes: Vec::new(),
-        admin: None,
         dev: true,
+        dev_settings: Some(settings),
+        tls: files.map(|(certificate, key)| TlsFiles { certificate, key }),
+        ..Config::default()
+    };
+    match arguments.https {
+        true => Config {
+            blob_https_listen: blob,
+            queue_https_listen: queue,
+            table_https_listen: table,
+            ..config
+        },
+        false => Config { blob_listen: blob, queue_listen: queue, table_listen: table, ..config },
     }
 }
 

@@ -73,9 +73,18 @@ impl Identity {
     /// # Errors
     /// When `name` cannot stand in a certificate.
     pub fn self_signed(name: &str) -> Result<Self, PkiError> {
+        Self::self_signed_for(name, &[])
+    }
+
+    /// Makes a new key pair (ECDSA P-256) and a self-signed certificate for `name`, a server with these DNS names and
+    /// addresses.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn self_signed_for(name: &str, names: &[String]) -> Result<Self, PkiError> {
         let make = |source| PkiError::Make { name: name.to_owned(), source };
         let key = KeyPair::generate().map_err(make)?;
-        let certificate = params(name, &[]).map_err(make)?.self_signed(&key).map_err(make)?;
+        let certificate = params(name, names).map_err(make)?.self_signed(&key).map_err(make)?;
         Self::from_pem(&certificate.pem(), &key.serialize_pem())
     }
 

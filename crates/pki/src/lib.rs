@@ -11,4 +11,4 @@ pub mod tls;
 pub use authority::Authority;
 pub use identity::{Identity, PkiError};
 pub use thumbprint::{PeerCertificate, Sha1Thumbprint, Thumbprint, ThumbprintError};
-pub use tls::{ClientAuth, ServerAuth, client_config, server_config};
+pub use tls::{ClientAuth, ServerAuth, client_config, public_server_config, server_config};

@@ -12,7 +12,7 @@ use rustls::{
     ServerConfig, SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::identity::{Identity, PkiError};
 use crate::thumbprint::{PeerCertificate, Thumbprint};
@@ -49,6 +49,24 @@ pub fn server_config(identity: &Identity, clients: ClientAuth) -> Result<Arc<Ser
         .map_err(PkiError::Tls)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.chain(), identity.key()?)
+        .map_err(PkiError::Tls)?;
+    Ok(Arc::new(config))
+}
+
+/// TLS of a server that anyone may connect to, without a certificate of their own. `chain_pem` is its certificate and
+/// those of the authorities between.
+///
+/// # Errors
+/// When the certificate or key cannot be used.
+pub fn public_server_config(chain_pem: &str, key_pem: &str) -> Result<Arc<ServerConfig>, PkiError> {
+    let bad = |what: &str| PkiError::Pem { what: what.to_owned() };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|_| bad("the private key"))?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(PkiError::Tls)?
+        .with_no_client_auth()
+        .with_single_cert(chain.map_err(|_| bad("the certificate"))?, key)
         .map_err(PkiError::Tls)?;
     Ok(Arc::new(config))
 }

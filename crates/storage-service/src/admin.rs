@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use welkin_base::{AccountName, Timestamp};
 use welkin_pki::{ClientAuth, Identity};
 use welkin_storage::{Account, AccountError, KeyName, NewKeys, Storage, Uid};
-use welkin_storage_wire::admin::AccountKeys;
-use welkin_transport::{Body, Peer, empty, json, text};
+use welkin_storage_wire::admin::{AccountKeys, AccountSettings};
+use welkin_transport::{Body, Peer, empty, json, read_json, text};
 
 use crate::config::AdminConfig;
 use crate::run::{self, RunError};
@@ -24,6 +24,9 @@ use crate::run::{self, RunError};
 const KEY_BYTES: usize = 64;
 /// Length of the secret that user delegation keys are derived from.
 pub(crate) const DELEGATION_SECRET_BYTES: usize = 32;
+
+/// The body of new settings: a thousand scopes of 63 characters.
+const SETTINGS_BYTES_MAX: usize = 128 * 1024;
 
 /// A bound admin API, not serving yet.
 pub(crate) struct Admin {
@@ -44,7 +47,7 @@ impl Admin {
     pub(crate) async fn serve(self, storage: Storage, mut ended: watch::Receiver<bool>) {
         let handler = move |_: Peer, request: Request<Incoming>| {
             let storage = storage.clone();
-            async move { answer(&storage, &request).await }
+            async move { answer(&storage, request).await }
         };
         let shutdown = async move {
             let _ = ended.wait_for(|ended| *ended).await;
@@ -53,18 +56,22 @@ impl Admin {
     }
 }
 
-async fn answer(storage: &Storage, request: &Request<Incoming>) -> Response<Body> {
-    let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
-    let result = match (request.method(), path.as_slice()) {
+async fn answer(storage: &Storage, request: Request<Incoming>) -> Response<Body> {
+    let (request, body) = request.into_parts();
+    let path: Vec<&str> = request.uri.path().split('/').skip(1).collect();
+    let result = match (&request.method, path.as_slice()) {
         (&Method::GET, ["v1", "accounts"]) => list(storage).await,
         (&Method::PUT, ["v1", "accounts", name]) => create(storage, name).await,
         (&Method::DELETE, ["v1", "accounts", name]) => delete(storage, name).await,
+        (&Method::GET, ["v1", "accounts", name, "settings"]) => settings(storage, name).await,
+        (&Method::PUT, ["v1", "accounts", name, "settings"]) => set_settings(storage, name, body).await,
+        (&Method::DELETE, ["v1", "accounts", name, "delegation-keys"]) => revoke(storage, name).await,
         (&Method::GET, ["v1", "accounts", name, "keys"]) => keys(storage, name).await,
         (&Method::POST, ["v1", "accounts", name, "keys", which]) => new_key(storage, name, which).await,
         _ => Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such call")),
     };
     let response = result.unwrap_or_else(|refusal| text(refusal.status, refusal.why));
-    tracing::info!(method = %request.method(), path = request.uri().path(), status = response.status().as_u16(), "admin");
+    tracing::info!(method = %request.method, path = request.uri.path(), status = response.status().as_u16(), "admin");
     response
 }
 
@@ -106,10 +113,49 @@ async fn delete(storage: &Storage, name: &str) -> Answer {
 }
 
 async fn keys(storage: &Storage, name: &str) -> Answer {
+    Ok(json(StatusCode::OK, &keys_of(&find(storage, name).await?)))
+}
+
+async fn find(storage: &Storage, name: &str) -> Result<Account, Refusal> {
     let name = parse_name(name)?;
     let account = storage.account(&name).await.map_err(|error| refuse(&error.into()))?;
-    let account = account.ok_or_else(|| refuse(&AccountError::NotFound(name)))?;
-    Ok(json(StatusCode::OK, &keys_of(&account)))
+    account.ok_or_else(|| refuse(&AccountError::NotFound(name)))
+}
+
+async fn settings(storage: &Storage, name: &str) -> Answer {
+    let settings = find(storage, name).await?.settings;
+    let settings = AccountSettings {
+        versioning: settings.versioning,
+        container_retention_days: settings.container_retention_days,
+        encryption_scopes: settings.encryption_scopes,
+    };
+    Ok(json(StatusCode::OK, &settings))
+}
+
+async fn set_settings(storage: &Storage, name: &str, body: Incoming) -> Answer {
+    let bad = |why: String| Refusal::new(StatusCode::BAD_REQUEST, why);
+    let read = read_json(body, SETTINGS_BYTES_MAX).await;
+    let settings: AccountSettings = read.map_err(|error| bad(error.to_string()))?;
+    settings.check().map_err(|error| bad(error.to_string()))?;
+    let changed = storage.change_account(&parse_name(name)?, |account| set(account, &settings)).await;
+    changed.map_err(|error| refuse(&error))?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+/// Gives the account these settings.
+pub(crate) fn set(account: &mut Account, settings: &AccountSettings) {
+    account.settings = welkin_storage::AccountSettings {
+        versioning: settings.versioning,
+        container_retention_days: settings.container_retention_days,
+        encryption_scopes: settings.encryption_scopes.clone(),
+    };
+}
+
+async fn revoke(storage: &Storage, name: &str) -> Answer {
+    let secret = random_bytes(DELEGATION_SECRET_BYTES);
+    let replace = |account: &mut Account| account.delegation_secret.clone_from(&secret);
+    storage.change_account(&parse_name(name)?, replace).await.map_err(|error| refuse(&error))?;
+    Ok(empty(StatusCode::NO_CONTENT))
 }
 
 async fn new_key(storage: &Storage, name: &str, which: &str) -> Answer {

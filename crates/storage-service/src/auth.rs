@@ -1,4 +1,10 @@
 //! Who asks, and whether they may: decided from the operation's row in the table.
+//!
+//! * [`signature`]: shared access signatures. [`token`]: bearer tokens. [`issuer`]: whose tokens they are.
+
+pub mod issuer;
+pub mod signature;
+pub mod token;
 
 use std::time::Duration;
 
@@ -7,13 +13,15 @@ use welkin_base::{AccountName, Timestamp};
 use welkin_storage::blob::BlobError;
 use welkin_storage::blob::container::PublicAccess;
 use welkin_storage::{Account, Storage};
+use welkin_storage_wire::bearer;
 use welkin_storage_wire::operation::{Anonymous, BlobResource, Spec};
-use welkin_storage_wire::sas::{Arrival, Sas, StoredAccessPolicy};
+use welkin_storage_wire::sas::{Arrival, Sas};
 use welkin_storage_wire::shared_key::{self, AccountKey, Signature};
-use welkin_storage_wire::{ErrorCode, Operation, ProtocolError, RequestHead, Service};
+use welkin_storage_wire::{BlobOperation, ErrorCode, Operation, ProtocolError, QueueOperation, RequestHead};
 
 use crate::context::Authorization;
 use crate::error::told;
+use issuer::Issuer;
 
 /// A request's date may differ this much from the server's clock (STORAGE, section 0).
 const SKEW_MAX: Duration = Duration::from_secs(15 * 60);
@@ -24,28 +32,36 @@ const SKEW_MAX: Duration = Duration::from_secs(15 * 60);
 /// With the protocol's code for what is wrong or missing.
 pub async fn authorize(
     storage: &Storage,
+    issuer: Option<&Issuer>,
     head: &RequestHead,
     operation: Operation,
     arrival: Arrival,
 ) -> Result<(Account, Authorization), ProtocolError> {
     let spec = operation.spec();
     let account = find_account(storage, head).await?;
-    let keys = [&account.primary_key, &account.secondary_key].map(|key| AccountKey::from_bytes(key.clone()));
-    let authorization = if let Some(value) = head.headers.get(header::AUTHORIZATION) {
-        let value = value.to_str().map_err(|_| ErrorCode::InvalidAuthenticationInfo)?;
-        let signature = Signature::parse(value)?;
-        check_date(head, arrival.now)?;
-        match shared_key::verify(head, &signature, &keys) {
-            true => Authorization::Key,
-            false => {
-                return Err(failed("the signature is not that of this request with a key of the account"));
+    let credentials = match head.headers.get(header::AUTHORIZATION) {
+        Some(value) => Some(value.to_str().map_err(|_| ErrorCode::InvalidAuthenticationInfo)?),
+        None => None,
+    };
+    let sas = Sas::of(head)?;
+    let authorization = match (credentials, sas) {
+        (Some(value), Some(sas)) if token::of(value).is_some() && sas.only_for_user().is_some() => {
+            let user = token::verify(issuer, head, value, arrival).await?;
+            signature::check(storage, &account, head, sas, operation, arrival, Some(&user)).await?
+        }
+        (Some(value), _) if token::of(value).is_some() => {
+            let user = token::verify(issuer, head, value, arrival).await?;
+            match user.roles.permit(operation) {
+                true => Authorization::Bearer(user),
+                false => return Err(ErrorCode::AuthorizationPermissionMismatch.into()),
             }
         }
-    } else if let Some(sas) = Sas::of(head)? {
-        check_sas(storage, &account, head, sas, &keys, spec, arrival).await?
-    } else {
-        check_anonymous(storage, &account, head, spec).await?;
-        Authorization::Anonymous
+        (Some(value), _) => check_key(&account, head, operation, value, arrival.now)?,
+        (None, Some(sas)) => signature::check(storage, &account, head, sas, operation, arrival, None).await?,
+        (None, None) => {
+            check_anonymous(storage, issuer, &account, head, spec).await?;
+            Authorization::Anonymous
+        }
     };
     if head.secondary && spec.writes {
         let why = "The secondary endpoint serves reads only.";
@@ -54,10 +70,36 @@ pub async fn authorize(
     Ok((account, authorization))
 }
 
+/// The two keys of an account.
+fn keys(account: &Account) -> [AccountKey; 2] {
+    [&account.primary_key, &account.secondary_key].map(|key| AccountKey::from_bytes(key.clone()))
+}
+
 async fn find_account(storage: &Storage, head: &RequestHead) -> Result<Account, ProtocolError> {
     let unknown = || failed("there is no such storage account");
     let name = AccountName::new(&head.account).map_err(|_| unknown())?;
     storage.account(&name).await.map_err(|error| told(&error.into()))?.ok_or_else(unknown)
+}
+
+fn check_key(
+    account: &Account,
+    head: &RequestHead,
+    operation: Operation,
+    value: &str,
+    now: Timestamp,
+) -> Result<Authorization, ProtocolError> {
+    let signature = Signature::parse(value)?;
+    check_date(head, now)?;
+    if !shared_key::verify(head, &signature, &keys(account)) {
+        return Err(failed("the signature is not that of this request with a key of the account"));
+    }
+    match operation {
+        Operation::Blob(BlobOperation::GetUserDelegationKey)
+        | Operation::Queue(QueueOperation::GetUserDelegationKey) => {
+            Err(failed("a user delegation key is for the user of a bearer token"))
+        }
+        _ => Ok(Authorization::Key),
+    }
 }
 
 fn check_date(head: &RequestHead, now: Timestamp) -> Result<(), ProtocolError> {
@@ -74,77 +116,47 @@ fn check_date(head: &RequestHead, now: Timestamp) -> Result<(), ProtocolError> {
     }
 }
 
-async fn check_sas(
-    storage: &Storage,
-    account: &Account,
-    head: &RequestHead,
-    sas: Sas<'_>,
-    keys: &[AccountKey],
-    spec: Spec,
-    arrival: Arrival,
-) -> Result<Authorization, ProtocolError> {
-    if !sas.verify(keys)? {
-        return Err(failed("the signature of the shared access signature is wrong"));
-    }
-    let sas = match sas.policy_id() {
-        Some(id) => {
-            let policy = find_policy(storage, account, head, id).await?;
-            sas.with_policy(policy.as_ref())?
-        }
-        None => sas,
-    };
-    sas.check(spec, arrival)?;
-    Ok(Authorization::Sas { only_creates: sas.only_creates(), key_range: sas.key_range() })
-}
-
-async fn find_policy(
-    storage: &Storage,
-    account: &Account,
-    head: &RequestHead,
-    id: &str,
-) -> Result<Option<StoredAccessPolicy>, ProtocolError> {
-    if head.service != Service::Blob {
-        // Stored access policies of queues and tables are not built, so that there are none.
-        return Ok(None);
-    }
-    let (BlobResource::Container(container) | BlobResource::Blob { container, .. }) = BlobResource::of(head)?
-    else {
-        return Ok(None);
-    };
-    let record = match storage.container(account.uid, &container).await {
-        Ok(record) => record,
-        Err(BlobError::ContainerNotFound) => return Ok(None),
-        Err(error) => return Err(told(&error.into())),
-    };
-    Ok(record.policies.into_iter().find(|policy| policy.id == id).map(|policy| StoredAccessPolicy {
-        id: policy.id,
-        start: policy.start,
-        expiry: policy.expiry,
-        permissions: policy.permissions,
-    }))
-}
-
 async fn check_anonymous(
     storage: &Storage,
+    issuer: Option<&Issuer>,
     account: &Account,
     head: &RequestHead,
     spec: Spec,
 ) -> Result<(), ProtocolError> {
     let permitted: &[PublicAccess] = match spec.anonymous {
         Anonymous::Always => return Ok(()),
-        Anonymous::Never => return Err(ErrorCode::NoAuthenticationInformation.into()),
+        Anonymous::Never => return Err(no_credentials(issuer, head)),
         Anonymous::PublicContainer => &[PublicAccess::Container],
         Anonymous::PublicBlob => &[PublicAccess::Container, PublicAccess::Blobs],
     };
     let (BlobResource::Container(container) | BlobResource::Blob { container, .. }) = BlobResource::of(head)?
     else {
-        return Err(ErrorCode::NoAuthenticationInformation.into());
+        return Err(no_credentials(issuer, head));
     };
     match storage.container(account.uid, &container).await {
         Ok(record) if permitted.contains(&record.public_access) => Ok(()),
         // Whether a private container exists is not told to anyone.
-        Ok(_) | Err(BlobError::ContainerNotFound) => Err(ErrorCode::ResourceNotFound.into()),
+        Ok(_) | Err(BlobError::ContainerNotFound) => match challenge(issuer, head) {
+            Some(_) => Err(no_credentials(issuer, head)),
+            None => Err(ErrorCode::ResourceNotFound.into()),
+        },
         Err(error) => Err(told(&error.into())),
+    }
+}
+
+fn no_credentials(issuer: Option<&Issuer>, head: &RequestHead) -> ProtocolError {
+    challenged(ErrorCode::NoAuthenticationInformation.into(), issuer, head)
+}
+
+/// What tells the client where tokens come from.
+fn challenge(issuer: Option<&Issuer>, head: &RequestHead) -> Option<String> {
+    issuer.and_then(|issuer| bearer::challenge(&head.version, issuer.url(), issuer.audience()))
+}
+
+fn challenged(error: ProtocolError, issuer: Option<&Issuer>, head: &RequestHead) -> ProtocolError {
+    match challenge(issuer, head) {
+        Some(challenge) => error.with_header("www-authenticate", challenge),
+        None => error,
     }
 }
 

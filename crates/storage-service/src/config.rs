@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use welkin_pki::Thumbprint;
+use welkin_storage_wire::admin::AccountSettings;
+
+/// Requests of one account that are handled at a time; more are told that the server is busy.
+pub const ACCOUNT_REQUESTS_MAX: usize = 1024;
 
 /// Configuration of the storage service; TOML.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,21 +17,103 @@ pub struct Config {
     /// Folder of the data; made when missing.
     pub data_folder: PathBuf,
     /// Addresses of the blob service; port 10000 by convention.
+    #[serde(default)]
     pub blob_listen: Vec<SocketAddr>,
     /// Addresses of the queue service; port 10001 by convention.
+    #[serde(default)]
     pub queue_listen: Vec<SocketAddr>,
     /// Addresses of the table service; port 10002 by convention.
+    #[serde(default)]
     pub table_listen: Vec<SocketAddr>,
+    /// Addresses of the blob service over HTTPS.
+    #[serde(default)]
+    pub blob_https_listen: Vec<SocketAddr>,
+    /// Addresses of the queue service over HTTPS.
+    #[serde(default)]
+    pub queue_https_listen: Vec<SocketAddr>,
+    /// Addresses of the table service over HTTPS.
+    #[serde(default)]
+    pub table_https_listen: Vec<SocketAddr>,
     /// Domains under which `{account}.blob.{suffix}` names an account. Any other host means that the account is
     /// the first segment of the path.
     #[serde(default)]
     pub host_suffixes: Vec<String>,
-    /// Where accounts are managed; without it, they are as they are.
-    #[serde(default)]
-    pub admin: Option<AdminConfig>,
+    /// Requests of one account that are handled at a time; more are told that the server is busy.
+    #[serde(default = "account_requests_max")]
+    pub account_requests_max: usize,
     /// Serves the well-known development account `devstoreaccount1`, whose key is public. Only on loopback.
     #[serde(default)]
     pub dev: bool,
+    /// Settings of the development account; without them, they are as they are.
+    #[serde(default)]
+    pub dev_settings: Option<AccountSettings>,
+    /// The certificate of HTTPS; without it, one is made in the data folder.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
+    /// Whose bearer tokens are taken.
+    #[serde(default)]
+    pub openid: Option<OpenIdConfig>,
+    /// Where accounts are managed; without it, they are as they are.
+    #[serde(default)]
+    pub admin: Option<AdminConfig>,
+}
+
+fn account_requests_max() -> usize {
+    ACCOUNT_REQUESTS_MAX
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_folder: PathBuf::from("welkin-storage"),
+            blob_listen: Vec::new(),
+            queue_listen: Vec::new(),
+            table_listen: Vec::new(),
+            blob_https_listen: Vec::new(),
+            queue_https_listen: Vec::new(),
+            table_https_listen: Vec::new(),
+            host_suffixes: Vec::new(),
+            account_requests_max: ACCOUNT_REQUESTS_MAX,
+            dev: false,
+            dev_settings: None,
+            tls: None,
+            openid: None,
+            admin: None,
+        }
+    }
+}
+
+/// Files of a certificate in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The server's certificate, and after it those of the authorities between.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// An OpenID Connect issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenIdConfig {
+    /// Its URL, exactly as its tokens' `iss` has it. What it publishes is found below it, over HTTPS.
+    pub issuer: String,
+    /// What its tokens for this service have as `aud`; a final `/` makes no difference.
+    pub audience: String,
+    /// The claim that holds the names of the user's roles.
+    #[serde(default = "roles_claim")]
+    pub roles_claim: String,
+    /// A file with the issuer's keys (a JSON Web Key Set); without it, they are fetched from the issuer.
+    #[serde(default)]
+    pub jwks: Option<PathBuf>,
+    /// A file with the authority (PEM) of the issuer's HTTPS; without it, those that the system trusts.
+    #[serde(default)]
+    pub authority: Option<PathBuf>,
+}
+
+fn roles_claim() -> String {
+    "roles".to_owned()
 }
 
 /// The admin API of the storage service, over mutual TLS.

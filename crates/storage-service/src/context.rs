@@ -1,5 +1,6 @@
 //! What a handler knows of its request, and how it reads the body.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,8 +9,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use welkin_base::Timestamp;
 use welkin_storage::{Account, Storage};
-use welkin_storage_wire::sas::KeyRange;
+use welkin_storage_wire::sas::{Arrival, KeyRange};
 use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
+
+use crate::auth::issuer::Issuer;
+use crate::auth::token::User;
 
 /// A client that sends nothing for this long is given up.
 const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
@@ -19,7 +23,7 @@ const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// An authenticated and authorized request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Context {
     /// The engine.
     pub storage: Storage,
@@ -31,8 +35,20 @@ pub struct Context {
     pub authorization: Authorization,
     /// When the request came.
     pub now: Timestamp,
+    /// From where and how it came: what a batch's inner requests are authorized by.
+    pub arrival: Arrival,
+    /// Whose bearer tokens are taken.
+    pub issuer: Option<Arc<Issuer>>,
     /// Its id.
     pub request_id: String,
+}
+
+impl Context {
+    /// How URLs of this server begin, as the client reaches it.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.arrival.https { "https" } else { "http" }
+    }
 }
 
 /// Who asks.
@@ -47,6 +63,8 @@ pub enum Authorization {
         /// The entities that it is limited to.
         key_range: KeyRange,
     },
+    /// The user of a bearer token, whose roles permit the operation.
+    Bearer(User),
     /// Anyone.
     Anonymous,
 }
@@ -54,7 +72,8 @@ pub enum Authorization {
 /// The body of a request, read in pieces.
 #[derive(Debug)]
 pub struct RequestBody {
-    incoming: Incoming,
+    /// What the client sends; nothing for a request within a batch.
+    incoming: Option<Incoming>,
     /// The client waits for `100 Continue` before it sends.
     expects_continue: bool,
     started: bool,
@@ -65,13 +84,19 @@ impl RequestBody {
     #[must_use]
     pub fn new(incoming: Incoming, headers: &http::HeaderMap) -> Self {
         let expects_continue = headers.contains_key(http::header::EXPECT);
-        Self { incoming, expects_continue, started: false }
+        Self { incoming: Some(incoming), expects_continue, started: false }
+    }
+
+    /// A body of nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { incoming: None, expects_continue: false, started: false }
     }
 
     /// Its length, where the client says it.
     #[must_use]
     pub fn length_bytes(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.incoming.as_ref().map_or(Some(0), |incoming| incoming.size_hint().exact())
     }
 
     /// The next piece; `None` at the end.
@@ -80,8 +105,11 @@ impl RequestBody {
     /// When the client breaks off or is silent for too long.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, ProtocolError> {
         self.started = true;
+        let Some(incoming) = &mut self.incoming else {
+            return Ok(None);
+        };
         loop {
-            let frame = tokio::time::timeout(BODY_IDLE_MAX, self.incoming.frame());
+            let frame = tokio::time::timeout(BODY_IDLE_MAX, incoming.frame());
             match frame.await {
                 Err(_) => return Err(ErrorCode::OperationTimedOut.into()),
                 Ok(None) => return Ok(None),

@@ -1,24 +1,38 @@
 //! From a request to its answer: head, operation, authorization, handler.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::header::USER_AGENT;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tracing::Instrument as _;
 use uuid::Uuid;
 use welkin_base::Timestamp;
 use welkin_storage::Storage;
+use welkin_storage::service::CorsRule;
 use welkin_storage_wire::error::ErrorForm;
 use welkin_storage_wire::request::client_request_id;
 use welkin_storage_wire::sas::Arrival;
-use welkin_storage_wire::{ApiVersion, ErrorCode, Operation, ProtocolError, RequestHead, Service};
+use welkin_storage_wire::{
+    ApiVersion, BlobOperation, ErrorCode, Operation, ProtocolError, QueueOperation, RequestHead, Service,
+};
 use welkin_transport::Body;
 
 use crate::answer::Frame;
+use crate::auth::issuer::Issuer;
 use crate::context::{Context, RequestBody};
-use crate::{auth, blob, queue, table};
+use crate::throttle::Throttle;
+use crate::{auth, blob, queue, service, table};
+
+/// What became of a request, and what its answer's frame needs.
+pub(crate) struct Handled {
+    operation: &'static str,
+    version: ApiVersion,
+    cors: Vec<CorsRule>,
+    pub(crate) result: Result<Response<Body>, ProtocolError>,
+}
 
 /// What a front-end needs to answer.
 #[derive(Debug, Clone)]
@@ -29,7 +43,16 @@ pub struct FrontEnd {
     pub service: Service,
     /// Domains under which a host names an account.
     pub host_suffixes: Vec<String>,
+    /// Whether it is reached over HTTPS.
+    pub https: bool,
+    /// Whose bearer tokens are taken.
+    pub issuer: Option<Arc<Issuer>>,
+    /// How many requests of an account are handled at a time.
+    pub(crate) throttle: Arc<Throttle>,
 }
+
+/// A client that finds the server busy is told to wait this long.
+const RETRY_AFTER_S: &str = "1";
 
 impl FrontEnd {
     /// Answers a request, whatever it is.
@@ -53,14 +76,20 @@ impl FrontEnd {
         let method = parts.method.clone();
         let error_form = ErrorForm::of(self.service, &parts.headers);
         let user_agent = parts.headers.get(USER_AGENT).cloned();
+        let origin = service::origin(&parts.headers);
         let head =
             RequestHead::parse(self.service, parts.method, &parts.uri, parts.headers, &self.host_suffixes);
-        let version = head.as_ref().map_or_else(|_| ApiVersion::default(), |head| head.version.clone());
-        let arrival = Arrival { now, address: peer.ip(), https: false };
-        let (operation, result) = match head {
+        let arrival = Arrival { now, address: peer.ip(), https: self.https };
+        let handled = match head {
             Ok(head) => self.handle(head, arrival, &request_id, &mut body).await,
-            Err(error) => ("", Err(error)),
+            Err(error) => Handled {
+                operation: "",
+                version: ApiVersion::default(),
+                cors: Vec::new(),
+                result: Err(error),
+            },
         };
+        let Handled { operation, version, cors, result } = handled;
         let frame = Frame {
             error_form,
             method: &method,
@@ -70,13 +99,14 @@ impl FrontEnd {
             now,
         };
         let code = result.as_ref().err().map(ProtocolError::code_text);
-        let response = match result {
+        let mut response = match result {
             Ok(response) => frame.around(response),
             Err(error) => {
                 body.drain().await;
                 frame.error(&error)
             }
         };
+        service::add_cors(&mut response, &cors, &method, origin.as_ref());
         let status = response.status().as_u16();
         let elapsed_us = begun.elapsed().as_micros();
         let user_agent = user_agent.as_ref().and_then(|name| name.to_str().ok());
@@ -84,34 +114,94 @@ impl FrontEnd {
         response
     }
 
-    async fn handle(
+    /// Does what a request asks for, when it may.
+    pub(crate) async fn handle(
         &self,
-        head: RequestHead,
+        mut head: RequestHead,
         arrival: Arrival,
         request_id: &str,
         body: &mut RequestBody,
-    ) -> (&'static str, Result<Response<Body>, ProtocolError>) {
+    ) -> Handled {
+        let storage = &self.storage;
+        if let Some(result) = service::website::answer(storage, &head, arrival.now, request_id, body).await {
+            let operation = BlobOperation::GetBlob.spec().name;
+            return Handled { operation, version: head.version, cors: Vec::new(), result };
+        }
         let operation = match Operation::route(&head) {
             Ok(operation) => operation,
-            Err(error) => return ("", Err(error)),
+            Err(error) => return self.refused("", &head, error).await,
         };
         let name = operation.spec().name;
-        let (account, authorization) = match auth::authorize(&self.storage, &head, operation, arrival).await {
-            Ok(found) => found,
-            Err(error) => return (name, Err(error)),
-        };
+        if head.method == Method::OPTIONS {
+            let result = service::preflight(storage, &head).await;
+            return Handled { operation: name, version: head.version, cors: Vec::new(), result };
+        }
+        let (account, authorization) =
+            match auth::authorize(storage, self.issuer.as_deref(), &head, operation, arrival).await {
+                Ok(found) => found,
+                Err(error) => return self.refused(name, &head, error).await,
+            };
+        service::set_default_version(&mut head, &account);
         if !operation.spec().built {
             let why = format!("{name} is not built in this server.");
-            return (name, Err(ProtocolError::saying(ErrorCode::NotImplemented, why)));
+            return self.refused(name, &head, ProtocolError::saying(ErrorCode::NotImplemented, why)).await;
         }
-        let storage = self.storage.clone();
+        if needs_length(operation) && !says_length(&head) {
+            return self.refused(name, &head, ErrorCode::MissingContentLengthHeader.into()).await;
+        }
+        let (version, storage) = (head.version.clone(), storage.clone());
+        let cors = service::properties_of(&account, self.service).cors.clone();
         let request_id = request_id.to_owned();
-        let context = Context { storage, account, head, authorization, now: arrival.now, request_id };
-        let result = match operation {
-            Operation::Blob(operation) => blob::handle(&context, operation, body).await,
-            Operation::Queue(operation) => queue::handle(&context, operation, body).await,
-            Operation::Table(operation) => table::handle(&context, operation, body).await,
+        let context = Context {
+            storage,
+            account,
+            head,
+            authorization,
+            now: arrival.now,
+            arrival,
+            issuer: self.issuer.clone(),
+            request_id,
         };
-        (name, result)
+        let result = self.serve(&context, operation, body).await;
+        Handled { operation: name, version, cors, result }
     }
+
+    async fn serve(
+        &self,
+        context: &Context,
+        operation: Operation,
+        body: &mut RequestBody,
+    ) -> Result<Response<Body>, ProtocolError> {
+        if let Operation::Blob(BlobOperation::BlobBatch | BlobOperation::ContainerBatch) = operation {
+            // Each request of a batch is counted on its own.
+            return blob::batch::handle(self, context, body).await;
+        }
+        let busy = || ProtocolError::from(ErrorCode::ServerBusy).with_header("retry-after", RETRY_AFTER_S);
+        let _handled = self.throttle.enter(context.account.uid).ok_or_else(busy)?;
+        match operation {
+            Operation::Blob(operation) => blob::handle(context, operation, body).await,
+            Operation::Queue(operation) => queue::handle(context, operation, body).await,
+            Operation::Table(operation) => table::handle(context, operation, body).await,
+        }
+    }
+
+    /// A refusal. Scripts of other origins may read it too.
+    async fn refused(&self, operation: &'static str, head: &RequestHead, error: ProtocolError) -> Handled {
+        let cors = service::cors_rules(&self.storage, head).await;
+        Handled { operation, version: head.version.clone(), cors, result: Err(error) }
+    }
+}
+
+/// Operations whose body is content: without its length an empty body could be one that was cut off.
+fn needs_length(operation: Operation) -> bool {
+    use BlobOperation as Op;
+    matches!(
+        operation,
+        Operation::Blob(Op::PutBlob | Op::PutBlock | Op::PutBlockList | Op::AppendBlock)
+            | Operation::Queue(QueueOperation::PutMessage)
+    )
+}
+
+fn says_length(head: &RequestHead) -> bool {
+    head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING)
 }

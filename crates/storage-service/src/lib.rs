@@ -7,7 +7,7 @@
 //! * `dispatch`: from a request to its answer.
 //! * [`auth`]: who asks, and whether they may.
 //! * [`context`]: what a handler knows; [`answer`]: what it answers with; [`error`]: what went wrong.
-//! * [`blob`], [`queue`], [`table`]: the handlers, one `handle` each.
+//! * [`blob`], [`queue`], [`table`]: the handlers, one `handle` each; [`service`]: what all three have.
 //! * `admin`: accounts and keys, apart from the protocol.
 
 pub mod answer;
@@ -16,13 +16,17 @@ pub mod blob;
 pub mod context;
 pub mod error;
 pub mod queue;
+pub mod service;
 pub mod table;
 
 mod admin;
 mod config;
+mod delegation;
 mod dispatch;
 mod run;
 mod server;
+mod throttle;
+mod tls;
 
-pub use config::{AdminConfig, Config};
+pub use config::{ACCOUNT_REQUESTS_MAX, AdminConfig, Config, OpenIdConfig, TlsFiles};
 pub use run::{DEV_ACCOUNT, DEV_KEY, RunError, run};

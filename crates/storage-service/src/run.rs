@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -13,11 +14,14 @@ use welkin_base::{AccountName, NameError, Timestamp};
 use welkin_pki::PkiError;
 use welkin_storage::{Account, AccountError, EngineError, NewKeys, Storage, Uid};
 use welkin_storage_wire::Service;
+use welkin_storage_wire::admin::AccountSettings;
 use welkin_store::{Store, StoreError};
 
+use crate::auth::issuer::{Issuer, IssuerError};
 use crate::config::Config;
 use crate::dispatch::FrontEnd;
-use crate::{admin, server};
+use crate::throttle::Throttle;
+use crate::{admin, server, tls};
 
 /// The development account, which every client of the protocol knows.
 pub const DEV_ACCOUNT: &str = "devstoreaccount1";
@@ -53,6 +57,12 @@ pub enum RunError {
     /// The development account's key is public, so that only this machine may reach it.
     #[error("{0} is not a loopback address: the development account is served on loopback only")]
     DevNotLoopback(SocketAddr),
+    /// There is no usable certificate.
+    #[error("cannot set up HTTPS")]
+    Tls(#[source] PkiError),
+    /// The issuer of bearer tokens cannot be used.
+    #[error("cannot use the OpenID Connect issuer: {0}")]
+    OpenId(#[from] IssuerError),
     /// The admin API has no usable identity.
     #[error("cannot set up the admin API")]
     Admin(#[source] PkiError),
@@ -72,6 +82,8 @@ pub async fn run(
     if let Some(address) = config.dev.then(|| addresses(&config).find(|a| !a.ip().is_loopback())).flatten() {
         return Err(RunError::DevNotLoopback(address));
     }
+    let issuer = config.openid.clone().map(Issuer::new).transpose()?.map(Arc::new);
+    let throttle = Throttle::new(config.account_requests_max);
     let listeners = listen(&config).await?;
     let admin = match config.admin {
         Some(ref admin) => Some(admin::bind(admin).await?),
@@ -82,14 +94,25 @@ pub async fn run(
         .map_err(|source| RunError::Store { folder: config.data_folder.clone(), source })?;
     let storage = Storage::over(store);
     if config.dev {
-        create_dev_account(&storage).await?;
+        create_dev_account(&storage, config.dev_settings.as_ref()).await?;
     }
+    let tls = match listeners.iter().any(|listener| listener.https) {
+        true => Some(tls::load(&config, &addresses(&config).collect::<Vec<_>>()).map_err(RunError::Tls)?),
+        false => None,
+    };
     let (end, ended) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    for (service, listener) in listeners {
-        let host_suffixes = config.host_suffixes.clone();
-        let front_end = FrontEnd { storage: storage.clone(), service, host_suffixes };
-        tasks.spawn(server::serve(listener, front_end, ended.clone()));
+    for Listener { service, https, listener } in listeners {
+        let front_end = FrontEnd {
+            storage: storage.clone(),
+            service,
+            host_suffixes: config.host_suffixes.clone(),
+            https,
+            issuer: issuer.clone(),
+            throttle: throttle.clone(),
+        };
+        let tls = tls.clone().filter(|_| https);
+        tasks.spawn(server::serve(listener, tls, front_end, ended.clone()));
     }
     if let Some(admin) = admin {
         tasks.spawn(admin.serve(storage.clone(), ended.clone()));
@@ -103,19 +126,32 @@ pub async fn run(
 }
 
 fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
-    [&config.blob_listen, &config.queue_listen, &config.table_listen].into_iter().flatten().copied()
+    listened(config).into_iter().flat_map(|(_, _, addresses)| addresses).copied()
 }
 
-async fn listen(config: &Config) -> Result<Vec<(Service, TcpListener)>, RunError> {
-    let services = [
-        (Service::Blob, &config.blob_listen),
-        (Service::Queue, &config.queue_listen),
-        (Service::Table, &config.table_listen),
-    ];
+/// A bound address of a service.
+struct Listener {
+    service: Service,
+    https: bool,
+    listener: TcpListener,
+}
+
+fn listened(config: &Config) -> [(Service, bool, &[SocketAddr]); 6] {
+    [
+        (Service::Blob, false, &config.blob_listen),
+        (Service::Queue, false, &config.queue_listen),
+        (Service::Table, false, &config.table_listen),
+        (Service::Blob, true, &config.blob_https_listen),
+        (Service::Queue, true, &config.queue_https_listen),
+        (Service::Table, true, &config.table_https_listen),
+    ]
+}
+
+async fn listen(config: &Config) -> Result<Vec<Listener>, RunError> {
     let mut listeners = Vec::new();
-    for (service, addresses) in services {
+    for (service, https, addresses) in listened(config) {
         for address in addresses {
-            listeners.push((service, bind(*address).await?));
+            listeners.push(Listener { service, https, listener: bind(*address).await? });
         }
     }
     Ok(listeners)
@@ -125,7 +161,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })
 }
 
-async fn create_dev_account(storage: &Storage) -> Result<(), RunError> {
+async fn create_dev_account(storage: &Storage, settings: Option<&AccountSettings>) -> Result<(), RunError> {
     let failed = |error: &dyn std::fmt::Display| RunError::Dev(error.to_string());
     let name = AccountName::new(DEV_ACCOUNT).map_err(|error: NameError| failed(&error))?;
     let key = STANDARD.decode(DEV_KEY).map_err(|error| failed(&error))?;
@@ -137,9 +173,15 @@ async fn create_dev_account(storage: &Storage) -> Result<(), RunError> {
     let uid = Uid::from_bytes(uuid::Uuid::new_v4().into_bytes());
     let account = Account::new(name, uid, Timestamp::from(SystemTime::now()), keys);
     match storage.create_account(&account).await {
-        Ok(()) | Err(AccountError::AlreadyExists(_)) => Ok(()),
-        Err(error) => Err(failed(&error)),
+        Ok(()) | Err(AccountError::AlreadyExists(_)) => {}
+        Err(error) => return Err(failed(&error)),
     }
+    if let Some(settings) = settings {
+        settings.check().map_err(|error| failed(&error))?;
+        let changed = storage.change_account(&account.name, |account| admin::set(account, settings)).await;
+        changed.map_err(|error| failed(&error))?;
+    }
+    Ok(())
 }
 
 async fn clean(storage: Storage, mut ended: watch::Receiver<bool>) {

@@ -10,9 +10,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
 use crate::dispatch::FrontEnd;
 
@@ -22,13 +25,23 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(120);
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Connections of one listener at a time; further ones wait in the kernel.
 const CONNECTIONS_MAX: usize = 4096;
+/// A TLS handshake is done within this time.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// After the end is asked for, requests in flight have this long.
 const GRACE: Duration = Duration::from_secs(20);
 /// A listener that cannot accept (no file descriptors left) tries again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves one listener until `ended` says true, then finishes what is in flight.
-pub(crate) async fn serve(listener: TcpListener, front_end: FrontEnd, mut ended: watch::Receiver<bool>) {
+///
+/// Over TLS when there is a certificate.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    front_end: FrontEnd,
+    mut ended: watch::Receiver<bool>,
+) {
+    let acceptor = tls.map(TlsAcceptor::from);
     let front_end = Arc::new(front_end);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -41,20 +54,18 @@ pub(crate) async fn serve(listener: TcpListener, front_end: FrontEnd, mut ended:
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let front_end = front_end.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let front_end = front_end.clone();
-            async move { Ok::<_, Infallible>(front_end.answer(peer, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME_MAX)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let (front_end, acceptor, watcher) = (front_end.clone(), acceptor.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "a connection ended with an error");
+            match acceptor {
+                None => connection(stream, peer, front_end, watcher).await,
+                Some(acceptor) => {
+                    // The handshake is not the listener's to wait for.
+                    match tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => connection(stream, peer, front_end, watcher).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "a handshake took too long"),
+                    }
+                }
             }
             drop(place);
         });
@@ -62,6 +73,26 @@ pub(crate) async fn serve(listener: TcpListener, front_end: FrontEnd, mut ended:
     drop(listener);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still in flight at the end");
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    front_end: Arc<FrontEnd>,
+    watcher: Watcher,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let front_end = front_end.clone();
+        async move { Ok::<_, Infallible>(front_end.answer(peer, request).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(served).await {
+        tracing::debug!(%peer, %error, "a connection ended with an error");
     }
 }
 

@@ -27,15 +27,7 @@ fn free_address() -> SocketAddr {
 }
 
 fn config(folder: &TempDir) -> Config {
-    Config {
-        data_folder: folder.path().join("data"),
-        blob_listen: vec![free_address()],
-        queue_listen: Vec::new(),
-        table_listen: Vec::new(),
-        host_suffixes: Vec::new(),
-        admin: None,
-        dev: false,
-    }
+    Config { data_folder: folder.path().join("data"), blob_listen: vec![free_address()], ..Config::default() }
 }
 
 async fn refused(config: Config) -> RunError {

@@ -1,6 +1,7 @@
 //! The head of a request: who is asked, for what, and in which version of the protocol.
 
 use http::{HeaderMap, Method, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::{ErrorCode, ProtocolError};
 use crate::operation::Service;
@@ -10,6 +11,10 @@ use crate::query::{Query, decode};
 const VERSION_MIN: &str = "2009-04-14";
 /// What a request without a version gets, as Azure does for signed ones.
 const VERSION_DEFAULT: &str = "2009-09-19";
+/// In the host of a website this stands where the service's name stands in the others.
+const WEBSITE_LABEL: &str = "web";
+/// What is encoded in the path of a resource: all but letters, digits and what parts it.
+const PATH_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 /// A client's request id is echoed when it has at most this many characters (Azure: 1 KiB).
 const CLIENT_REQUEST_ID_CHARS_MAX: usize = 1024;
 
@@ -70,6 +75,10 @@ pub struct RequestHead {
     pub headers: HeaderMap,
     /// The version of the protocol; what the answer echoes.
     pub version: ApiVersion,
+    /// Whether the request names the version itself.
+    pub names_version: bool,
+    /// Whether the website of the account is asked: `{account}.web.{suffix}`.
+    pub website: bool,
 }
 
 impl RequestHead {
@@ -88,7 +97,10 @@ impl RequestHead {
         let path = uri.path().to_owned();
         let query = Query::parse(uri.query().unwrap_or(""))?;
         let host = uri.host().or_else(|| headers.get(http::header::HOST).and_then(|h| h.to_str().ok()));
-        let (named, account_end) = match account_in_host(service, host.unwrap_or(""), host_suffixes) {
+        let in_host = |label| account_in_host(label, host.unwrap_or(""), host_suffixes);
+        let site = if service == Service::Blob { in_host(WEBSITE_LABEL) } else { None };
+        let website = site.is_some();
+        let (named, account_end) = match site.or_else(|| in_host(service.as_str())) {
             Some(account) => (account, 0),
             None => account_in_path(&path)?,
         };
@@ -96,8 +108,30 @@ impl RequestHead {
             Some(primary) => (primary.to_owned(), true),
             None => (named, false),
         };
-        let version = version_of(&headers, &query)?;
-        Ok(Self { service, method, account, secondary, path, account_end, query, headers, version })
+        let given = version_of(&headers, &query)?;
+        let names_version = given.is_some();
+        let version = given.unwrap_or_default();
+        Ok(Self {
+            service,
+            method,
+            account,
+            secondary,
+            path,
+            account_end,
+            query,
+            headers,
+            version,
+            names_version,
+            website,
+        })
+    }
+
+    /// The same request for another resource of the account, given decoded, and without a query.
+    #[must_use]
+    pub fn redirected(&self, resource_path: &str) -> Self {
+        let account = self.path.get(..self.account_end).unwrap_or("");
+        let path = format!("{account}{}", utf8_percent_encode(resource_path, PATH_ENCODED));
+        Self { path, query: Query::default(), ..self.clone() }
     }
 
     /// The head of a request within this one, as a batch has them: it is for the same account, and has the same
@@ -117,6 +151,19 @@ impl RequestHead {
         }
         let query = Query::parse(uri.query().unwrap_or(""))?;
         Ok(Self { method, path: uri.path().to_owned(), query, headers, ..self.clone() })
+    }
+
+    /// The head of a request within this one whose path leaves the account out, as in host style.
+    ///
+    /// # Errors
+    /// When its query cannot be decoded.
+    pub fn within_account(
+        &self,
+        method: Method,
+        uri: &Uri,
+        headers: HeaderMap,
+    ) -> Result<Self, ProtocolError> {
+        Self { account_end: 0, ..self.clone() }.within(method, uri, headers)
     }
 
     /// The path of the resource within the account, decoded; begins with `/` unless empty.
@@ -158,24 +205,22 @@ pub fn client_request_id(headers: &HeaderMap) -> Option<&http::HeaderValue> {
     (value.len() <= CLIENT_REQUEST_ID_CHARS_MAX && value.to_str().is_ok()).then_some(value)
 }
 
-fn version_of(headers: &HeaderMap, query: &Query) -> Result<ApiVersion, ProtocolError> {
+fn version_of(headers: &HeaderMap, query: &Query) -> Result<Option<ApiVersion>, ProtocolError> {
     let header = match headers.get("x-ms-version") {
         Some(value) => Some(value.to_str().map_err(|_| ProtocolError::header("x-ms-version", ""))?),
         None => None,
     };
-    match header.or_else(|| query.get("api-version")).or_else(|| query.get("sv")) {
-        Some(text) => ApiVersion::parse(text),
-        None => Ok(ApiVersion::default()),
-    }
+    let text = header.or_else(|| query.get("api-version")).or_else(|| query.get("sv"));
+    text.map(ApiVersion::parse).transpose()
 }
 
-fn account_in_host(service: Service, host: &str, suffixes: &[String]) -> Option<String> {
+fn account_in_host(label: &str, host: &str, suffixes: &[String]) -> Option<String> {
     let host = host
         .rsplit_once(':')
         .map_or(host, |(name, port)| if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host });
     let host = host.to_ascii_lowercase();
     suffixes.iter().find_map(|suffix| {
-        let labels = host.strip_suffix(&format!(".{}.{suffix}", service.as_str()))?;
+        let labels = host.strip_suffix(&format!(".{label}.{suffix}"))?;
         (!labels.is_empty() && !labels.contains('.')).then(|| labels.to_owned())
     })
 }
@@ -214,6 +259,13 @@ mod tests {
             let head = parse(host, uri).unwrap();
             assert_eq!((head.account.as_str(), head.secondary), (account, secondary), "{host}{uri}");
             assert_eq!(head.resource_path().unwrap(), resource, "{host}{uri}");
+        }
+        let site = parse("acct.web.example.org", "/a/b").unwrap();
+        assert!(site.website && site.account == "acct" && !parse("localhost", "/acct/a").unwrap().website);
+        for host in ["acct.web.example.org", "localhost"] {
+            let head = parse(host, "/acct/a?x=y").unwrap().redirected("/$web/ü a%/i.html");
+            assert_eq!(head.resource_path().unwrap(), "/$web/ü a%/i.html", "{host}");
+            assert_eq!((head.account.as_str(), head.query.get("x")), ("acct", None));
         }
         assert!(parse("localhost", "/").is_err());
         assert!(parse("localhost", "/a?x=%ff").is_err());

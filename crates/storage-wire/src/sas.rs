@@ -115,9 +115,10 @@ impl<'a> Sas<'a> {
     /// # Errors
     /// When the request's path names nothing that a SAS can be for.
     pub fn verify(&self, keys: &[AccountKey]) -> Result<bool, ProtocolError> {
-        let signature = self.head.query.get("sig").unwrap_or("");
+        // A plus sign that was not percent-encoded arrives as a space, which base64 has none of.
+        let signature = self.head.query.get("sig").unwrap_or("").replace(' ', "+");
         let text = text::to_sign(self.head, self.scope)?;
-        Ok(keys.iter().map(|key| key.verifies(&text, signature)).fold(false, |any, hit| any | hit))
+        Ok(keys.iter().map(|key| key.verifies(&text, &signature)).fold(false, |any, hit| any | hit))
     }
 
     /// The user delegation key that signed it; `None` when an account key did.
