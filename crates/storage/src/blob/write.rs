@@ -203,6 +203,7 @@ impl Storage {
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
         let change = |record: &mut BlobRecord| {
+            record.check_key(conditions.customer_key.as_ref())?;
             record.check_mutable(now)?;
             record.metadata.clone_from(metadata);
             record.touch(now);
