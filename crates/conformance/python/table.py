@@ -2,11 +2,8 @@
 
 import concurrent.futures
 import datetime
-import http.client
 import json
-import os
 import unittest
-import urllib.parse
 import uuid
 
 from azure.core import MatchConditions
@@ -19,70 +16,19 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.data.tables import (
-    AccountSasPermissions,
     EdmType,
     EntityProperty,
-    ResourceTypes,
     TableClient,
     TableSasPermissions,
     TableServiceClient,
     UpdateMode,
-    generate_account_sas,
     generate_table_sas,
 )
 
-ENDPOINT = os.environ["TABLE_ENDPOINT"]
-ACCOUNT = os.environ["STORAGE_ACCOUNT"]
-KEY = os.environ["STORAGE_KEY"]
-CONNECTION = (
-    f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};TableEndpoint={ENDPOINT};"
-)
-
-
-def service():
-    return TableServiceClient.from_connection_string(CONNECTION, retry_total=0)
-
-
-def name():
-    return f"t{uuid.uuid4().hex}"
-
-
-def soon(minutes=10):
-    return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
-
-
-def sas_url():
-    credential = AzureNamedKeyCredential(ACCOUNT, KEY)
-    return generate_account_sas(
-        credential,
-        resource_types=ResourceTypes(service=True, container=True, object=True),
-        permission=AccountSasPermissions(
-            read=True, write=True, delete=True, list=True, add=True, create=True, update=True
-        ),
-        expiry=soon(),
-    )
-
-
-def raw(method, target, body=None, **headers):
-    """A request without a client library, signed by an account SAS: what the wire says."""
-    url = urllib.parse.urlsplit(ENDPOINT)
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
-    separator = "&" if "?" in target else "?"
-    headers = {key.replace("_", "-"): value for key, value in headers.items()}
-    headers.setdefault("Accept", "application/json;odata=minimalmetadata")
-    headers.setdefault("x-ms-version", "2019-02-02")
-    if body is not None:
-        headers.setdefault("Content-Type", "application/json")
-    connection.request(method, f"{url.path}{target}{separator}{sas_url()}", body=body, headers=headers)
-    response = connection.getresponse()
-    text = response.read()
-    connection.close()
-    return response, text
-
-
-def code(text):
-    return json.loads(text)["odata.error"]["code"]
-
+from table_access import *  # noqa: F403 (the tests of these are run here)
+from table_batch import *  # noqa: F403
+from table_case import ACCOUNT, ENDPOINT, KEY, WithTable, code, name, raw, service, soon
+from table_wire import *  # noqa: F403
 
 class Tables(unittest.TestCase):
     def test_create_list_delete(self):
@@ -116,9 +62,21 @@ class Tables(unittest.TestCase):
         self.assertEqual(list(client.create_table(table).list_entities()), [])
 
     def test_names(self):
-        for bad in ["ab", "1abc", "a" * 64, "tables"]:
+        for bad, expected in [
+            ("ab", "OutOfRangeInput"),
+            ("a" * 64, "OutOfRangeInput"),
+            ("1abc", "InvalidResourceName"),
+            ("a-bc", "InvalidResourceName"),
+            ("tables", "InvalidResourceName"),
+        ]:
             response, text = raw("POST", "/Tables", json.dumps({"TableName": bad}))
-            self.assertEqual((response.status, code(text)), (400, "InvalidResourceName"), bad)
+            self.assertEqual((response.status, code(text)), (400, expected), bad)
+            if bad != "tables":
+                with self.assertRaises(ValueError):
+                    service().create_table(bad)
+        for good in [uuid.uuid4().hex.translate(str.maketrans("0123456789", "ghijklmnop"))[:3], "a" * 31 + name()[1:]]:
+            service().create_table_if_not_exists(good)
+            service().delete_table(good)
         response, text = raw("POST", "/Tables", "{")
         self.assertEqual((response.status, code(text)), (400, "InvalidInput"))
 
@@ -140,14 +98,7 @@ class Tables(unittest.TestCase):
             list(TableServiceClient(ENDPOINT, credential=wrong, retry_total=0).list_tables())
 
 
-class Entities(unittest.TestCase):
-    def setUp(self):
-        self.name = name()
-        self.table = service().create_table(self.name)
-
-    def tearDown(self):
-        self.table.delete_table()
-
+class Entities(WithTable):
     def test_every_type_comes_back(self):
         entity = {
             "PartitionKey": "it's a 'key' \u00e9 \U0001f600 &=+%",

@@ -1,20 +1,32 @@
 //! The table service: its operations, from request to answer.
 //!
+//! * [`access`]: stored access policies.
+//! * [`batch`]: entity group transactions.
+//! * [`change`]: a change of an entity, from its request to its answer, alone or in a batch.
 //! * [`collection`]: tables. [`entity`]: entities.
+//! * [`permitted`]: the entities that a shared access signature is limited to.
 
+pub mod access;
+pub mod batch;
+pub mod change;
 pub mod collection;
 pub mod entity;
+pub mod permitted;
 
 use http::{Response, StatusCode};
 use welkin_storage::table::TableError;
 use welkin_storage_wire::operation::TableResource;
 use welkin_storage_wire::table::MetadataLevel;
-use welkin_storage_wire::{ErrorCode, ProtocolError, TableOperation};
+use welkin_storage_wire::table::key::check_table_name;
+use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead, TableOperation};
 use welkin_transport::Body;
 
-use crate::answer::{empty, set};
+use crate::answer::set;
 use crate::context::{Context, RequestBody};
-use crate::error;
+use crate::{error, service};
+
+/// An answer that is held whole: a page is of bounded size, and a batch has answers within its own.
+type Answer = Result<Response<Vec<u8>>, ProtocolError>;
 
 /// Does an operation of the table service.
 ///
@@ -26,18 +38,29 @@ pub async fn handle(
     body: &mut RequestBody,
 ) -> Result<Response<Body>, ProtocolError> {
     use TableOperation as Op;
-    match (operation, TableResource::of(&context.head)?) {
+    match operation {
+        Op::GetTableServiceProperties => return service::properties(context),
+        Op::SetTableServiceProperties => return service::set_properties(context, body).await,
+        Op::GetTableServiceStats => return service::stats(context),
+        _ => check_versions(&context.head)?,
+    }
+    let resource = TableResource::of(&context.head)?;
+    check_name(&resource)?;
+    let answer = match (operation, resource) {
         (Op::QueryTables, TableResource::TableEntry(name)) => collection::get(context, &name).await,
         (Op::QueryTables, _) => collection::query(context).await,
         (Op::CreateTable, _) => collection::create(context, body).await,
         (Op::DeleteTable, TableResource::TableEntry(name)) => collection::delete(context, &name).await,
-        (Op::QueryEntities, TableResource::Table(table)) => entity::query(context, &table).await,
-        (Op::InsertEntity, TableResource::Table(table)) => entity::insert(context, &table, body).await,
-        (operation, TableResource::Entity { table, keys }) => {
-            entity::one(context, operation, &table, &keys, body).await
+        (Op::GetTableAcl, TableResource::Table(table)) => access::get(context, &table).await,
+        (Op::SetTableAcl, TableResource::Table(table)) => access::set_policies(context, &table, body).await,
+        (Op::EntityGroupTransaction, _) => batch::handle(context, body).await,
+        (Op::QueryEntities | Op::GetEntity, resource) => entity::read(context, &resource).await,
+        (operation, resource @ (TableResource::Table(_) | TableResource::Entity { .. })) => {
+            change::handle(context, operation, &resource, body).await
         }
         _ => Err(ErrorCode::NotImplemented.into()),
-    }
+    };
+    answer.map(|response| response.map(welkin_transport::full))
 }
 
 /// What the client is told of the engine's error.
@@ -53,9 +76,28 @@ pub(crate) fn told(error: &TableError) -> ProtocolError {
     }
 }
 
+/// Refuses a version of OData that is later than the last that the service speaks, 3.0.
+fn check_versions(head: &RequestHead) -> Result<(), ProtocolError> {
+    let Some(value) = head.header("dataserviceversion")? else { return Ok(()) };
+    let number = value.split(';').next().unwrap_or("").trim();
+    match number.parse::<f32>() {
+        Ok(version) if (1.0..=3.0).contains(&version) => Ok(()),
+        _ => Err(ProtocolError::header("DataServiceVersion", value)),
+    }
+}
+
+/// Checks the name of the table that the URL names.
+fn check_name(resource: &TableResource) -> Result<(), ProtocolError> {
+    match resource {
+        TableResource::TableEntry(name) | TableResource::Table(name) => check_table_name(name),
+        TableResource::Entity { table, .. } => check_table_name(table),
+        TableResource::Account | TableResource::Tables | TableResource::Batch => Ok(()),
+    }
+}
+
 /// The endpoint that answers name.
 fn endpoint(context: &Context) -> String {
-    context.head.endpoint("http")
+    context.head.endpoint(context.scheme())
 }
 
 /// Whether the client wants what it made in the answer (`Prefer`), and how.
@@ -66,45 +108,40 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn of(context: &Context) -> Result<Self, ProtocolError> {
-        match context.head.header("prefer")? {
-            Some(prefer) if prefer.eq_ignore_ascii_case("return-no-content") => Ok(Self::NoContent),
-            _ => level(context).map(Self::Content),
+    fn of(head: &RequestHead) -> Result<Self, ProtocolError> {
+        match head.header("prefer")? {
+            Some(prefer) if prefer.trim().eq_ignore_ascii_case("return-no-content") => Ok(Self::NoContent),
+            _ => level(head).map(Self::Content),
         }
     }
 }
 
-fn level(context: &Context) -> Result<MetadataLevel, ProtocolError> {
-    MetadataLevel::of(&context.head.headers, &context.head.query)
+fn level(head: &RequestHead) -> Result<MetadataLevel, ProtocolError> {
+    MetadataLevel::of(&head.headers, &head.query)
 }
 
-/// Reads a JSON body; Atom is refused.
-async fn json_body(
-    context: &Context,
-    body: &mut RequestBody,
-    bytes_max: usize,
-) -> Result<bytes::Bytes, ProtocolError> {
-    let content_type = context.head.header("content-type")?.unwrap_or("application/json");
-    if content_type.contains("xml") {
-        return Err(ErrorCode::AtomFormatNotSupported.into());
+/// Refuses a body that is not JSON.
+fn check_json(head: &RequestHead) -> Result<(), ProtocolError> {
+    let content_type = head.header("content-type")?.unwrap_or("application/json").to_ascii_lowercase();
+    match content_type.split(';').next().unwrap_or("").trim() {
+        "application/json" => Ok(()),
+        "application/atom+xml" | "application/xml" => Err(ErrorCode::AtomFormatNotSupported.into()),
+        _ => Err(ErrorCode::MediaTypeNotSupported.into()),
     }
-    body.whole(bytes_max).await
 }
 
 /// An answer with a JSON body.
-fn json(status: StatusCode, level: MetadataLevel, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(welkin_transport::full(body));
-    *response.status_mut() = status;
+fn json(status: StatusCode, level: MetadataLevel, body: Vec<u8>) -> Response<Vec<u8>> {
+    let mut response = bare(status);
+    *response.body_mut() = body;
     set(&mut response, "content-type", level.content_type());
-    framed(response)
+    response
 }
 
 /// An answer without a body.
-fn bare(status: StatusCode) -> Response<Body> {
-    framed(empty(status))
-}
-
-fn framed(mut response: Response<Body>) -> Response<Body> {
+fn bare(status: StatusCode) -> Response<Vec<u8>> {
+    let mut response = Response::new(Vec::new());
+    *response.status_mut() = status;
     set(&mut response, "dataserviceversion", "3.0;");
     set(&mut response, "cache-control", "no-cache");
     set(&mut response, "x-content-type-options", "nosniff");
@@ -112,12 +149,16 @@ fn framed(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// Names what was made, and says whether the answer has it.
-fn made(response: &mut Response<Body>, context: &Context, url: &str, wanted: Wanted) {
+fn made(response: &mut Response<Vec<u8>>, head: &RequestHead, url: &str, wanted: Wanted) {
     set(response, "location", url);
     set(response, "dataserviceid", url);
-    if context.head.headers.contains_key("prefer") {
-        let applied = if wanted == Wanted::NoContent { "return-no-content" } else { "return-content" };
-        set(response, "preference-applied", applied);
+    let prefer = head.headers.get("prefer").and_then(|value| value.to_str().ok()).unwrap_or("").trim();
+    match wanted {
+        Wanted::NoContent => set(response, "preference-applied", "return-no-content"),
+        Wanted::Content(_) if prefer.eq_ignore_ascii_case("return-content") => {
+            set(response, "preference-applied", "return-content");
+        }
+        Wanted::Content(_) => {}
     }
 }
 

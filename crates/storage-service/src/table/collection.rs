@@ -1,6 +1,6 @@
 //! Tables: query, create, delete.
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use welkin_storage::Uid;
 use welkin_storage::table::TableError;
 use welkin_storage_wire::table::Query;
@@ -8,9 +8,8 @@ use welkin_storage_wire::table::answer::{table_body, table_url, tables_body};
 use welkin_storage_wire::table::key::check_table_name;
 use welkin_storage_wire::table::query::{encode, next_table};
 use welkin_storage_wire::{ErrorCode, ProtocolError};
-use welkin_transport::Body;
 
-use super::{Wanted, bare, endpoint, json, json_body, level, made, told};
+use super::{Answer, Wanted, bare, check_json, endpoint, json, level, made, told};
 use crate::answer::set;
 use crate::context::{Context, RequestBody};
 
@@ -18,8 +17,8 @@ use crate::context::{Context, RequestBody};
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Query Tables.
-pub(super) async fn query(context: &Context) -> Result<Response<Body>, ProtocolError> {
-    let level = level(context)?;
+pub(super) async fn query(context: &Context) -> Answer {
+    let level = level(&context.head)?;
     let asked = Query::of(&context.head.query)?;
     let next = next_table(&context.head.query)?;
     let storage = &context.storage;
@@ -35,8 +34,8 @@ pub(super) async fn query(context: &Context) -> Result<Response<Body>, ProtocolE
 }
 
 /// Query Tables of one name.
-pub(super) async fn get(context: &Context, name: &str) -> Result<Response<Body>, ProtocolError> {
-    let level = level(context)?;
+pub(super) async fn get(context: &Context, name: &str) -> Answer {
+    let level = level(&context.head)?;
     let table =
         context.storage.table(context.account.uid, name).await.map_err(|error| told_of_table(&error))?;
     let body = table_body(context.account.name.as_str(), &endpoint(context), &table.name, level);
@@ -44,12 +43,10 @@ pub(super) async fn get(context: &Context, name: &str) -> Result<Response<Body>,
 }
 
 /// Create Table.
-pub(super) async fn create(
-    context: &Context,
-    body: &mut RequestBody,
-) -> Result<Response<Body>, ProtocolError> {
-    let wanted = Wanted::of(context)?;
-    let body = json_body(context, body, BODY_BYTES_MAX).await?;
+pub(super) async fn create(context: &Context, body: &mut RequestBody) -> Answer {
+    let wanted = Wanted::of(&context.head)?;
+    check_json(&context.head)?;
+    let body = body.whole(BODY_BYTES_MAX).await?;
     let name = table_name(&body)?;
     check_table_name(&name)?;
     let uid = Uid::from_bytes(uuid::Uuid::new_v4().into_bytes());
@@ -64,12 +61,12 @@ pub(super) async fn create(
             table_body(context.account.name.as_str(), &endpoint, &name, level),
         ),
     };
-    made(&mut response, context, &table_url(&endpoint, &name), wanted);
+    made(&mut response, &context.head, &table_url(&endpoint, &name), wanted);
     Ok(response)
 }
 
 /// Delete Table.
-pub(super) async fn delete(context: &Context, name: &str) -> Result<Response<Body>, ProtocolError> {
+pub(super) async fn delete(context: &Context, name: &str) -> Answer {
     let deleted = context.storage.delete_table(context.account.uid, name, context.now).await;
     deleted.map_err(|error| told_of_table(&error))?;
     Ok(bare(StatusCode::NO_CONTENT))

@@ -13,12 +13,12 @@ operations! {
     QueryTables, "Query Tables", Built, Container, "l", "", Never, Reads;
     CreateTable, "Create Table", Built, Container, "cw", "", Never, Writes;
     DeleteTable, "Delete Table", Built, Container, "d", "", Never, Writes;
-    GetTableAcl, "Get Table ACL", NotBuilt, Container, "", "", Never, Reads;
-    SetTableAcl, "Set Table ACL", NotBuilt, Container, "", "", Never, Writes;
-    GetTableServiceProperties, "Get Table Service Properties", NotBuilt, Service, "r", "", Never, Reads;
-    SetTableServiceProperties, "Set Table Service Properties", NotBuilt, Service, "w", "", Never, Writes;
-    GetTableServiceStats, "Get Table Service Stats", NotBuilt, Service, "r", "", Never, Reads;
-    PreflightTableRequest, "Preflight Table Request", NotBuilt, Service, "", "", Always, Reads;
+    GetTableAcl, "Get Table ACL", Built, Container, "", "", Never, Reads;
+    SetTableAcl, "Set Table ACL", Built, Container, "", "", Never, Writes;
+    GetTableServiceProperties, "Get Table Service Properties", Built, Service, "r", "", Never, Reads;
+    SetTableServiceProperties, "Set Table Service Properties", Built, Service, "w", "", Never, Writes;
+    GetTableServiceStats, "Get Table Service Stats", Built, Service, "r", "", Never, Reads;
+    PreflightTableRequest, "Preflight Table Request", Built, Service, "", "", Always, Reads;
     QueryEntities, "Query Entities", Built, Object, "r", "r", Never, Reads;
     GetEntity, "Get Entity", Built, Object, "r", "r", Never, Reads;
     InsertEntity, "Insert Entity", Built, Object, "a", "a", Never, Writes;
@@ -27,7 +27,7 @@ operations! {
     InsertOrReplaceEntity, "Insert Or Replace Entity", Built, Object, "u", "u", Never, Writes;
     InsertOrMergeEntity, "Insert Or Merge Entity", Built, Object, "u", "u", Never, Writes;
     DeleteEntity, "Delete Entity", Built, Object, "d", "d", Never, Writes;
-    EntityGroupTransaction, "Entity Group Transaction", NotBuilt, Object, "audr", "audr", Never, Writes;
+    EntityGroupTransaction, "Entity Group Transaction", Built, Object, "audr", "audr", Never, Writes;
 }
 
 /// What a path of the table service names.

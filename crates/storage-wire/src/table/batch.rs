@@ -23,7 +23,7 @@ pub enum Batch<'a> {
     /// Changes that are made together or not at all.
     Changes(Vec<BatchRequest<'a>>),
     /// One query.
-    Query(BatchRequest<'a>),
+    Query(Box<BatchRequest<'a>>),
 }
 
 /// One request of a batch.
@@ -49,7 +49,7 @@ impl<'a> Batch<'a> {
         if is_kind(kind, "application/http") {
             let query = BatchRequest::of(part)?;
             return match query.request.method {
-                Method::GET => Ok(Self::Query(query)),
+                Method::GET => Ok(Self::Query(Box::new(query))),
                 _ => Err(refused("A change in a batch is in a change set.")),
             };
         }
