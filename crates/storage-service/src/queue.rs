@@ -13,7 +13,7 @@ use welkin_storage_wire::{ErrorCode, ProtocolError, QueueOperation};
 use welkin_transport::Body;
 
 use crate::context::{Context, RequestBody};
-use crate::error;
+use crate::{delegation, error, service};
 
 /// Does an operation of the queue service.
 ///
@@ -26,6 +26,10 @@ pub async fn handle(
 ) -> Result<Response<Body>, ProtocolError> {
     use QueueOperation as Op;
     match (operation, QueueResource::of(&context.head)?) {
+        (Op::GetQueueServiceProperties, _) => service::properties(context),
+        (Op::SetQueueServiceProperties, _) => service::set_properties(context, body).await,
+        (Op::GetQueueServiceStats, _) => service::stats(context),
+        (Op::GetUserDelegationKey, _) => delegation::user_delegation_key(context, body).await,
         (Op::ListQueues, _) => collection::list(context).await,
         (Op::CreateQueue, QueueResource::Queue(queue)) => collection::create(context, &queue).await,
         (Op::DeleteQueue, QueueResource::Queue(queue)) => collection::delete(context, &queue).await,

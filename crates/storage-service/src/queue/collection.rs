@@ -18,7 +18,7 @@ pub(super) async fn list(context: &Context) -> Result<Response<Body>, ProtocolEr
     let page = page.await.map_err(|error| told(&error))?;
     let queues: Vec<ListedQueue> =
         page.queues.into_iter().map(|(name, queue)| ListedQueue { name, metadata: queue.metadata }).collect();
-    let body = list_body(&context.head.endpoint("http"), &asked, &queues, page.next.as_deref());
+    let body = list_body(&context.head.endpoint(context.scheme()), &asked, &queues, page.next.as_deref());
     Ok(xml(StatusCode::OK, body))
 }
 

@@ -11,11 +11,11 @@ operations! {
     QueueOperation, Queue;
     // variant, name, built, resource, account SAS, service SAS, anonymous, effect
     ListQueues, "List Queues", Built, Service, "l", "", Never, Reads;
-    GetQueueServiceProperties, "Get Queue Service Properties", NotBuilt, Service, "r", "", Never, Reads;
-    SetQueueServiceProperties, "Set Queue Service Properties", NotBuilt, Service, "w", "", Never, Writes;
-    GetQueueServiceStats, "Get Queue Service Stats", NotBuilt, Service, "r", "", Never, Reads;
-    GetUserDelegationKey, "Get User Delegation Key (queue)", NotBuilt, Service, "", "", Never, Reads;
-    PreflightQueueRequest, "Preflight Queue Request", NotBuilt, Service, "", "", Always, Reads;
+    GetQueueServiceProperties, "Get Queue Service Properties", Built, Service, "r", "", Never, Reads;
+    SetQueueServiceProperties, "Set Queue Service Properties", Built, Service, "w", "", Never, Writes;
+    GetQueueServiceStats, "Get Queue Service Stats", Built, Service, "r", "", Never, Reads;
+    GetUserDelegationKey, "Get User Delegation Key (queue)", Built, Service, "", "", Never, Reads;
+    PreflightQueueRequest, "Preflight Queue Request", Built, Service, "", "", Always, Reads;
     CreateQueue, "Create Queue", Built, Container, "cw", "", Never, Writes;
     DeleteQueue, "Delete Queue", Built, Container, "d", "", Never, Writes;
     GetQueueMetadata, "Get Queue Metadata", Built, Container, "r", "r", Never, Reads;

@@ -49,8 +49,14 @@ fn only_blobs() {
         ("<DefaultServiceVersion/>", Err(VALUE)),
         ("<DeleteRetentionPolicy><Enabled>false</Enabled></DeleteRetentionPolicy>", Ok(())),
         ("<DeleteRetentionPolicy><Enabled>true</Enabled></DeleteRetentionPolicy>", Err(MISSING)),
-        ("<StaticWebsite><Enabled>true</Enabled><IndexDocument>i.html</IndexDocument></StaticWebsite>", Ok(())),
-        ("<StaticWebsite><Enabled>true</Enabled><IndexDocument>a/i</IndexDocument></StaticWebsite>", Err(VALUE)),
+        (
+            "<StaticWebsite><Enabled>true</Enabled><IndexDocument>i.html</IndexDocument></StaticWebsite>",
+            Ok(()),
+        ),
+        (
+            "<StaticWebsite><Enabled>true</Enabled><IndexDocument>a/i</IndexDocument></StaticWebsite>",
+            Err(VALUE),
+        ),
         (
             "<StaticWebsite><Enabled>true</Enabled><IndexDocument>i</IndexDocument>\
              <DefaultIndexDocumentPath>d</DefaultIndexDocumentPath></StaticWebsite>",
