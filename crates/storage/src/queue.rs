@@ -2,9 +2,11 @@
 //! clearing are immediate.
 //!
 //! * [`message`]: put, get, peek, update, delete.
+//! * [`count`]: how many there are.
 //! * [`row`]: how messages lie in the store.
 //! * [`live`]: what one process knows of queues beside the store: hints, never the truth.
 
+pub mod count;
 pub mod live;
 pub mod message;
 pub mod row;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 use welkin_store::{Commit, Row, ScanFrom, StoreError};
 
+use crate::access::AccessPolicy;
 use crate::cleaner::Garbage;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record::{self, Record};
@@ -60,11 +63,32 @@ pub struct QueueRecord {
     pub created: Timestamp,
     /// Its metadata.
     pub metadata: Metadata,
+    /// Its stored access policies.
+    pub policies: Vec<AccessPolicy>,
 }
 
 impl Record for QueueRecord {
     const NOUN: &'static str = "queue";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, fields: &[u8]) -> Option<Result<Self, postcard::Error>> {
+        (version == 1).then(|| postcard::from_bytes::<QueueV1>(fields).map(Into::into))
+    }
+}
+
+/// The first shape: without policies.
+#[derive(Serialize, Deserialize)]
+struct QueueV1 {
+    messages: Uid,
+    created: Timestamp,
+    metadata: Metadata,
+}
+
+impl From<QueueV1> for QueueRecord {
+    fn from(old: QueueV1) -> Self {
+        let QueueV1 { messages, created, metadata } = old;
+        Self { messages, created, metadata, policies: Vec::new() }
+    }
 }
 
 /// Whether a queue was made.
@@ -98,7 +122,7 @@ impl Storage {
         metadata: Metadata,
         now: Timestamp,
     ) -> Result<Created, QueueError> {
-        let record = QueueRecord { messages, created: now, metadata };
+        let record = QueueRecord { messages, created: now, metadata, policies: Vec::new() };
         for _ in 0..COMMIT_TRIES_MAX {
             let commit = Commit::new(QUEUES, account.key(name.as_bytes())).check_absent(&b""[..]);
             if try_commit(self.store(), commit.put(&b""[..], record::encode(&record)?)).await?.is_some() {
@@ -132,9 +156,39 @@ impl Storage {
         name: &str,
         metadata: &Metadata,
     ) -> Result<(), QueueError> {
+        self.change_queue(account, name, |queue| queue.metadata.clone_from(metadata)).await
+    }
+
+    /// The queue's stored access policies.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn queue_policies(&self, account: Uid, name: &str) -> Result<Vec<AccessPolicy>, QueueError> {
+        Ok(self.queue(account, name).await?.policies)
+    }
+
+    /// Replaces the queue's stored access policies.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub async fn set_queue_policies(
+        &self,
+        account: Uid,
+        name: &str,
+        policies: &[AccessPolicy],
+    ) -> Result<(), QueueError> {
+        self.change_queue(account, name, |queue| queue.policies = policies.to_vec()).await
+    }
+
+    async fn change_queue(
+        &self,
+        account: Uid,
+        name: &str,
+        change: impl Fn(&mut QueueRecord),
+    ) -> Result<(), QueueError> {
         for _ in 0..COMMIT_TRIES_MAX {
             let (mut queue, row) = self.queue_row(account, name).await?;
-            queue.metadata.clone_from(metadata);
+            change(&mut queue);
             if self.replace_queue(&row, &queue).await? {
                 return Ok(());
             }

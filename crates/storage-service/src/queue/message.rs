@@ -77,10 +77,10 @@ pub(super) async fn update(
     let change = (context.now.plus(hidden), text);
     let (storage, account) = (&context.storage, context.account.uid);
     let updated = storage.update_message(account, queue, receipted, change, nonce(), context.now).await;
-    let updated = updated.map_err(|error| told(&error))?;
+    let receipt = updated.map_err(|error| told(&error))?;
     let mut response = empty(StatusCode::NO_CONTENT);
-    set(&mut response, "x-ms-popreceipt", &updated.pop_receipt.to_string());
-    set(&mut response, "x-ms-time-next-visible", &http_date(updated.visible));
+    set(&mut response, "x-ms-popreceipt", &receipt.to_string());
+    set(&mut response, "x-ms-time-next-visible", &http_date(receipt.visible()));
     Ok(response)
 }
 

@@ -4,6 +4,10 @@
 //! * *Claims*: keys of the messages that a get in this process is committing right now. Another one takes those
 //!   behind them instead of losing to it.
 //! * *Counts*: how many messages a queue has, counted once and kept by what this process does.
+//! * *Firsts*: a moment before which no row by time lies, so that a scan for the head of the queue need not pass over
+//!   what was deleted there. Only the process that has the store open may keep it; see [`first`].
+
+mod first;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +19,15 @@ use tokio::sync::futures::OwnedNotified;
 use welkin_base::Timestamp;
 
 use crate::Uid;
+use first::First;
 
 /// A count of few messages is taken as it is for so long.
 const COUNT_AGE_MAX: Duration = Duration::from_secs(10);
 /// And longer by a second for each of so many messages, since counting them takes longer.
 const COUNTED_PER_SECOND: u64 = 1000;
+
+/// A count of at most so many messages is taken anew when one of them expired since.
+const EXPIRY_COUNT_MAX: i64 = 5000;
 
 /// What is known of all queues.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +39,16 @@ pub(crate) struct LiveQueues {
 #[derive(Debug, Default)]
 struct LiveQueue {
     claimed: HashSet<Bytes>,
-    count: Option<(i64, Timestamp)>,
+    count: Option<Count>,
+    first: First,
+}
+
+#[derive(Debug)]
+struct Count {
+    messages: i64,
+    counted: Timestamp,
+    /// When the first of them expires.
+    expires: Timestamp,
 }
 
 impl LiveQueues {
@@ -60,22 +77,45 @@ impl LiveQueues {
 
     /// A count that is young enough.
     pub(crate) fn count(&self, queue: Uid, now: Timestamp) -> Option<u64> {
-        let (count, counted) = self.lock().get(&queue)?.count?;
-        let count = u64::try_from(count).unwrap_or(0);
-        let age_max = COUNT_AGE_MAX + Duration::from_secs(count / COUNTED_PER_SECOND);
-        (now.since(counted) <= age_max).then_some(count)
+        let queues = self.lock();
+        let count = queues.get(&queue)?.count.as_ref()?;
+        let messages = u64::try_from(count.messages).unwrap_or(0);
+        let age_max = COUNT_AGE_MAX + Duration::from_secs(messages / COUNTED_PER_SECOND);
+        let expired = count.expires <= now && count.messages <= EXPIRY_COUNT_MAX;
+        (now.since(count.counted) <= age_max && !expired).then_some(messages)
     }
 
-    /// The queue was counted.
-    pub(crate) fn counted(&self, queue: Uid, count: u64, now: Timestamp) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.lock().entry(queue).or_default().count = Some((count, now));
+    /// The queue was counted; the first of its messages expires at `expires`.
+    pub(crate) fn counted(&self, queue: Uid, count: u64, expires: Timestamp, now: Timestamp) {
+        let messages = i64::try_from(count).unwrap_or(i64::MAX);
+        self.lock().entry(queue).or_default().count = Some(Count { messages, counted: now, expires });
     }
 
-    /// Messages came or went.
-    pub(crate) fn add(&self, queue: Uid, change: i64) {
-        if let Some((count, _)) = self.lock().get_mut(&queue).and_then(|live| live.count.as_mut()) {
-            *count = count.saturating_add(change);
+    /// A message came that expires at `expires`.
+    pub(crate) fn came(&self, queue: Uid, expires: Timestamp) {
+        self.change(queue, |count| {
+            count.messages = count.messages.saturating_add(1);
+            count.expires = count.expires.min(expires);
+        });
+    }
+
+    /// A message was deleted.
+    pub(crate) fn went(&self, queue: Uid) {
+        self.change(queue, |count| count.messages = count.messages.saturating_sub(1));
+    }
+
+    /// A message was removed that expired at `expires`. It was counted if it had not expired then.
+    pub(crate) fn expired(&self, queue: Uid, expires: Timestamp) {
+        self.change(queue, |count| {
+            if expires > count.counted {
+                count.messages = count.messages.saturating_sub(1);
+            }
+        });
+    }
+
+    fn change(&self, queue: Uid, change: impl FnOnce(&mut Count)) {
+        if let Some(count) = self.lock().get_mut(&queue).and_then(|live| live.count.as_mut()) {
+            change(count);
         }
     }
 
@@ -110,9 +150,6 @@ impl Drop for Claim {
         if let Some(live) = queues.get_mut(&self.queue) {
             for key in &self.keys {
                 live.claimed.remove(key);
-            }
-            if live.claimed.is_empty() && live.count.is_none() {
-                queues.remove(&self.queue);
             }
         }
         drop(queues);

@@ -12,7 +12,8 @@ use welkin_store::{Commit, Row, ScanFrom};
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::queue::QueueError;
 use crate::queue::row::{
-    MessageId, MessageRecord, PopReceipt, TIME_START, id_key, is_id_key, moment, split_time_key, time_key,
+    MessageId, MessageRecord, PopReceipt, TextRecord, id_key, split_text, split_time_key, time_key,
+    time_start,
 };
 use crate::record;
 use crate::space::MESSAGES;
@@ -22,10 +23,6 @@ use crate::{Storage, Uid};
 const EXPIRED_PER_GET: usize = 100;
 /// Rows that a get reads beyond those that it wants, for what expired.
 const SPARE_ROWS: usize = 4;
-/// Rows of one scan that counts.
-const COUNT_SCAN_ROWS: usize = 5000;
-/// Counting stops here: the count is approximate, and a request's work is bounded.
-const COUNT_MAX: u64 = 1_000_000;
 /// The least by which two moments differ.
 const TICK: Duration = Duration::from_nanos(100);
 
@@ -64,19 +61,19 @@ pub struct Got {
 }
 
 impl Got {
-    fn of(id: MessageId, visible: Timestamp, record: MessageRecord) -> Self {
-        let MessageRecord { inserted, expires, dequeue_count, nonce, text } = record;
+    fn of(id: MessageId, visible: Timestamp, record: MessageRecord, text: String) -> Self {
+        let MessageRecord { inserted, expires, dequeue_count, nonce, .. } = record;
         let pop_receipt = PopReceipt { visible, nonce };
         Self { id, inserted, expires, visible, pop_receipt, dequeue_count, text }
     }
 }
 
 /// A message as it lies at the head of its queue.
-struct Found {
-    row: Row,
-    id: MessageId,
-    visible: Timestamp,
-    record: MessageRecord,
+pub(super) struct Found {
+    pub(super) row: Row,
+    pub(super) id: MessageId,
+    pub(super) visible: Timestamp,
+    pub(super) record: MessageRecord,
 }
 
 impl Storage {
@@ -93,14 +90,16 @@ impl Storage {
     ) -> Result<Got, QueueError> {
         let queue = self.queue(account, queue).await?.messages;
         let NewMessage { id, nonce, text, visible, expires } = new;
-        let record = MessageRecord { inserted: now, expires, dequeue_count: 0, nonce, text };
-        let commit = place(messages(queue), visible, id, &record)?.check_absent(id_key(id));
-        if try_commit(self.store(), commit).await?.is_none() {
-            // The caller draws ids at random; that one is taken twice is its error.
+        let (short, long) = split_text(text.clone())?;
+        let record = MessageRecord { inserted: now, expires, dequeue_count: 0, nonce, text: short };
+        let commit = messages(queue).check_absent(id_key(id)).put(id_key(id), long);
+        let commit = commit.put(time_key(visible, id), record::encode(&record)?);
+        if !self.commit_placing(queue, visible, commit).await? {
+            // Ids are random, and the caller's: one that is taken twice is its error.
             return Err(EngineError::Busy.into());
         }
-        self.live_queues().add(queue, 1);
-        Ok(Got::of(id, visible, record))
+        self.live_queues().came(queue, expires);
+        Ok(Got::of(id, visible, record, text))
     }
 
     /// Gets up to `messages_max` messages from the head of the queue, which become invisible for a while.
@@ -139,11 +138,12 @@ impl Storage {
                 released.await;
                 continue;
             }
-            let (commit, got) = moved(queue, wanted, &expired[..gone], now.plus(visibility_timeout), nonce)?;
-            if try_commit(self.store(), commit).await?.is_some() {
-                self.live_queues().add(queue, -i64::try_from(gone).unwrap_or(0));
-                if !got.is_empty() || !full {
-                    return Ok(got);
+            let visible = now.plus(visibility_timeout);
+            let (commit, moved) = moved(queue, wanted, &expired[..gone], visible, nonce)?;
+            if self.commit_placing(queue, visible, commit).await? {
+                expired.iter().take(gone).for_each(|f| self.live_queues().expired(queue, f.record.expires));
+                if !moved.is_empty() || !full {
+                    return self.with_texts(queue, moved).await;
                 }
             }
         }
@@ -164,7 +164,7 @@ impl Storage {
         let queue = self.queue(account, queue).await?.messages;
         let found = self.head(queue, messages_max + EXPIRED_PER_GET, now).await?;
         let alive = found.into_iter().filter(|f| f.record.expires > now).take(messages_max);
-        Ok(alive.map(|f| Got::of(f.id, f.visible, f.record)).collect())
+        self.with_texts(queue, alive.map(|f| (f.id, f.visible, f.record)).collect()).await
     }
 
     /// Makes a message that was got invisible until `visible`, with another text if there is one.
@@ -179,16 +179,21 @@ impl Storage {
         (visible, text): (Timestamp, Option<String>),
         nonce: u64,
         now: Timestamp,
-    ) -> Result<Got, QueueError> {
+    ) -> Result<PopReceipt, QueueError> {
         let queue = self.queue(account, queue).await?.messages;
         let Found { row, mut record, .. } = self.receipted(queue, id, receipt, now).await?;
         record.nonce = nonce;
-        record.text = text.unwrap_or(record.text);
         let visible = apart(visible, receipt.visible);
-        let commit = messages(queue).check_version(row.key.clone(), row.version).delete(row.key);
-        match try_commit(self.store(), place(commit, visible, id, &record)?).await? {
-            Some(_) => Ok(Got::of(id, visible, record)),
-            None => Err(self.missing(queue, id).await?),
+        let mut commit = messages(queue).check_version(row.key.clone(), row.version).delete(row.key);
+        if let Some(text) = text {
+            let (short, long) = split_text(text)?;
+            record.text = short;
+            commit = commit.put(id_key(id), long);
+        }
+        let commit = commit.put(time_key(visible, id), record::encode(&record)?);
+        match self.commit_placing(queue, visible, commit).await? {
+            true => Ok(PopReceipt { visible, nonce }),
+            false => Err(self.missing(queue, id).await?),
         }
     }
 
@@ -207,52 +212,44 @@ impl Storage {
         let found = self.receipted(queue, id, receipt, now).await?;
         match try_commit(self.store(), remove(messages(queue), &found)).await? {
             Some(_) => {
-                self.live_queues().add(queue, -1);
+                self.live_queues().went(queue);
                 Ok(())
             }
             None => Err(self.missing(queue, id).await?),
         }
     }
 
-    /// How many messages the queue has, visible or not, about.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn approximate_messages_count(
+    /// Commits rows that place messages at `visible`; false when a check did not hold.
+    async fn commit_placing(
         &self,
-        queue: &super::QueueRecord,
-        now: Timestamp,
-    ) -> Result<u64, QueueError> {
-        let uid = queue.messages;
-        if let Some(count) = self.live_queues().count(uid, now) {
-            return Ok(count);
+        queue: Uid,
+        visible: Timestamp,
+        commit: Commit,
+    ) -> Result<bool, QueueError> {
+        let placing = self.live_queues().place(queue, visible);
+        let store = self.store().clone();
+        // A task of its own: when the client goes away the commit may still happen, and is placing until then.
+        let task = tokio::spawn(async move {
+            let committed = try_commit(&store, commit).await;
+            drop(placing);
+            committed
+        });
+        match task.await {
+            Ok(committed) => Ok(committed?.is_some()),
+            Err(_) => Err(EngineError::Busy.into()),
         }
-        let mut count = 0;
-        let mut from = ScanFrom::Partition(partition(uid));
-        while count < COUNT_MAX {
-            let rows = self.store().scan(MESSAGES, from, COUNT_SCAN_ROWS).await?;
-            let of_queue =
-                rows.iter().take_while(|r| r.partition == uid.as_bytes()[..] && is_id_key(&r.key)).count();
-            count += u64::try_from(of_queue).unwrap_or(u64::MAX);
-            match rows.last() {
-                Some(last) if of_queue == COUNT_SCAN_ROWS => {
-                    from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
-                }
-                _ => break,
-            }
-        }
-        self.live_queues().counted(uid, count, now);
-        Ok(count)
     }
 
     /// Up to `rows_max` messages that are visible, those first that became so first.
     async fn head(&self, queue: Uid, rows_max: usize, now: Timestamp) -> Result<Vec<Found>, QueueError> {
-        let from = ScanFrom::Row(partition(queue), Bytes::from_static(TIME_START));
+        let scan = self.live_queues().scan(queue);
+        let from = ScanFrom::Row(partition(queue), time_start(scan.from));
+        let rows = self.store().scan(MESSAGES, from, rows_max).await?;
+        let of_queue = |row: &Row| row.partition == queue.as_bytes()[..];
+        let first = rows.first().filter(|row| of_queue(row)).and_then(|row| split_time_key(&row.key));
+        scan.end(first.map_or(Timestamp::MAX, |(visible, _)| visible));
         let mut found = Vec::new();
-        for row in self.store().scan(MESSAGES, from, rows_max).await? {
-            if row.partition != queue.as_bytes()[..] {
-                break;
-            }
+        for row in rows.into_iter().take_while(of_queue) {
             match split_time_key(&row.key) {
                 Some((visible, id)) if visible <= now => {
                     let record = record::decode(&row.value)?;
@@ -262,6 +259,26 @@ impl Storage {
             }
         }
         Ok(found)
+    }
+
+    /// Messages with their texts; one that was cleared meanwhile is left out.
+    async fn with_texts(
+        &self,
+        queue: Uid,
+        found: Vec<(MessageId, Timestamp, MessageRecord)>,
+    ) -> Result<Vec<Got>, QueueError> {
+        let mut got = Vec::with_capacity(found.len());
+        for (id, visible, mut record) in found {
+            let text = match record.text.take() {
+                Some(text) => Some(text),
+                None => {
+                    let row = self.store().get(MESSAGES, queue.as_bytes(), &id_key(id)).await?;
+                    row.map(|row| record::decode::<TextRecord>(&row.value)).transpose()?.map(|text| text.0)
+                }
+            };
+            got.extend(text.map(|text| Got::of(id, visible, record, text)));
+        }
+        Ok(got)
     }
 
     /// The message, if the receipt is its own.
@@ -291,11 +308,11 @@ impl Storage {
     }
 }
 
-fn partition(queue: Uid) -> Bytes {
+pub(super) fn partition(queue: Uid) -> Bytes {
     Bytes::copy_from_slice(queue.as_bytes())
 }
 
-fn messages(queue: Uid) -> Commit {
+pub(super) fn messages(queue: Uid) -> Commit {
     Commit::new(MESSAGES, partition(queue))
 }
 
@@ -304,39 +321,30 @@ fn apart(visible: Timestamp, before: Timestamp) -> Timestamp {
     if visible == before { visible.plus(TICK) } else { visible }
 }
 
-/// Writes a message's two rows.
-fn place(
-    commit: Commit,
-    visible: Timestamp,
-    id: MessageId,
-    record: &MessageRecord,
-) -> Result<Commit, EngineError> {
-    Ok(commit.put(time_key(visible, id), record::encode(record)?).put(id_key(id), moment(visible).to_vec()))
-}
-
 /// Removes a message's two rows.
-fn remove(commit: Commit, found: &Found) -> Commit {
+pub(super) fn remove(commit: Commit, found: &Found) -> Commit {
     let key = found.row.key.clone();
     commit.check_version(key.clone(), found.row.version).delete(key).delete(id_key(found.id))
 }
 
-/// The commit that makes messages invisible until `visible` and removes those that expired.
+/// The commit that makes messages invisible until `visible` and removes those that expired, and the messages as they
+/// are then.
 fn moved(
     queue: Uid,
     wanted: Vec<Found>,
     expired: &[Found],
     visible: Timestamp,
     nonce: u64,
-) -> Result<(Commit, Vec<Got>), EngineError> {
+) -> Result<(Commit, Vec<(MessageId, Timestamp, MessageRecord)>), EngineError> {
     let mut commit = expired.iter().fold(messages(queue), remove);
-    let mut got = Vec::with_capacity(wanted.len());
+    let mut moved = Vec::with_capacity(wanted.len());
     for Found { row, id, visible: before, mut record } in wanted {
         let visible = apart(visible, before);
         record.dequeue_count = record.dequeue_count.saturating_add(1);
         record.nonce = nonce;
         commit = commit.check_version(row.key.clone(), row.version).delete(row.key);
-        commit = place(commit, visible, id, &record)?;
-        got.push(Got::of(id, visible, record));
+        commit = commit.put(time_key(visible, id), record::encode(&record)?);
+        moved.push((id, visible, record));
     }
-    Ok((commit, got))
+    Ok((commit, moved))
 }

@@ -1,14 +1,14 @@
 //! How messages lie in the store. A message has two rows in the partition of its queue's uid:
 //!
 //! ```text
-//! v, when it is visible (8 bytes), id (16 bytes)    the message
-//! i, id (16 bytes)                                  when it is visible (8 bytes)
+//! v, when it is visible (8 bytes), id (16 bytes)    the message, with its text where that is short
+//! i, id (16 bytes)                                  its text where that is long, or nothing
 //! ```
 //!
 //! Moments are ticks, big-endian, with the sign flipped, so that the order of bytes is that of time: the head of
 //! the queue is the first row, and what is invisible lies behind all that is visible. A message that is got moves
-//! to the moment when it will be visible again. The second row tells a message that was got by someone else from
-//! one that is gone.
+//! to the moment when it will be visible again, and a long text stays where it is. The second row tells a message that
+//! was got by someone else from one that is gone.
 //!
 //! A *pop receipt* is that moment and a number drawn when the message moved there: it finds the row, and proves
 //! that whoever shows it was the last to move the message.
@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use welkin_base::Timestamp;
 
-use crate::record::Record;
+use crate::error::EngineError;
+use crate::record::{self, Record};
 
 /// A message's id: a GUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +43,9 @@ impl FromStr for MessageId {
     }
 }
 
+/// A text of at most this many bytes lies with its message, which is written anew whenever it moves.
+const SHORT_TEXT_BYTES_MAX: usize = 1024;
+
 /// A message's value in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MessageRecord {
@@ -49,12 +53,51 @@ pub(crate) struct MessageRecord {
     pub(crate) expires: Timestamp,
     pub(crate) dequeue_count: u32,
     pub(crate) nonce: u64,
-    pub(crate) text: String,
+    /// The text; `None` when it lies in the row by id.
+    pub(crate) text: Option<String>,
 }
 
 impl Record for MessageRecord {
     const NOUN: &'static str = "message";
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, fields: &[u8]) -> Option<Result<Self, postcard::Error>> {
+        (version == 1).then(|| postcard::from_bytes::<MessageV1>(fields).map(Into::into))
+    }
+}
+
+/// The first shape: the text always lies with the message.
+#[derive(Serialize, Deserialize)]
+struct MessageV1 {
+    inserted: Timestamp,
+    expires: Timestamp,
+    dequeue_count: u32,
+    nonce: u64,
+    text: String,
+}
+
+impl From<MessageV1> for MessageRecord {
+    fn from(old: MessageV1) -> Self {
+        let MessageV1 { inserted, expires, dequeue_count, nonce, text } = old;
+        Self { inserted, expires, dequeue_count, nonce, text: Some(text) }
+    }
+}
+
+/// A long text, in the row by id. Rows of the first shape hold something else there, and are not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TextRecord(pub(crate) String);
+
+impl Record for TextRecord {
+    const NOUN: &'static str = "text of a message";
     const VERSION: u8 = 1;
+}
+
+/// Where a text goes: into the message, or as the value of the row by id.
+pub(crate) fn split_text(text: String) -> Result<(Option<String>, Bytes), EngineError> {
+    match text.len() <= SHORT_TEXT_BYTES_MAX {
+        true => Ok((Some(text), Bytes::new())),
+        false => Ok((None, record::encode(&TextRecord(text))?)),
+    }
 }
 
 /// The first byte of the keys of messages by time.
@@ -62,8 +105,10 @@ const BY_TIME: u8 = b'v';
 /// The first byte of the keys of messages by id. Sorts before the others.
 const BY_ID: u8 = b'i';
 
-/// Where the rows by time begin.
-pub(crate) const TIME_START: &[u8] = &[BY_TIME];
+/// Where the rows of that moment and later ones begin.
+pub(crate) fn time_start(from: Timestamp) -> Bytes {
+    [&[BY_TIME][..], &moment(from)].concat().into()
+}
 
 /// Key of the message that is visible from `visible` on.
 pub(crate) fn time_key(visible: Timestamp, id: MessageId) -> Bytes {
@@ -83,13 +128,8 @@ pub(crate) fn id_key(id: MessageId) -> Bytes {
     [&[BY_ID][..], id.0.as_bytes()].concat().into()
 }
 
-/// Whether a key is one of those by id.
-pub(crate) fn is_id_key(key: &[u8]) -> bool {
-    key.first() == Some(&BY_ID)
-}
-
 /// A moment as eight bytes in the order of time.
-pub(crate) fn moment(moment: Timestamp) -> [u8; 8] {
+fn moment(moment: Timestamp) -> [u8; 8] {
     (moment.ticks() ^ i64::MIN).to_be_bytes()
 }
 
@@ -102,6 +142,14 @@ fn of_moment(bytes: [u8; 8]) -> Timestamp {
 pub struct PopReceipt {
     pub(crate) visible: Timestamp,
     pub(crate) nonce: u64,
+}
+
+impl PopReceipt {
+    /// When the message is visible again.
+    #[must_use]
+    pub fn visible(self) -> Timestamp {
+        self.visible
+    }
 }
 
 /// A text is no pop receipt of this server.
@@ -133,6 +181,22 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn old_shapes_are_read() {
+        let at = Timestamp::from_ticks(7);
+        let old = MessageV1 { inserted: at, expires: at, dequeue_count: 1, nonce: 2, text: "x".into() };
+        let bytes = postcard::to_extend(&old, vec![1]).unwrap();
+        assert_eq!(record::decode::<MessageRecord>(&bytes).unwrap(), old.into());
+    }
+
+    #[test]
+    fn long_texts_lie_apart() {
+        for (length_bytes, with_message) in [(0, true), (1024, true), (1025, false)] {
+            let (short, long) = split_text("x".repeat(length_bytes)).unwrap();
+            assert_eq!((short.is_some(), long.is_empty()), (with_message, with_message), "{length_bytes}");
+        }
+    }
+
     proptest! {
         #[test]
         fn keys_are_in_order_of_time(a in -1_000_000_000_i64..i64::MAX / 4, b in -1_000_000_000_i64..i64::MAX / 4, id in any::<u128>()) {
@@ -142,7 +206,7 @@ mod tests {
             prop_assert_eq!(key_a.cmp(&key_b), a.cmp(&b));
             prop_assert_eq!(split_time_key(&key_a), Some((a, id)));
             prop_assert_eq!(split_time_key(&id_key(id)), None);
-            prop_assert!(is_id_key(&id_key(id)) && !is_id_key(&key_a));
+            prop_assert!(id_key(id) < time_start(Timestamp::MIN) && time_start(a) <= key_a);
         }
 
         #[test]

@@ -104,10 +104,10 @@ async fn receipts() {
     let update = (at(50), Some("b".to_owned()));
     let third =
         storage.update_message(ACCOUNT, "work", receipt, update.clone(), drawn(), at(31)).await.unwrap();
+    let third = Got { pop_receipt: third, ..second.clone() };
     let stale = storage.update_message(ACCOUNT, "work", receipt, update, drawn(), at(31)).await;
     assert!(matches!(stale, Err(QueueError::PopReceiptMismatch)));
     assert_eq!(get(&storage, 1, at(49)).await, []);
-    assert_eq!(third.text, "b");
     // Nobody got it since, so that its receipt holds although its visibility period is over.
     delete(&third, at(60)).await.unwrap();
     assert!(matches!(delete(&third, at(60)).await, Err(QueueError::MessageNotFound)));
@@ -126,6 +126,81 @@ async fn the_expired_are_gone() {
     assert_eq!(texts(&get(&storage, 1, at(10)).await), ["new"]);
     let lost = storage.delete_message(ACCOUNT, "work", (kept.id, kept.pop_receipt), at(10)).await;
     assert!(matches!(lost, Err(QueueError::PopReceiptMismatch)));
+}
+
+/// Those that expired are not counted, whether anyone met them or not, and counting removes them.
+#[tokio::test]
+async fn the_expired_are_not_counted() {
+    let (_folder, storage) = storage().await;
+    for (visible, expires) in [(0, 10), (0, 100), (50, 10), (50, 100)] {
+        put(&storage, "x", at(visible), at(expires), at(0)).await;
+    }
+    assert_eq!(count(&storage, at(1)).await, 4);
+    assert_eq!(count(&storage, at(10)).await, 2);
+    let rows = storage.store().scan(crate::space::MESSAGES, ScanFrom::Start, 100).await.unwrap();
+    assert_eq!(rows.len(), 4, "two rows of each message that is left");
+    put(&storage, "short", at(10), at(12), at(10)).await;
+    assert_eq!((count(&storage, at(11)).await, count(&storage, at(12)).await), (3, 2));
+}
+
+/// A long text stays in its place while its message moves; an update replaces it by a short one and back.
+#[tokio::test]
+async fn texts_of_every_length() {
+    let (_folder, storage) = storage().await;
+    let long = "é".repeat(32 << 10);
+    put(&storage, &long, at(0), at(1000), at(0)).await;
+    let mut now = 0;
+    for text in ["", "short", &long, "x"] {
+        assert_eq!(storage.peek_messages(ACCOUNT, "work", 1, at(now)).await.unwrap().len(), 1);
+        let got = get(&storage, 1, at(now)).await.remove(0);
+        let receipt = (got.id, got.pop_receipt);
+        let change = (at(now), Some(text.to_owned()));
+        storage.update_message(ACCOUNT, "work", receipt, change, drawn(), at(now)).await.unwrap();
+        now += 1;
+        let got = get(&storage, 1, at(now)).await.remove(0);
+        assert_eq!(got.text, text);
+        now += 30;
+    }
+}
+
+/// What was deleted at the head is not passed over again: each scan begins where the last one found something.
+#[tokio::test]
+async fn scans_begin_behind_what_was_deleted() {
+    let (folder, storage) = storage().await;
+    for n in 0..200 {
+        put(&storage, &n.to_string(), at(n), at(10_000), at(n)).await;
+    }
+    let from = |storage: &Storage| storage.live_queues().scan(Uid::from_bytes([1; 16])).from;
+    assert_eq!(from(&storage), Timestamp::MIN);
+    for n in 0..100 {
+        let got = get(&storage, 1, at(300)).await.remove(0);
+        assert_eq!(got.text, n.to_string());
+        storage.delete_message(ACCOUNT, "work", (got.id, got.pop_receipt), at(300)).await.unwrap();
+        assert_eq!(from(&storage), at(n));
+    }
+    // One that is put before all others is seen, and so is everything after a restart.
+    put(&storage, "first", at(1), at(10_000), at(300)).await;
+    assert_eq!(from(&storage), at(1));
+    assert_eq!(texts(&get(&storage, 2, at(300)).await), ["first", "100"]);
+    storage.close().await.unwrap();
+    drop(storage);
+    let storage = Storage::over(Store::open_local(folder.path()).await.unwrap());
+    assert_eq!(from(&storage), Timestamp::MIN);
+    assert_eq!(texts(&get(&storage, 1, at(300)).await), ["101"]);
+}
+
+#[tokio::test]
+async fn policies_last_and_old_shapes_are_read() {
+    let (_folder, storage) = storage().await;
+    let policy =
+        AccessPolicy { id: "p".into(), start: None, expiry: Some(at(9)), permissions: Some("r".into()) };
+    storage.set_queue_policies(ACCOUNT, "work", std::slice::from_ref(&policy)).await.unwrap();
+    storage.set_queue_metadata(ACCOUNT, "work", &Vec::new()).await.unwrap();
+    assert_eq!(storage.queue_policies(ACCOUNT, "work").await.unwrap(), [policy]);
+    assert!(matches!(storage.queue_policies(ACCOUNT, "none").await, Err(QueueError::QueueNotFound)));
+    let old = QueueV1 { messages: ACCOUNT, created: at(1), metadata: Vec::new() };
+    let bytes = postcard::to_extend(&old, vec![1]).unwrap();
+    assert_eq!(record::decode::<QueueRecord>(&bytes).unwrap(), old.into());
 }
 
 #[tokio::test]
