@@ -1,7 +1,8 @@
 //! The queue service: its operations, from request to answer.
 //!
-//! * [`collection`]: queues. [`message`]: messages.
+//! * [`collection`]: queues. [`access`]: their stored access policies. [`message`]: messages.
 
+pub mod access;
 pub mod collection;
 pub mod message;
 
@@ -38,6 +39,10 @@ pub async fn handle(
         }
         (Op::SetQueueMetadata, QueueResource::Queue(queue)) => {
             collection::set_metadata(context, &queue).await
+        }
+        (Op::GetQueueAcl, QueueResource::Queue(queue)) => access::policies(context, &queue).await,
+        (Op::SetQueueAcl, QueueResource::Queue(queue)) => {
+            access::set_policies(context, &queue, body).await
         }
         (Op::PutMessage, QueueResource::Messages(queue)) => message::put(context, &queue, body).await,
         (Op::GetMessages, QueueResource::Messages(queue)) => message::get(context, &queue).await,

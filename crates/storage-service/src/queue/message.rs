@@ -32,7 +32,7 @@ pub(super) async fn put(
         }
         TimeToLive::For(time) => context.now.plus(time),
     };
-    let text = parse_body(&body.whole(BODY_BYTES_MAX).await?)?;
+    let text = parse_body(&body.whole(BODY_BYTES_MAX).await?, &context.head.version)?;
     let id = MessageId(Uuid::new_v4());
     let new = NewMessage { id, nonce: nonce(), text, visible: context.now.plus(hidden), expires };
     let put = context.storage.put_message(context.account.uid, queue, new, context.now).await;
@@ -73,7 +73,7 @@ pub(super) async fn update(
         return Err(missing("visibilitytimeout"));
     };
     let body = body.whole(BODY_BYTES_MAX).await?;
-    let text = if body.is_empty() { None } else { Some(parse_body(&body)?) };
+    let text = if body.is_empty() { None } else { Some(parse_body(&body, &context.head.version)?) };
     let change = (context.now.plus(hidden), text);
     let (storage, account) = (&context.storage, context.account.uid);
     let updated = storage.update_message(account, queue, receipted, change, nonce(), context.now).await;

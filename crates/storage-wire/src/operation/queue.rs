@@ -20,8 +20,8 @@ operations! {
     DeleteQueue, "Delete Queue", Built, Container, "d", "", Never, Writes;
     GetQueueMetadata, "Get Queue Metadata", Built, Container, "r", "r", Never, Reads;
     SetQueueMetadata, "Set Queue Metadata", Built, Container, "w", "", Never, Writes;
-    GetQueueAcl, "Get Queue ACL", NotBuilt, Container, "", "", Never, Reads;
-    SetQueueAcl, "Set Queue ACL", NotBuilt, Container, "", "", Never, Writes;
+    GetQueueAcl, "Get Queue ACL", Built, Container, "", "", Never, Reads;
+    SetQueueAcl, "Set Queue ACL", Built, Container, "", "", Never, Writes;
     PutMessage, "Put Message", Built, Object, "a", "a", Never, Writes;
     GetMessages, "Get Messages", Built, Object, "p", "p", Never, Writes;
     PeekMessages, "Peek Messages", Built, Object, "r", "r", Never, Reads;

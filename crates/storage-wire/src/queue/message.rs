@@ -8,9 +8,14 @@ use crate::error::{ErrorCode, ProtocolError};
 use crate::query::Query;
 use crate::queue::escaped;
 use crate::queue::list::out_of_range;
+use crate::request::ApiVersion;
 
 /// A message's text has at most this many bytes.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// And before [`WITH_LONG_TEXTS`] this many.
+pub const OLD_TEXT_BYTES_MAX: usize = 8 << 10;
+/// From this version on, messages may have 64 KiB, and may be updated and put invisible.
+const WITH_LONG_TEXTS: &str = "2011-08-18";
 /// A body is at most this long: escapes make it longer than its text.
 pub const BODY_BYTES_MAX: usize = 512 << 10;
 /// Seven days: the longest that a message is invisible, and how long it lives unless told.
@@ -75,7 +80,7 @@ fn number(query: &Query, name: &str, min: i64, max: i64) -> Result<Option<i64>, 
 ///
 /// # Errors
 /// When the body is no such document, or the text is too long.
-pub fn parse_body(body: &[u8]) -> Result<String, ProtocolError> {
+pub fn parse_body(body: &[u8], version: &ApiVersion) -> Result<String, ProtocolError> {
     let text = std::str::from_utf8(body).map_err(|_| ErrorCode::InvalidXmlDocument)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let document = roxmltree::Document::parse(text).map_err(|error| {
@@ -92,7 +97,9 @@ pub fn parse_body(body: &[u8]) -> Result<String, ProtocolError> {
     }
     let text: String =
         node.children().filter_map(|child| child.is_text().then(|| child.text()).flatten()).collect();
-    if text.len() > TEXT_BYTES_MAX { Err(ErrorCode::MessageTooLarge.into()) } else { Ok(text) }
+    let old = version.as_str() < WITH_LONG_TEXTS;
+    let bytes_max = if old { OLD_TEXT_BYTES_MAX } else { TEXT_BYTES_MAX };
+    if text.len() > bytes_max { Err(ErrorCode::MessageTooLarge.into()) } else { Ok(text) }
 }
 
 /// What an answer says of a message; what it does not say is `None`.
@@ -150,6 +157,27 @@ mod tests {
 
     use super::*;
 
+    fn new() -> ApiVersion {
+        ApiVersion::parse("2019-02-02").unwrap()
+    }
+
+    #[test]
+    fn lengths() {
+        for (version, length_bytes, fits) in [
+            ("2019-02-02", TEXT_BYTES_MAX, true),
+            ("2019-02-02", TEXT_BYTES_MAX + 1, false),
+            ("2011-08-18", TEXT_BYTES_MAX, true),
+            ("2009-09-19", OLD_TEXT_BYTES_MAX, true),
+            ("2009-09-19", OLD_TEXT_BYTES_MAX + 1, false),
+        ] {
+            let text = "x".repeat(length_bytes);
+            let body = format!("<QueueMessage><MessageText>{text}</MessageText></QueueMessage>");
+            let parsed = parse_body(body.as_bytes(), &ApiVersion::parse(version).unwrap());
+            let code = parsed.err().map(|error| error.code());
+            assert_eq!(code, (!fits).then_some(ErrorCode::MessageTooLarge), "{version} {length_bytes}");
+        }
+    }
+
     #[test]
     fn bodies() {
         let large = format!("<QueueMessage><MessageText>{}</MessageText></QueueMessage>", "x".repeat(65_537));
@@ -163,11 +191,24 @@ mod tests {
                 "<QueueMessage><MessageText><b/></MessageText></QueueMessage>",
                 Err(ErrorCode::InvalidXmlNodeValue),
             ),
+            (
+                "<QueueMessage><MessageText>a\u{1}</MessageText></QueueMessage>",
+                Err(ErrorCode::InvalidXmlDocument),
+            ),
+            (
+                "<QueueMessage><MessageText>&#1;</MessageText></QueueMessage>",
+                Err(ErrorCode::InvalidXmlDocument),
+            ),
+            (
+                "<QueueMessage><MessageText>&#xFFFE;</MessageText></QueueMessage>",
+                Err(ErrorCode::InvalidXmlDocument),
+            ),
+            ("<!DOCTYPE a><QueueMessage><MessageText/></QueueMessage>", Err(ErrorCode::InvalidXmlDocument)),
             ("not xml", Err(ErrorCode::InvalidXmlDocument)),
             ("", Err(ErrorCode::InvalidXmlDocument)),
             (&large, Err(ErrorCode::MessageTooLarge)),
         ] {
-            let parsed = parse_body(body.as_bytes());
+            let parsed = parse_body(body.as_bytes(), &new());
             assert_eq!(parsed.as_deref().map_err(ProtocolError::code), expected, "{body:.80}");
         }
     }
@@ -202,7 +243,7 @@ mod tests {
         #[test]
         fn texts_round_trip(text in "[\\PC\r\n\t]{0,40}") {
             let body = format!("<QueueMessage><MessageText>{}</MessageText></QueueMessage>", escaped(&text));
-            prop_assert_eq!(parse_body(body.as_bytes()).unwrap(), text);
+            prop_assert_eq!(parse_body(body.as_bytes(), &new()).unwrap(), text);
         }
     }
 }
