@@ -1,12 +1,13 @@
 """Tables and entities in plain HTTP: what azure-data-tables does not send."""
 
+import http.client
 import json
 import unittest
 import urllib.parse
 
 from azure.core.exceptions import HttpResponseError
 
-from table_case import ACCOUNT, ENDPOINT, WithTable, code, name, raw, service
+from table_case import ACCOUNT, ENDPOINT, WithTable, code, name, raw, sas_url, service
 
 FULL = "application/json;odata=fullmetadata"
 TYPED = {
@@ -141,11 +142,28 @@ class Wire(WithTable):
 
     def test_tunneled_methods(self):
         for method, status in [("PUT", 204), ("MERGE", 204), ("PATCH", 204), ("DELETE", 204)]:
-            response, _ = raw("POST", self.one(), "{}", X_HTTP_Method=method, If_Match="*" if method == "DELETE" else "")\
-                if method == "DELETE" else raw("POST", self.one(), "{}", X_HTTP_Method=method)
+            condition = {"If-Match": "*"} if method == "DELETE" else {}
+            response, _ = raw("POST", self.one(), "{}", X_HTTP_Method=method, **condition)
             self.assertEqual(response.status, status, method)
         self.refused(raw("PUT", self.one(), "{}", X_HTTP_Method="MERGE"), 400, "XMethodNotUsingPost")
         self.refused(raw("POST", self.one(), "{}", X_HTTP_Method="GET"), 400, "XMethodIncorrectValue")
+
+    def test_heads_of_a_kind_that_libraries_refuse(self):
+        twice = [("Host", "h"), ("X-HTTP-Method", "MERGE"), ("X-HTTP-Method", "MERGE")]
+        for method, lines, expected in [
+            ("POST", twice, "XMethodIncorrectCount"),
+            ("GET", [], "HostInformationNotPresent"),
+            ("GET", [("Host", "")], "HostInformationNotPresent"),
+        ]:
+            url = urllib.parse.urlsplit(ENDPOINT)
+            connection = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+            connection.putrequest(method, f"{url.path}{self.one()}?{sas_url()}", skip_host=True)
+            for key, value in [*lines, ("Content-Length", "0")]:
+                connection.putheader(key, value)
+            connection.endheaders()
+            response = connection.getresponse()
+            self.refused((response, response.read()), 400, expected)
+            connection.close()
 
     def test_keys_in_urls(self):
         for partition, row in [("it's", "a b"), ("%25", "+&="), ("\u00e9\U0001f600", ""), ("a,RowKey='x", "(r)")]:

@@ -42,7 +42,7 @@ pub async fn handle(
         Op::GetTableServiceProperties => return service::properties(context),
         Op::SetTableServiceProperties => return service::set_properties(context, body).await,
         Op::GetTableServiceStats => return service::stats(context),
-        _ => check_versions(&context.head)?,
+        _ => check_head(&context.head)?,
     }
     let resource = TableResource::of(&context.head)?;
     check_name(&resource)?;
@@ -76,8 +76,12 @@ pub(crate) fn told(error: &TableError) -> ProtocolError {
     }
 }
 
-/// Refuses a version of OData that is later than the last that the service speaks, 3.0.
-fn check_versions(head: &RequestHead) -> Result<(), ProtocolError> {
+/// Refuses a request without a host, which answers could not name, and a version of OData that is later than the
+/// last that the service speaks, 3.0.
+fn check_head(head: &RequestHead) -> Result<(), ProtocolError> {
+    if head.headers.get(http::header::HOST).is_none_or(http::HeaderValue::is_empty) {
+        return Err(ErrorCode::HostInformationNotPresent.into());
+    }
     let Some(value) = head.header("dataserviceversion")? else { return Ok(()) };
     let number = value.split(';').next().unwrap_or("").trim();
     match number.parse::<f32>() {
