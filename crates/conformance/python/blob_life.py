@@ -86,6 +86,7 @@ class Leases(Blobs):
             (blob.upload_blob, (b"y",)),
             (blob.set_blob_metadata, ({"a": "1"},)),
             (blob.set_http_headers, ()),
+            (blob.stage_block, ("0001", b"y")),
             (blob.delete_blob, ()),
             (blob.set_blob_tags, ({"a": "1"},)),
         ):
@@ -108,6 +109,10 @@ class Leases(Blobs):
         self.fails(
             HttpResponseError, "LeaseIdMismatchWithContainerOperation",
             self.container.set_container_metadata, {"a": "1"}, lease=lease_id(),
+        )
+        self.fails(
+            HttpResponseError, "ConditionHeadersNotSupported",
+            self.container.delete_container, headers={"If-Match": "*"}, lease=lease,
         )
         self.fails(HttpResponseError, "LeaseIdMissing", self.container.delete_container)
         self.fails(
@@ -142,6 +147,7 @@ class Snapshots(Blobs):
         blob.upload_blob(b"x")
         kept, gone = blob.create_snapshot()["snapshot"], blob.create_snapshot()["snapshot"]
         self.fails(ResourceExistsError, "SnapshotsPresent", blob.delete_blob)
+        self.fails(ResourceExistsError, "SnapshotsPresent", blob.create_append_blob)
         self.snapshot(gone).delete_blob()
         self.fails(ResourceNotFoundError, "BlobNotFound", self.snapshot(gone).get_blob_properties)
         self.assertEqual(self.snapshot(kept).download_blob().readall(), b"x")

@@ -70,7 +70,7 @@ async fn put(storage: &Storage, name: &str, bytes: Vec<u8>, new: &NewBlob) -> Re
 async fn stage(storage: &Storage, name: &str, id: &[u8], bytes: Vec<u8>) -> Result<(), BlobError> {
     let mut writer = storage.block_writer(None);
     writer.write(bytes.into()).await.unwrap();
-    storage.put_block(path(name), id, writer.finish().await.unwrap(), now()).await
+    storage.put_block(path(name), id, writer.finish().await.unwrap(), None, now()).await
 }
 
 async fn get(storage: &Storage, name: &str, range: Option<ByteRange>) -> Result<Vec<u8>, BlobError> {

@@ -83,7 +83,12 @@ async fn append(
     storage.append_block(path("b"), content, &append, conditions, now()).await
 }
 
-async fn update(storage: &Storage, start: u64, bytes: Vec<u8>, conditions: &Conditions) -> Result<(), BlobError> {
+async fn update(
+    storage: &Storage,
+    start: u64,
+    bytes: Vec<u8>,
+    conditions: &Conditions,
+) -> Result<(), BlobError> {
     let range = start..start + bytes.len() as u64;
     let write = PageWrite::Update(bytes.into());
     let sequence = SequenceConditions::default();
@@ -135,7 +140,9 @@ async fn appenders_lose_nothing() {
             let mut offsets = Vec::new();
             for length in [10, 20_000, 16_384] {
                 let (_, offset) =
-                    append(&storage, vec![who + 1; length], AppendConditions::default(), &always()).await.unwrap();
+                    append(&storage, vec![who + 1; length], AppendConditions::default(), &always())
+                        .await
+                        .unwrap();
                 offsets.push((offset, length, who + 1));
             }
             offsets
@@ -245,7 +252,8 @@ async fn huge_page_blobs_are_cleared_and_deleted_at_once() {
     assert_eq!(ranges(&storage, Revision::Snapshot(early), None).await.len(), segments as usize + 1);
     while storage.clean(now()).await.unwrap() {}
     assert_eq!(ranges(&storage, Revision::Snapshot(early), None).await.len(), segments as usize + 1);
-    let row = read(&storage, Revision::Snapshot(early), Some(7 * SEGMENT..7 * SEGMENT + 2048), &always()).await;
+    let row =
+        read(&storage, Revision::Snapshot(early), Some(7 * SEGMENT..7 * SEGMENT + 2048), &always()).await;
     assert_eq!(row.unwrap(), [vec![0; 512], vec![7; 1024], vec![0; 512]].concat());
     nothing_is_left(&storage).await;
 }
@@ -305,7 +313,7 @@ async fn keys_that_clients_bring() {
     let mut writer = storage.block_writer(None).sealed_with(Some(&key)).unwrap();
     writer.write(Bytes::from_static(b"block")).await.unwrap();
     let content = writer.finish().await.unwrap();
-    storage.put_block(path("b"), b"id", content, now()).await.unwrap();
+    storage.put_block(path("b"), b"id", content, None, now()).await.unwrap();
     let list = [(Source::Latest, b"id".to_vec())];
     let refused = storage.put_block_list(path("b"), &list, &NewBlob::default(), now()).await;
     assert!(matches!(refused, Err(BlobError::CustomerKeyDiffers)));
@@ -400,14 +408,18 @@ async fn check(storage: &Storage, revision: Revision, pages: &Pages, older: &[Ke
     let written = model_ranges(pages, |page| pages[page].map(|_| false));
     assert_eq!(ranges(storage, revision, None).await, written, "{revision:?}");
     for kept in older.iter().filter(|kept| kept.line == line) {
-        let changed = model_ranges(pages, |page| {
-            match (pages[page], kept.pages.get(page).copied().flatten()) {
+        let changed =
+            model_ranges(pages, |page| match (pages[page], kept.pages.get(page).copied().flatten()) {
                 (Some((_, written)), _) if written > kept.step => Some(false),
                 (None, Some(_)) => Some(true),
                 _ => None,
-            }
-        });
-        assert_eq!(ranges(storage, revision, Some(kept.at)).await, changed, "{revision:?} since {:?}", kept.at);
+            });
+        assert_eq!(
+            ranges(storage, revision, Some(kept.at)).await,
+            changed,
+            "{revision:?} since {:?}",
+            kept.at
+        );
     }
 }
 
@@ -421,7 +433,9 @@ async fn run(steps: Vec<Step>) {
         match step {
             Step::Update(at, count, byte) if at < length => {
                 let end = (at + count).min(length);
-                update(&storage, at * PAGE, vec![byte; ((end - at) * PAGE) as usize], &always()).await.unwrap();
+                update(&storage, at * PAGE, vec![byte; ((end - at) * PAGE) as usize], &always())
+                    .await
+                    .unwrap();
                 pages[at as usize..end as usize].fill(Some((byte, number)));
             }
             Step::Clear(at, count) if at < length => {

@@ -224,7 +224,7 @@ impl Run {
             let mut writer = self.storage.block_writer(None);
             writer.write(Bytes::from(bytes.clone())).await.unwrap();
             let content = writer.finish().await.unwrap();
-            self.storage.put_block(self.path(path), id, content, self.now).await.unwrap();
+            self.storage.put_block(self.path(path), id, content, None, self.now).await.unwrap();
             whole.extend(bytes);
         }
         let list = [(Source::Latest, b"1".to_vec()), (Source::Latest, b"2".to_vec())];
@@ -520,4 +520,33 @@ async fn a_deleted_container_can_be_restored_until_its_time_is_over() {
     while run.storage.clean(after).await.unwrap() {}
     assert_eq!((run.rows(BLOBS).await, run.rows(CONTAINERS).await), (0, 0));
     assert_eq!((run.rows(DUE).await, run.rows(GARBAGE).await), (0, 0));
+}
+
+#[tokio::test]
+async fn expired_blobs_and_forgotten_blocks_go() {
+    let mut run = Run::new().await;
+    run.put(0, true).await;
+    let until = run.now.plus(DAY);
+    let always = Conditions::default();
+    run.storage.set_blob_expiry(run.path("a"), |_| Some(until), &always, run.now).await.unwrap();
+    let stage = async |run: &Run, id: &[u8]| {
+        let mut writer = run.storage.block_writer(None);
+        writer.write(Bytes::from(vec![1; LARGE])).await.unwrap();
+        let content = writer.finish().await.unwrap();
+        run.storage.put_block(run.path("c"), id, content, None, run.now).await.unwrap();
+    };
+    stage(&run, b"1").await;
+    run.now = until;
+    assert!(matches!(run.read("a", Revision::Current).await, Err(BlobError::BlobNotFound)));
+    while run.storage.clean(run.now).await.unwrap() {}
+    assert_eq!(run.rows(BLOBS).await, 1);
+    run.now = run.now.plus(DAY * 5);
+    stage(&run, b"2").await;
+    run.now = run.now.plus(DAY * 6);
+    while run.storage.clean(run.now).await.unwrap() {}
+    assert_eq!(run.rows(BLOBS).await, 2);
+    run.now = run.now.plus(DAY * 2);
+    while run.storage.clean(run.now).await.unwrap() {}
+    assert_eq!((run.rows(BLOBS).await, run.rows(DUE).await), (0, 0));
+    run.no_extents().await;
 }

@@ -35,7 +35,8 @@ pub(super) async fn put_block(context: &Context, body: &mut RequestBody) -> Answ
     let writer = writer.sealed_with(key.as_ref()).map_err(told)?;
     let content = receive(&announced, writer, body, block_bytes_max(&context.head.version)).await?;
     let hashes = content.hashes();
-    context.storage.put_block(target.path(context), &id, content, context.now).await.map_err(told)?;
+    let lease = conditions(context)?.lease;
+    context.storage.put_block(target.path(context), &id, content, lease, context.now).await.map_err(told)?;
     let mut response = written(StatusCode::CREATED);
     hash::tell(&mut response, &hashes);
     encryption::tell_written(&mut response, &encryption);

@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 use welkin_base::Timestamp;
 use welkin_storage::Uid;
 use welkin_storage::access::AccessPolicy;
+use welkin_storage::blob::condition::Conditions;
 use welkin_storage::blob::container::{ContainerRecord, Deletion, NewContainer, PublicAccess};
 use welkin_storage_wire::operation::BlobResource;
 use welkin_storage_wire::sas::StoredAccessPolicy;
@@ -87,7 +88,7 @@ pub(super) async fn properties(context: &Context) -> Answer {
 
 pub(super) async fn set_metadata(context: &Context) -> Answer {
     let name = container_name(context)?;
-    let (pairs, conditions) = (metadata::of(&context.head.headers)?, conditions(context)?);
+    let (pairs, conditions) = (metadata::of(&context.head.headers)?, container_conditions(context)?);
     let uid = context.account.uid;
     let record = context.storage.set_container_metadata(uid, &name, &pairs, &conditions, context.now).await;
     Ok(state(StatusCode::OK, &record.map_err(told)?))
@@ -104,7 +105,7 @@ pub(super) async fn access(context: &Context) -> Answer {
 
 pub(super) async fn set_access_policies(context: &Context, body: &mut RequestBody) -> Answer {
     let (name, public_access, conditions) =
-        (container_name(context)?, public_access(context)?, conditions(context)?);
+        (container_name(context)?, public_access(context)?, container_conditions(context)?);
     let policies = access_wire::parse(&body.whole(ACCESS_BYTES_MAX).await?)?;
     let policies: Vec<AccessPolicy> = policies.into_iter().map(from_wire).collect();
     let access = (public_access, policies.as_slice());
@@ -114,7 +115,7 @@ pub(super) async fn set_access_policies(context: &Context, body: &mut RequestBod
 }
 
 pub(super) async fn delete(context: &Context) -> Answer {
-    let (name, conditions) = (container_name(context)?, conditions(context)?);
+    let (name, conditions) = (container_name(context)?, container_conditions(context)?);
     context
         .storage
         .delete_container(&context.account, &name, &conditions, context.now)
@@ -148,8 +149,18 @@ fn parse_deletion(text: &str) -> Option<Deletion> {
     i64::from_str_radix(text, 16).ok().map(Timestamp::from_ticks).map(Deletion)
 }
 
+/// The conditions of a request about a container, which may be dates only.
+pub(super) fn container_conditions(context: &Context) -> Result<Conditions, ProtocolError> {
+    let conditions = conditions(context)?;
+    match conditions.if_match.is_some() || conditions.if_none_match.is_some() || conditions.if_tags.is_some()
+    {
+        true => Err(ErrorCode::ConditionHeadersNotSupported.into()),
+        false => Ok(conditions),
+    }
+}
+
 async fn find(context: &Context) -> Result<ContainerRecord, ProtocolError> {
-    let (name, conditions) = (container_name(context)?, conditions(context)?);
+    let (name, conditions) = (container_name(context)?, container_conditions(context)?);
     let account = context.account.uid;
     context.storage.leased_container(account, &name, &conditions, context.now).await.map_err(told)
 }

@@ -5,11 +5,10 @@ use uuid::Uuid;
 use welkin_base::Timestamp;
 use welkin_storage::blob::condition::Conditions;
 use welkin_storage::blob::lease::{Lease, LeaseAction, LeaseId, LeaseState, Leased, state_of};
-use welkin_storage_wire::ProtocolError;
 use welkin_storage_wire::blob::lease::{LeaseRequest, id_text};
 use welkin_transport::Body;
 
-use super::container::container_name;
+use super::container::{container_conditions, container_name};
 use super::properties::set_state;
 use super::{Answer, conditions, current_target, told};
 use crate::answer::{empty, set};
@@ -17,22 +16,19 @@ use crate::context::Context;
 
 pub(super) async fn blob(context: &Context) -> Answer {
     let (target, request) = (current_target(context)?, LeaseRequest::of(&context.head)?);
-    let conditions = without_lease(context)?;
+    // The lease id is that of the action, and no condition.
+    let conditions = Conditions { lease: None, ..conditions(context)? };
     let leased = context.storage.lease_blob(target.path(context), action(request), &conditions, context.now);
     Ok(answer(request, &leased.await.map_err(told)?, context.now))
 }
 
 pub(super) async fn container(context: &Context) -> Answer {
     let (name, request) = (container_name(context)?, LeaseRequest::of(&context.head)?);
-    let (account, conditions) = (context.account.uid, without_lease(context)?);
+    let conditions = Conditions { lease: None, ..container_conditions(context)? };
+    let account = context.account.uid;
     let leased =
         context.storage.lease_container(account, &name, action(request), &conditions, context.now).await;
     Ok(answer(request, &leased.map_err(told)?, context.now))
-}
-
-/// The lease id of these requests is that of the action, and no condition.
-fn without_lease(context: &Context) -> Result<Conditions, ProtocolError> {
-    Ok(Conditions { lease: None, ..conditions(context)? })
 }
 
 fn action(request: LeaseRequest) -> LeaseAction {

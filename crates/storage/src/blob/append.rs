@@ -105,6 +105,7 @@ impl Storage {
             let commit = commit.put(row, record::encode(&block)?).put(Vec::new(), record::encode(blob)?);
             content.claim();
             if try_commit(self.store(), commit).await?.is_some() {
+                self.confirm_container(path, &partition).await?;
                 return Ok((head.record, offset_bytes));
             }
             content.unclaim();

@@ -4,6 +4,7 @@
 //! list checks each uncommitted block that it read, so that one put in between is neither lost nor used unseen.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use welkin_base::Timestamp;
 use welkin_store::{Commit, ScanFrom};
@@ -11,14 +12,19 @@ use welkin_store::{Commit, ScanFrom};
 use crate::Storage;
 use crate::blob::condition::{Access, Conditions};
 use crate::blob::content::{NewContent, Piece};
+use crate::blob::lease::{self, LeaseId, LeaseOf};
 use crate::blob::load::Loaded;
 use crate::blob::row::{Block, CHUNK_BLOCKS, RowKey, StagedBlock};
 use crate::blob::state::{BlobRecord, BlobType, Content, Encryption};
 use crate::blob::write::{NewBlob, Replacement};
 use crate::blob::{BlobError, BlobPath, Revision};
+use crate::due::Due;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
 use crate::space::BLOBS;
+
+/// Uncommitted blocks go when none was put for this long (STORAGE, section 3: Put Block).
+pub(crate) const STAGED_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Which block of an id a block list means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +52,21 @@ impl Storage {
     /// Put Block: stages a block, in place of one of the same id.
     ///
     /// # Errors
-    /// When there is no such container, or other ids of the blob have another length.
+    /// When there is no such container, other ids of the blob have another length, or someone else holds its lease.
     pub async fn put_block(
         &self,
         path: BlobPath<'_>,
         id: &[u8],
         mut content: NewContent,
+        lease: Option<LeaseId>,
         now: Timestamp,
     ) -> Result<(), BlobError> {
         let partition = self.blob_partition(path).await?;
         let key = RowKey::Staged(id).to_bytes();
-        self.check_id_length(&partition, id).await?;
-        self.check_takes_blocks(&partition, now).await?;
+        self.check_takes_blocks(&partition, lease, now).await?;
+        if !self.has_staged(&partition, id).await? {
+            self.note_due(Due::Blob, &partition, now.plus(STAGED_MAX)).await?;
+        }
         let block = StagedBlock { staged: now, piece: content.piece().clone() };
         for _ in 0..COMMIT_TRIES_MAX {
             let last = self.store().get(BLOBS, &partition, &key).await?;
@@ -75,26 +84,32 @@ impl Storage {
         Err(EngineError::Busy.into())
     }
 
-    /// Append and page blobs have no blocks that are staged.
-    async fn check_takes_blocks(&self, partition: &[u8], now: Timestamp) -> Result<(), BlobError> {
-        match self.blob_head(partition, Revision::Current, now).await {
-            Ok(head) => head.record.check_type(BlobType::Block),
-            Err(BlobError::BlobNotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+    /// Append and page blobs have no blocks that are staged, and only who holds the lease stages any.
+    async fn check_takes_blocks(
+        &self,
+        partition: &[u8],
+        lease: Option<LeaseId>,
+        now: Timestamp,
+    ) -> Result<(), BlobError> {
+        let blob = match self.blob_head(partition, Revision::Current, now).await {
+            Ok(head) => Some(head.record),
+            Err(BlobError::BlobNotFound) => None,
+            Err(error) => return Err(error),
+        };
+        let held = blob.as_ref().and_then(|blob| blob.lease.as_ref());
+        lease::check(held, lease, Access::Write, LeaseOf::Blob, now)?;
+        blob.map_or(Ok(()), |blob| blob.check_type(BlobType::Block))
     }
 
-    async fn check_id_length(&self, partition: &[u8], id: &[u8]) -> Result<(), BlobError> {
+    /// Whether the blob has uncommitted blocks.
+    async fn has_staged(&self, partition: &[u8], id: &[u8]) -> Result<bool, BlobError> {
         let from = ScanFrom::Row(partition.to_vec().into(), b"u"[..].into());
         let rows = self.store().scan(BLOBS, from, 1).await?;
-        match rows.first() {
-            Some(row)
-                if row.partition == partition
-                    && matches!(RowKey::parse(&row.key), Some(RowKey::Staged(other)) if other.len() != id.len()) =>
-            {
-                Err(BlobError::BlockIdLengthDiffers)
-            }
-            _ => Ok(()),
+        let Some(row) = rows.first().filter(|row| row.partition == partition) else { return Ok(false) };
+        match RowKey::parse(&row.key) {
+            Some(RowKey::Staged(other)) if other.len() != id.len() => Err(BlobError::BlockIdLengthDiffers),
+            Some(RowKey::Staged(_)) => Ok(true),
+            _ => Ok(false),
         }
     }
 

@@ -2,12 +2,14 @@
 
 use welkin_base::Timestamp;
 
+use crate::blob::block_list::STAGED_MAX;
 use crate::blob::change::Next;
 use crate::blob::condition::{Access, Conditions};
 use crate::blob::leftover::Swept;
 use crate::blob::load::Loaded;
 use crate::blob::state::BlobRecord;
 use crate::blob::{BlobError, BlobPath, Revision, retention};
+use crate::due::Due;
 use crate::error::{COMMIT_TRIES_MAX, EngineError};
 use crate::space::BLOBS;
 use crate::{Account, Storage, Uid};
@@ -93,7 +95,7 @@ impl Storage {
         Err(EngineError::Busy.into())
     }
 
-    /// For the cleaner: removes what is over of a blob; false when the blob changed meanwhile.
+    /// For the cleaner: removes what is over of a blob, and uncommitted blocks that nobody cared for; false when the blob changed meanwhile.
     pub(crate) async fn remove_due_of_blob(
         &self,
         partition: &[u8],
@@ -102,7 +104,14 @@ impl Storage {
         let loaded = self.load_blob(partition).await?;
         let mut next = Next::of(&loaded);
         retention::purge(&mut next, now);
-        match next.heads().count() == loaded.heads.len() {
+        if let Some(last) = loaded.staged.iter().map(|staged| staged.block.staged).max() {
+            let until = last.plus(STAGED_MAX);
+            next.keeps_staged = until > now;
+            if next.keeps_staged {
+                self.note_due(Due::Blob, partition, until).await?;
+            }
+        }
+        match next.heads().count() == loaded.heads.len() && next.keeps_staged {
             true => Ok(true),
             false => self.commit_change(partition, &loaded, &next, &mut []).await,
         }

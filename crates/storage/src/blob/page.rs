@@ -141,6 +141,7 @@ impl Storage {
             record.touch(now);
             let edit = Edit { cleared: range.clone(), runs: &runs, key };
             if let Some(record) = self.edit_pages(&partition, &head, record, edit, &mut contents).await? {
+                self.confirm_container(path, &partition).await?;
                 return Ok(record);
             }
         }
@@ -178,6 +179,7 @@ impl Storage {
             let cleared = record.length_bytes..head.record.length_bytes.max(record.length_bytes);
             let edit = Edit { cleared, runs: &[], key: conditions.customer_key.as_ref() };
             if let Some(record) = self.edit_pages(&partition, &head, record, edit, &mut Vec::new()).await? {
+                self.confirm_container(path, &partition).await?;
                 return Ok(record);
             }
         }
