@@ -122,6 +122,8 @@ const HTTP_PART: &[(&str, &str)] =
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const KIND: &str = "multipart/mixed; boundary=b";
@@ -186,6 +188,19 @@ mod tests {
             assert_eq!(error.status(), 400, "{bad}");
         }
         assert!(Batch::parse("application/json", query.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_bodies_are_refused_or_read(at in 0_usize..400, cut in 0_usize..40, filler in proptest::collection::vec(any::<u8>(), 0..20)) {
+            let mut body = change_set(&[insert(1), insert(2)]).into_bytes();
+            let from = at.min(body.len());
+            let to = (from + cut).min(body.len());
+            body.splice(from..to, filler);
+            if let Err(error) = Batch::parse(KIND, &body) {
+                prop_assert!(error.status().is_client_error());
+            }
+        }
     }
 
     #[test]

@@ -160,3 +160,12 @@ fn refused() {
         assert_eq!(Filter::parse(text).unwrap_err().code(), ErrorCode::NotImplemented, "{text}");
     }
 }
+
+proptest! {
+    #[test]
+    fn any_text_is_refused_or_read(text in "\\PC{0,40}|[a-z0-9 ()'.,LX+-]{0,40}") {
+        if let Err(error) = Filter::parse(&text) {
+            prop_assert!(matches!(error.code(), ErrorCode::InvalidInput | ErrorCode::NotImplemented), "{}", error);
+        }
+    }
+}
