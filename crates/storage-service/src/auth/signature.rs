@@ -2,6 +2,7 @@
 
 use welkin_storage::access::AccessPolicy;
 use welkin_storage::blob::BlobError;
+use welkin_storage::queue::QueueError;
 use welkin_storage::table::TableError;
 use welkin_storage::{Account, Storage};
 use welkin_storage_wire::bearer::Roles;
@@ -100,13 +101,21 @@ async fn container_policies(
     }
 }
 
-#[expect(clippy::unused_async, reason = "stored access policies of queues arrive with Set Queue ACL")]
 async fn queue_policies(
-    _storage: &Storage,
-    _account: &Account,
+    storage: &Storage,
+    account: &Account,
     head: &RequestHead,
 ) -> Result<Vec<AccessPolicy>, ProtocolError> {
-    QueueResource::of(head).map(|_| Vec::new())
+    let (QueueResource::Queue(queue) | QueueResource::Messages(queue) | QueueResource::Message { queue, .. }) =
+        QueueResource::of(head)?
+    else {
+        return Ok(Vec::new());
+    };
+    match storage.queue_policies(account.uid, &queue).await {
+        Ok(policies) => Ok(policies),
+        Err(QueueError::Engine(error)) => Err(engine(&error)),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 async fn table_policies(

@@ -110,6 +110,10 @@ impl Rig {
         Reply::parse(&self.raw(sample.service, &sample.bytes()).await)
     }
 
+    pub async fn send_whole(&self, sample: &Sample) -> String {
+        String::from_utf8_lossy(&self.raw(sample.service, &sample.bytes()).await).into_owned()
+    }
+
     pub async fn end(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         tokio::time::timeout(LIMIT, self.running).await.unwrap().unwrap().unwrap();
