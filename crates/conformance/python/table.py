@@ -18,7 +18,11 @@ from azure.core.exceptions import (
 from azure.data.tables import (
     EdmType,
     EntityProperty,
+    TableAnalyticsLogging,
     TableClient,
+    TableCorsRule,
+    TableMetrics,
+    TableRetentionPolicy,
     TableSasPermissions,
     TableServiceClient,
     UpdateMode,
@@ -331,6 +335,31 @@ class Queries(unittest.TestCase):
         keys = [(e["PartitionKey"], e["RowKey"]) for page in pages for e in page]
         self.assertEqual(keys, sorted(set(keys)))
         table.delete_table()
+
+
+class Service(unittest.TestCase):
+    def test_properties(self):
+        client = service()
+        before = client.get_service_properties()
+        rule = TableCorsRule(["https://example.org"], ["GET"], max_age_in_seconds=5)
+        client.set_service_properties(
+            analytics_logging=TableAnalyticsLogging(read=True, retention_policy=TableRetentionPolicy(enabled=True, days=3)),
+            hour_metrics=TableMetrics(enabled=True, include_apis=True, retention_policy=TableRetentionPolicy()),
+            cors=[rule],
+        )
+        found = client.get_service_properties()
+        self.assertEqual((found["analytics_logging"].read, found["analytics_logging"].retention_policy.days), (True, 3))
+        self.assertTrue(found["hour_metrics"].include_apis)
+        self.assertEqual([r.allowed_origins for r in found["cors"]], [["https://example.org"]])
+        client.set_service_properties(cors=[], analytics_logging=before["analytics_logging"], hour_metrics=before["hour_metrics"])
+        self.assertEqual(client.get_service_properties()["cors"], [])
+
+    def test_statistics(self):
+        # The client puts the secondary endpoint's whole path before the primary's, so that it cannot ask an
+        # account whose name is in the path.
+        response, text = raw("GET", "-secondary/?restype=service&comp=stats", Accept="application/xml")
+        self.assertEqual(response.status, 200)
+        self.assertIn(b"<GeoReplication><Status>live</Status>", text)
 
 
 class Signatures(unittest.TestCase):
