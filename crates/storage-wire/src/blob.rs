@@ -4,7 +4,7 @@ pub mod block_list;
 pub mod find;
 pub mod lease;
 pub mod list;
-pub mod query;
 pub mod page_list;
+pub mod query;
 pub mod tag_filter;
 pub mod tags;

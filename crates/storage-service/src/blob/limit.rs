@@ -47,7 +47,8 @@ mod tests {
             ("2026-10-06", 5000, 4000, 100),
         ] {
             let version = ApiVersion::parse(version).unwrap();
-            let found = [put_blob_bytes_max(&version), block_bytes_max(&version), appended_bytes_max(&version)];
+            let found =
+                [put_blob_bytes_max(&version), block_bytes_max(&version), appended_bytes_max(&version)];
             assert_eq!(found.map(|bytes| bytes / MIB), [put, block, appended], "{}", version.as_str());
         }
     }

@@ -209,7 +209,9 @@ fn page_range(context: &Context) -> Result<Range<u64>, ProtocolError> {
             let end = last.checked_add(1).ok_or(ErrorCode::InvalidPageRange)?;
             Ok(range.first..end)
         }
-        None if context.head.headers.contains_key("range") || context.head.headers.contains_key("x-ms-range") => {
+        None if context.head.headers.contains_key("range")
+            || context.head.headers.contains_key("x-ms-range") =>
+        {
             Err(ErrorCode::InvalidPageRange.into())
         }
         None => Err(ProtocolError::missing_header("Range")),
