@@ -120,6 +120,15 @@ class Transactions(WithTable):
         with self.assertRaises(RequestTooLargeError):
             self.table.submit_transaction(large)
 
+    def test_what_is_there_afterwards_is_bounded(self):
+        large = {f"a{n}": bytes(65_000) for n in range(15)}
+        for row in range(18):
+            self.table.create_entity(entity(row, **large))
+        with self.assertRaises(RequestTooLargeError):
+            self.table.submit_transaction([("upsert", entity(row, n=1)) for row in range(18)])
+        self.table.submit_transaction([("upsert", entity(row, n=1)) for row in range(10)])
+        self.assertEqual(len(list(self.table.query_entities("n eq 1", select=["RowKey"]))), 10)
+
     def test_missing_table(self):
         client = service().get_table_client(name())
         with self.assertRaises(TableTransactionError) as raised:
