@@ -1,13 +1,14 @@
 //! Containers and blobs: block, append and page blobs, their snapshots and versions.
 //!
 //! * [`container`]: create, delete, list; metadata and access.
-//! * [`content`]: bytes on their way in.
+//! * [`content`]: bytes on their way in. [`hash`]: their hashes. [`encryption`]: keys that clients bring.
 //! * [`write`](mod@write), [`read`], [`list`], [`block_list`], [`snapshot`], [`delete`]: what is done with blobs.
+//! * [`append`]: append blobs. [`page`]: page blobs, their ranges and differences.
 //! * [`condition`]: ETags and conditions, evaluated with the write. [`lease`]: leases.
 //! * [`tags`], [`tier`], [`immutability`]: attributes that do not change its content.
 //! * [`state`]: what a blob is. `row`: how it lies in the store.
 //! * `load`: rows as read. `change`: the commit from rows as read to rows as they are to be. `retention`: what
-//!   becomes of what is overwritten.
+//!   becomes of what is overwritten. `leftover`: rows that no head needs any more, for the cleaner.
 
 pub mod append;
 pub mod block_list;
@@ -15,13 +16,13 @@ mod change;
 pub mod condition;
 pub mod container;
 pub mod content;
+pub mod delete;
 pub mod encryption;
 pub mod hash;
-pub mod delete;
 pub mod immutability;
 pub mod lease;
-pub mod list;
 mod leftover;
+pub mod list;
 mod load;
 pub mod page;
 pub mod read;

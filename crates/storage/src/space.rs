@@ -6,8 +6,7 @@
 //! | containers | account uid, container name | empty | container |
 //! | | | `d`, moment (8 bytes, big-endian) | a container of that name that was deleted then |
 //! | blobs | container uid, blob name | empty | blob: properties, and content where it is small |
-//! | | | `l`, chunk number (4 bytes, big-endian) | a chunk of the committed block list |
-//! | | | `u`, block id | an uncommitted block |
+//! | | | as `blob/row.rs` says | its blocks, pages, snapshots and versions |
 //! | tables | account uid, table name in lower case | empty | table |
 //! | entities | table uid, partition key | row key | entity |
 //! | queues | account uid, queue name | empty | queue |
@@ -15,6 +14,7 @@
 //! | | | `i`, id | a long text, or nothing |
 //! | due | moment (8 bytes, big-endian) | kind, partition of a blob or container | empty; something there ceases to exist then |
 //! | garbage | uid | empty | what was deleted under the uid, for the cleaner |
+//! | | container uid, blob name | empty | the blob may have rows that nothing needs any more, for the cleaner |
 //!
 //! Uids have 16 bytes. An account's uid and a container's uid are new with each creation, so that all that
 //! was under a deleted one cannot be reached from the moment of the deletion.
