@@ -15,7 +15,7 @@ use welkin_storage_wire::sas::Arrival;
 use welkin_storage_wire::{BlobOperation, ErrorCode, ProtocolError, RequestHead, Service};
 use welkin_transport::Body;
 
-use super::account;
+use super::{account, set_default_version};
 use crate::blob;
 use crate::context::{Authorization, Context, RequestBody};
 
@@ -28,7 +28,7 @@ const PARTIAL: [&str; 6] =
 /// Answers a request for the website; `None` when it is none.
 pub(crate) async fn answer(
     storage: &Storage,
-    head: &RequestHead,
+    head: &mut RequestHead,
     now: Timestamp,
     request_id: &str,
     body: &mut RequestBody,
@@ -40,8 +40,8 @@ pub(crate) async fn answer(
         // In path style, this is a plain read of a blob.
         return head.website.then(|| Err(ErrorCode::WebContentNotFound.into()));
     };
-    let reads = matches!(head.method, Method::GET | Method::HEAD);
-    if !reads {
+    set_default_version(head, &account);
+    if !matches!(head.method, Method::GET | Method::HEAD) {
         return Some(Err(ErrorCode::UnsupportedHttpVerb.into()));
     }
     let storage = storage.clone();
