@@ -7,7 +7,7 @@
 //! * [`shared_key`], [`sas`]: who asks. `shared_key::authorize` and `sas::blob_read_query` are for clients.
 //! * [`delegation`], [`bearer`]: users of an OpenID Connect issuer.
 //! * [`query`], [`condition`], [`range`], [`metadata`]: parts of a head as values; [`xml`]: bodies.
-//! * [`multipart`]: batches.
+//! * [`multipart`] reads and writes batches.
 //! * [`error`]: every error with its status, code and message.
 //! * [`access`]: stored access policies. [`service`]: properties of a service, CORS.
 //! * [`blob`]: bodies of containers and blobs.

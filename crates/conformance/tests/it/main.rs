@@ -10,6 +10,7 @@
 mod python;
 mod storage;
 
+mod authentication;
 mod blob;
 mod compatibility;
 mod management;

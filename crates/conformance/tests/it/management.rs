@@ -97,6 +97,7 @@ impl Services {
                 clients: vec![own.thumbprint()],
             }),
             dev: false,
+            ..welkin_storage_service::Config::default()
         };
         let endpoint = |address| format!("http://{address}");
         let management = welkin_management::Config {

@@ -42,6 +42,7 @@ impl StorageService {
             host_suffixes: Vec::new(),
             admin: None,
             dev: true,
+            ..Config::default()
         };
         let runtime = Runtime::new().unwrap();
         let (stop, mut stopped) = watch::channel(false);
