@@ -9,8 +9,10 @@ import unittest
 import urllib.parse
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
-from azure.storage.blob import BlobServiceClient, BlobType, CustomerProvidedEncryptionKey, generate_container_sas
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.exceptions import ResourceModifiedError
+from azure.storage.blob import BlobServiceClient, BlobType, ContainerEncryptionScope, CustomerProvidedEncryptionKey
+from azure.storage.blob import generate_container_sas
 
 from blob_case import ACCOUNT, KEY, MIB, Blobs, raw, service, soon
 
@@ -349,6 +351,28 @@ class Keys(Kinds):
         self.refused("InvalidHeaderValue", "PUT", "blob",
                      {"x-ms-blob-type": "BlockBlob", "x-ms-encryption-scope": "nowhere"}, b"x")
         self.assertFalse(self.blob().exists())
+
+    def test_scopes(self):
+        a, b = ContainerEncryptionScope("scope-a"), "scope-b"
+        blob = self.blob()
+        blob.upload_blob(b"x", encryption_scope=b)
+        self.assertEqual(blob.get_blob_properties().encryption_scope, b)
+        self.assertFalse(blob.get_blob_properties().server_encrypted)
+        name = f"{self.container.container_name}-s"
+        container = service().create_container(name, container_encryption_scope=a)
+        container.upload_blob("blob", b"x")
+        container.upload_blob("other", b"x", encryption_scope=b)
+        scope = lambda name: container.get_blob_client(name).get_blob_properties().encryption_scope
+        self.assertEqual((scope("blob"), scope("other")), ("scope-a", b))
+        container.delete_container()
+        strict = ContainerEncryptionScope("scope-a", prevent_encryption_scope_override=True)
+        container = service().create_container(name + "t", container_encryption_scope=strict)
+        container.upload_blob("blob", b"x", encryption_scope="scope-a")
+        self.fails(HttpResponseError, "RequestForbiddenByContainerEncryptionPolicy",
+                   container.upload_blob, "other", b"x", encryption_scope=b)
+        self.fails(HttpResponseError, "RequestForbiddenByContainerEncryptionPolicy",
+                   container.get_blob_client("page").create_page_blob, 512, encryption_scope=b)
+        container.delete_container()
 
     def test_without_a_key_nothing_is_encrypted(self):
         blob = self.blob()
