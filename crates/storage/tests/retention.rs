@@ -599,3 +599,39 @@ async fn expired_blobs_and_forgotten_blocks_go() {
     assert_eq!((run.rows(BLOBS).await, run.rows(DUE).await), (0, 0));
     run.no_extents().await;
 }
+
+/// Puts that race the deletion of their container: what is acknowledged was in a container that was there, and what
+/// went into a deleted one is removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn puts_that_race_the_deletion_of_their_container_leave_nothing() {
+    let run = Run::new().await;
+    let always = Conditions::default();
+    for round in 0..40_u8 {
+        let puts = (0..4).map(|_| {
+            let (storage, account, now) = (run.storage.clone(), run.account.clone(), run.now);
+            tokio::spawn(async move {
+                let mut writer = storage.blob_writer(Some(LARGE as u64));
+                writer.write(Bytes::from(vec![round; LARGE])).await.unwrap();
+                let content = writer.finish().await.unwrap();
+                let path = BlobPath { account: &account, container: "c", name: "a" };
+                storage.put_blob(path, content, &NewBlob::default(), now).await
+            })
+        });
+        let puts: Vec<_> = puts.collect();
+        run.storage.delete_container(&run.account, "c", &always, run.now).await.unwrap();
+        let new = NewContainer::private(Uid::from_bytes([3 + round; 16]));
+        run.storage.create_container(run.account.uid, "c", new, run.now).await.unwrap();
+        for put in puts {
+            match put.await.unwrap() {
+                Ok(_) | Err(BlobError::ContainerNotFound) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    run.storage.delete_container(&run.account, "c", &always, run.now).await.unwrap();
+    while run.storage.clean(run.now).await.unwrap() {}
+    let later = run.now.plus(cleaner::GRACE * 2);
+    while run.storage.clean(later).await.unwrap() {}
+    assert_eq!((run.rows(BLOBS).await, run.rows(GARBAGE).await), (0, 0));
+    run.no_extents().await;
+}
