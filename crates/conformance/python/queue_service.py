@@ -20,6 +20,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.storage.queue import (
+    AccessPolicy,
     AccountSasPermissions,
     BinaryBase64DecodePolicy,
     BinaryBase64EncodePolicy,
@@ -125,6 +126,62 @@ class Queues(unittest.TestCase):
             list(QueueServiceClient(ENDPOINT, credential="d3Jvbmc=", retry_total=0).list_queues())
 
 
+    def test_access_policies(self):
+        queue = service().create_queue(name())
+        self.assertEqual(queue.get_queue_access_policy(), {})
+        policy = AccessPolicy(permission=QueueSasPermissions(read=True, process=True), expiry=soon(), start=soon(-10))
+        queue.set_queue_access_policy({"p": policy})
+        self.assertEqual(list(queue.get_queue_access_policy()), ["p"])
+        token = generate_queue_sas(ACCOUNT, queue.queue_name, KEY, policy_id="p")
+        reader = QueueClient(ENDPOINT, queue.queue_name, credential=token, retry_total=0)
+        queue.send_message("x")
+        self.assertEqual(reader.peek_messages()[0].content, "x")
+        with self.assertRaises(HttpResponseError) as raised:
+            reader.send_message("y")
+        self.assertEqual(raised.exception.status_code, 403)
+        queue.set_queue_access_policy({})
+        with self.assertRaises(HttpResponseError) as raised:
+            reader.peek_messages()
+        self.assertEqual(raised.exception.status_code, 403)
+        with self.assertRaises(HttpResponseError) as raised:
+            queue.set_queue_access_policy({str(n): policy for n in range(6)})
+        self.assertEqual(raised.exception.status_code, 400)
+        queue.set_queue_access_policy({str(n): policy for n in range(5)})
+        self.assertEqual(len(queue.get_queue_access_policy()), 5)
+        queue.delete_queue()
+
+    def test_wire_of_queues(self):
+        """Heads, statuses and limits that the client does not send."""
+        queue = name()
+        service().create_queue(queue, metadata={"a": "1"})
+        made = f"/{queue}"
+        for method, target, status, code in [
+            ("HEAD", f"{made}?comp=metadata", 200, None),
+            ("GET", f"{made}?comp=metadata", 200, None),
+            ("PUT", f"{made}?comp=metadata", 204, None),
+            ("PUT", made, 204, None),
+            ("PUT", "/ab", 400, "OutOfRangeInput"),
+            ("PUT", f"/{'a' * 63}", 201, None),
+            ("DELETE", f"/{'a' * 63}", 204, None),
+            ("PUT", f"/{'a' * 64}", 400, "OutOfRangeInput"),
+            ("PUT", "/a_b", 400, "InvalidResourceName"),
+            ("GET", "/?comp=list&maxresults=0", 400, "OutOfRangeQueryParameterValue"),
+            ("GET", "/?comp=list&maxresults=1", 200, None),
+            ("GET", "/?comp=list&maxresults=5000", 200, None),
+            ("GET", "/?comp=list&maxresults=5001", 200, None),
+            ("GET", "/?comp=list&include=other", 400, "InvalidQueryParameterValue"),
+            ("GET", f"{made}?comp=other", 400, "InvalidQueryParameterValue"),
+            ("GET", made, 405, "UnsupportedHttpVerb"),
+            ("PATCH", f"{made}/messages", 405, "UnsupportedHttpVerb"),
+            ("GET", f"/{name()}?comp=metadata", 404, "QueueNotFound"),
+            ("DELETE", f"/{name()}/messages", 404, "QueueNotFound"),
+            ("DELETE", made, 204, None),
+        ]:
+            response, _ = raw(method, target)
+            self.assertEqual((response.status, response.headers["x-ms-error-code"]), (status, code), (method, target))
+            self.assertIsNone(response.headers["ETag"])
+
+
 class Messages(unittest.TestCase):
     def setUp(self):
         self.queue = service().create_queue(name())
@@ -212,6 +269,19 @@ class Messages(unittest.TestCase):
             ("GET", f"{queue}?numofmessages=x", None, 400, "InvalidQueryParameterValue"),
             ("POST", f"{queue}?messagettl=0", body, 400, "OutOfRangeQueryParameterValue"),
             ("POST", f"{queue}?messagettl=5&visibilitytimeout=5", body, 400, "OutOfRangeQueryParameterValue"),
+            ("POST", f"{queue}?messagettl=-2", body, 400, "OutOfRangeQueryParameterValue"),
+            ("POST", f"{queue}?visibilitytimeout=-1", body, 400, "OutOfRangeQueryParameterValue"),
+            ("POST", f"{queue}?messagettl=-1&visibilitytimeout=604801", body, 400, "OutOfRangeQueryParameterValue"),
+            ("GET", f"{queue}?peekonly=maybe", None, 400, "InvalidQueryParameterValue"),
+            ("GET", f"{queue}?peekonly=true&numofmessages=33", None, 400, "OutOfRangeQueryParameterValue"),
+            ("PUT", f"{queue}/{uuid.uuid4()}?popreceipt=AAAAAAAAAAAAAAAAAAAAAA==", body, 400, "MissingRequiredQueryParameter"),
+            ("PUT", f"{queue}/{uuid.uuid4()}?visibilitytimeout=1", body, 400, "MissingRequiredQueryParameter"),
+            ("DELETE", f"{queue}/{uuid.uuid4()}?popreceipt=nonsense", None, 400, "InvalidQueryParameterValue"),
+            ("DELETE", f"{queue}/nonsense?popreceipt=AAAAAAAAAAAAAAAAAAAAAA==", None, 404, "MessageNotFound"),
+            ("POST", queue, body.replace(">a<", ">\x01<"), 400, "InvalidXmlDocument"),
+            ("POST", queue, body.replace(">a<", ">&#1;<"), 400, "InvalidXmlDocument"),
+            ("POST", queue, body.replace(">a<", ">\ud800<").encode("utf-8", "surrogatepass"), 400, "InvalidXmlDocument"),
+            ("POST", queue, " " * (512 << 10) + body, 413, "RequestBodyTooLarge"),
             ("POST", queue, "nonsense", 400, "InvalidXmlDocument"),
             ("POST", queue, "<QueueMessage/>", 400, "MissingRequiredXmlNode"),
             ("POST", queue, body.replace(">a<", f">{'x' * 65537}<"), 400, "MessageTooLarge"),
@@ -223,6 +293,36 @@ class Messages(unittest.TestCase):
             response, text = raw(method, target, content)
             found = ElementTree.fromstring(text).findtext("Code")
             self.assertEqual((response.status, found, response.headers["x-ms-error-code"]), (status, code, code), target)
+
+    def test_limits_that_fit(self):
+        queue = f"/{self.queue.queue_name}/messages"
+        body = "<QueueMessage><MessageText>a</MessageText></QueueMessage>"
+        for method, target, content, status in [
+            ("POST", f"{queue}?messagettl=1&visibilitytimeout=0", body, 201),
+            ("POST", f"{queue}?messagettl=6&visibilitytimeout=5", body, 201),
+            ("POST", f"{queue}?messagettl=604801", body, 201),
+            ("POST", f"{queue}?messagettl=-1&visibilitytimeout=604800", body, 201),
+            ("POST", queue, body.replace(">a<", f">{'&amp;' * 65536}<"), 201),
+            ("GET", f"{queue}?numofmessages=1&visibilitytimeout=1", None, 200),
+            ("GET", f"{queue}?numofmessages=32&visibilitytimeout=604800", None, 200),
+            ("GET", f"{queue}?numofmessages=32", None, 200),
+            ("DELETE", queue, None, 204),
+        ]:
+            self.assertEqual(raw(method, target, content)[0].status, status, target)
+
+    def test_an_update_keeps_what_it_does_not_name(self):
+        sent = self.queue.send_message("x" * 3000)
+        got = self.queue.receive_message(visibility_timeout=60)
+        updated = self.queue.update_message(got.id, got.pop_receipt, visibility_timeout=0)
+        again = self.queue.receive_message()
+        self.assertEqual((again.content, again.dequeue_count), ("x" * 3000, 2))
+        self.assertEqual((again.inserted_on, again.expires_on), (sent.inserted_on, sent.expires_on))
+        with self.assertRaises(HttpResponseError) as raised:
+            self.queue.update_message(updated.id, updated.pop_receipt, content="y")
+        self.assertEqual(raised.exception.error_code, "PopReceiptMismatch")
+        with self.assertRaises(ResourceNotFoundError) as raised:
+            self.queue.update_message(str(uuid.uuid4()), again.pop_receipt, content="y")
+        self.assertEqual(raised.exception.error_code, "MessageNotFound")
 
     def test_each_message_to_one_consumer(self):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:

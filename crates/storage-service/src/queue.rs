@@ -41,9 +41,7 @@ pub async fn handle(
             collection::set_metadata(context, &queue).await
         }
         (Op::GetQueueAcl, QueueResource::Queue(queue)) => access::policies(context, &queue).await,
-        (Op::SetQueueAcl, QueueResource::Queue(queue)) => {
-            access::set_policies(context, &queue, body).await
-        }
+        (Op::SetQueueAcl, QueueResource::Queue(queue)) => access::set_policies(context, &queue, body).await,
         (Op::PutMessage, QueueResource::Messages(queue)) => message::put(context, &queue, body).await,
         (Op::GetMessages, QueueResource::Messages(queue)) => message::get(context, &queue).await,
         (Op::PeekMessages, QueueResource::Messages(queue)) => message::peek(context, &queue).await,

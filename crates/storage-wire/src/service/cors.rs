@@ -115,7 +115,9 @@ fn exposed<'a>(rule: &'a CorsRule, answer: &'a HeaderMap) -> Vec<&'a str> {
         match name.strip_suffix('*') {
             None => exposed.push(name),
             Some(prefix) => {
-                exposed.extend(answer.keys().map(|key| key.as_str()).filter(|key| begins_with(key, prefix)));
+                exposed.extend(
+                    answer.keys().map(http::HeaderName::as_str).filter(|key| begins_with(key, prefix)),
+                );
             }
         }
     }
@@ -174,10 +176,20 @@ mod tests {
                 ),
             ),
             ("http://a", "PUT", "x-other", "CorsPreflightFailure".to_owned()),
-            ("http://a", "DELETE", "", format!("allow-origin=http://a {exact} allow-methods=DELETE max-age=9")),
+            (
+                "http://a",
+                "DELETE",
+                "",
+                format!("allow-origin=http://a {exact} allow-methods=DELETE max-age=9"),
+            ),
             ("http://b", "DELETE", "", "CorsPreflightFailure".to_owned()),
             ("HTTP://A", "PUT", "", "CorsPreflightFailure".to_owned()),
-            ("http://z", "HEAD", "any", "allow-origin=* allow-methods=HEAD allow-headers=any max-age=9".to_owned()),
+            (
+                "http://z",
+                "HEAD",
+                "any",
+                "allow-origin=* allow-methods=HEAD allow-headers=any max-age=9".to_owned(),
+            ),
             ("http://a", "", "", "InvalidHeaderValue".to_owned()),
             ("", "GET", "", "InvalidHeaderValue".to_owned()),
         ] {

@@ -204,7 +204,7 @@ fn cors(node: Node<'_, '_>) -> Result<Vec<CorsRule>, ProtocolError> {
     }
     let text_bytes = rules
         .iter()
-        .flat_map(|rule| rule.descendants())
+        .flat_map(Node::descendants)
         .filter_map(|node| if node.is_text() { node.text() } else { None });
     if text_bytes.map(|text| text.trim().len()).sum::<usize>() > CORS_BYTES_MAX {
         return Err(ErrorCode::InvalidXmlDocument.into());

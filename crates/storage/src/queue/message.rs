@@ -61,8 +61,8 @@ pub struct Got {
 }
 
 impl Got {
-    fn of(id: MessageId, visible: Timestamp, record: MessageRecord, text: String) -> Self {
-        let MessageRecord { inserted, expires, dequeue_count, nonce, .. } = record;
+    fn of(id: MessageId, visible: Timestamp, record: &MessageRecord, text: String) -> Self {
+        let MessageRecord { inserted, expires, dequeue_count, nonce, .. } = *record;
         let pop_receipt = PopReceipt { visible, nonce };
         Self { id, inserted, expires, visible, pop_receipt, dequeue_count, text }
     }
@@ -75,6 +75,9 @@ pub(super) struct Found {
     pub(super) visible: Timestamp,
     pub(super) record: MessageRecord,
 }
+
+/// A message and when it is visible.
+type Placed = (MessageId, Timestamp, MessageRecord);
 
 impl Storage {
     /// Puts a message.
@@ -99,7 +102,7 @@ impl Storage {
             return Err(EngineError::Busy.into());
         }
         self.live_queues().came(queue, expires);
-        Ok(Got::of(id, visible, record, text))
+        Ok(Got::of(id, visible, &record, text))
     }
 
     /// Gets up to `messages_max` messages from the head of the queue, which become invisible for a while.
@@ -262,11 +265,7 @@ impl Storage {
     }
 
     /// Messages with their texts; one that was cleared meanwhile is left out.
-    async fn with_texts(
-        &self,
-        queue: Uid,
-        found: Vec<(MessageId, Timestamp, MessageRecord)>,
-    ) -> Result<Vec<Got>, QueueError> {
+    async fn with_texts(&self, queue: Uid, found: Vec<Placed>) -> Result<Vec<Got>, QueueError> {
         let mut got = Vec::with_capacity(found.len());
         for (id, visible, mut record) in found {
             let text = match record.text.take() {
@@ -276,7 +275,7 @@ impl Storage {
                     row.map(|row| record::decode::<TextRecord>(&row.value)).transpose()?.map(|text| text.0)
                 }
             };
-            got.extend(text.map(|text| Got::of(id, visible, record, text)));
+            got.extend(text.map(|text| Got::of(id, visible, &record, text)));
         }
         Ok(got)
     }
@@ -335,7 +334,7 @@ fn moved(
     expired: &[Found],
     visible: Timestamp,
     nonce: u64,
-) -> Result<(Commit, Vec<(MessageId, Timestamp, MessageRecord)>), EngineError> {
+) -> Result<(Commit, Vec<Placed>), EngineError> {
     let mut commit = expired.iter().fold(messages(queue), remove);
     let mut moved = Vec::with_capacity(wanted.len());
     for Found { row, id, visible: before, mut record } in wanted {
