@@ -83,7 +83,10 @@ pub async fn storage(arguments: &StorageArgs) -> Result<(), CliError> {
     };
     if arguments.dev {
         for (name, address) in ["blobs ", "queues", "tables"].iter().zip(dev_addresses(arguments)) {
-            println!("{name}  {}://{address}/devstoreaccount1", if arguments.https { "https" } else { "http" });
+            println!(
+                "{name}  {}://{address}/devstoreaccount1",
+                if arguments.https { "https" } else { "http" }
+            );
         }
         println!("data    {}", config.data_folder.display());
     }
@@ -107,12 +110,9 @@ fn development(arguments: &StorageArgs) -> Config {
         ..Config::default()
     };
     match arguments.https {
-        true => Config {
-            blob_https_listen: blob,
-            queue_https_listen: queue,
-            table_https_listen: table,
-            ..config
-        },
+        true => {
+            Config { blob_https_listen: blob, queue_https_listen: queue, table_https_listen: table, ..config }
+        }
         false => Config { blob_listen: blob, queue_listen: queue, table_listen: table, ..config },
     }
 }

@@ -123,7 +123,9 @@ impl FrontEnd {
         body: &mut RequestBody,
     ) -> Handled {
         let storage = &self.storage;
-        if let Some(result) = service::website::answer(storage, &mut head, arrival.now, request_id, body).await {
+        if let Some(result) =
+            service::website::answer(storage, &mut head, arrival.now, request_id, body).await
+        {
             let operation = BlobOperation::GetBlob.spec().name;
             return Handled { operation, version: head.version, cors: Vec::new(), result };
         }

@@ -53,7 +53,9 @@ const SCOPES_MAX: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Days outside the range.
-    #[error("container_retention_days is {0}: deleted containers are kept for 1 to {RETENTION_DAYS_MAX} days")]
+    #[error(
+        "container_retention_days is {0}: deleted containers are kept for 1 to {RETENTION_DAYS_MAX} days"
+    )]
     Days(u32),
     /// A name that no scope can have.
     #[error("{0:?} cannot name an encryption scope: 3 to 63 letters, digits and hyphens")]

@@ -83,11 +83,10 @@ fn check_kinds(outer: &Context, requests: &[Inner]) -> Result<(), ProtocolError>
     };
     let mut kind = None;
     for head in requests.iter().flatten() {
-        let operation = match Operation::route(head)? {
-            Operation::Blob(operation @ (BlobOperation::DeleteBlob | BlobOperation::SetBlobTier)) => {
-                operation
-            }
-            _ => return Err(refused("A batch deletes blobs or sets their tiers.")),
+        let Operation::Blob(operation @ (BlobOperation::DeleteBlob | BlobOperation::SetBlobTier)) =
+            Operation::route(head)?
+        else {
+            return Err(refused("A batch deletes blobs or sets their tiers."));
         };
         if *kind.get_or_insert(operation) != operation {
             return Err(refused("All requests of a batch are of one kind."));

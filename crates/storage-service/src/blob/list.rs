@@ -18,8 +18,6 @@ use super::{Answer, told};
 use crate::answer::{http_date, xml};
 use crate::context::Context;
 
-/// The scheme of the endpoint that a listing repeats.
-const SCHEME: &str = "http";
 /// Seconds of a day.
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
@@ -39,7 +37,7 @@ pub(super) async fn containers(context: &Context) -> Answer {
     let page = page.await.map_err(told)?;
     let line = |item| container_line(item, ask.includes("metadata"), context.now);
     let lines: Vec<Line> = page.items.into_iter().map(line).collect();
-    let endpoint = format!("{}/", context.head.endpoint(SCHEME));
+    let endpoint = format!("{}/", context.head.endpoint(context.scheme()));
     Ok(xml(StatusCode::OK, write(&endpoint, None, &ask, &lines, page.next.as_deref())))
 }
 
@@ -62,7 +60,7 @@ pub(super) async fn blobs(context: &Context) -> Answer {
     let page = context.storage.list_blobs(context.account.uid, &name, &list, context.now);
     let page = page.await.map_err(told)?;
     let lines: Vec<Line> = page.items.into_iter().map(|item| line(item, &ask, context.now)).collect();
-    let endpoint = format!("{}/", context.head.endpoint(SCHEME));
+    let endpoint = format!("{}/", context.head.endpoint(context.scheme()));
     Ok(xml(StatusCode::OK, write(&endpoint, Some(&name), &ask, &lines, page.next.as_deref())))
 }
 

@@ -44,6 +44,6 @@ pub(super) async fn find(context: &Context, container: Option<&str>) -> Answer {
     let page = page.await.map_err(told)?;
     let found: Vec<Found> =
         page.items.into_iter().map(|(container, name, tags)| Found { container, name, tags }).collect();
-    let endpoint = format!("{}/", context.head.endpoint("http"));
+    let endpoint = format!("{}/", context.head.endpoint(context.scheme()));
     Ok(xml(StatusCode::OK, find::write(&endpoint, expression, &found, page.next.as_deref())))
 }

@@ -163,7 +163,8 @@ impl Sample {
             ("content-length", self.body.len().to_string()),
             ("connection", "close".to_owned()),
         ] {
-            if !self.has(name) && !(name == "content-length" && self.has("transfer-encoding")) {
+            let chunked = name == "content-length" && self.has("transfer-encoding");
+            if !self.has(name) && !chunked {
                 headers.push((name.to_owned(), value.into_bytes()));
             }
         }
