@@ -230,6 +230,22 @@ async fn pages_are_checked() {
     nothing_is_left(&storage).await;
 }
 
+/// A segment that no snapshot needs any more goes with the write that copies it.
+#[tokio::test]
+async fn copies_do_not_pile_up() {
+    let (_folder, storage) = with_container().await;
+    storage.put_page_blob(path("b"), SEGMENT, 0, &NewBlob::default(), now()).await.unwrap();
+    for round in 1..5_u8 {
+        update(&storage, 0, vec![round; 100 * 1024], &always()).await.unwrap();
+        let one = Deleting::One(Revision::Snapshot(snapshot(&storage).await));
+        storage.delete_blob(path("b"), one, &always(), now()).await.unwrap();
+    }
+    update(&storage, 0, vec![9; 512], &always()).await.unwrap();
+    let rows = storage.store().scan(BLOBS, ScanFrom::Start, 100).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.key.first() == Some(&b'p')).count(), 1);
+    nothing_is_left(&storage).await;
+}
+
 /// More segments than one commit clears.
 #[tokio::test]
 async fn huge_page_blobs_are_cleared_and_deleted_at_once() {
