@@ -6,12 +6,17 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use welkin_storage_service::{Config, DEV_ACCOUNT, DEV_KEY, RunError};
+use welkin_storage_wire::admin::AccountSettings;
+use welkin_storage_wire::operation::Operation;
 
+use crate::answered::Answered;
+use crate::javascript::node;
 use crate::python::python;
+use crate::tested;
 
 /// The service starts, and ends, within this time, unless it never does.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -22,48 +27,111 @@ pub struct StorageService {
     runtime: Option<Runtime>,
     running: Option<JoinHandle<Result<(), RunError>>>,
     stop: watch::Sender<bool>,
-    _folder: TempDir,
+    folder: TempDir,
     /// Its blob, queue and table addresses.
     addresses: [SocketAddr; 3],
+    /// Its blob address over HTTPS.
+    blob_https: SocketAddr,
+    /// What it answered.
+    answered: Answered,
 }
 
 impl StorageService {
-    /// Starts it and waits until it answers.
+    /// Starts it on free ports and waits until it answers.
     pub fn start() -> Self {
-        let folder = TempDir::new().unwrap();
         // All three are taken before any is given back, so that they differ.
         let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let addresses = taken.map(|listener| listener.local_addr().unwrap());
+        Self::start_at(taken.map(|listener| listener.local_addr().unwrap()))
+    }
+
+    /// Starts it with an account that has these settings.
+    pub fn start_with(settings: AccountSettings) -> Self {
+        let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        Self::start_as(taken.map(|listener| listener.local_addr().unwrap()), Some(settings))
+    }
+
+    /// Starts it at these blob, queue and table addresses and waits until it answers.
+    pub fn start_at(addresses: [SocketAddr; 3]) -> Self {
+        Self::start_as(addresses, None)
+    }
+
+    fn start_as(addresses: [SocketAddr; 3], dev_settings: Option<AccountSettings>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let blob_https = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = Config {
             data_folder: folder.path().join("data"),
             blob_listen: vec![addresses[0]],
+            blob_https_listen: vec![blob_https],
             queue_listen: vec![addresses[1]],
             table_listen: vec![addresses[2]],
             host_suffixes: Vec::new(),
             admin: None,
             dev: true,
+            dev_settings,
             ..Config::default()
         };
-        let runtime = Runtime::new().unwrap();
+        let answered = Answered::default();
+        let log = answered.clone();
+        let runtime = Builder::new_multi_thread()
+            .enable_all()
+            .on_thread_start(move || log.listen_in_this_thread())
+            .build()
+            .unwrap();
         let (stop, mut stopped) = watch::channel(false);
         let shutdown = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let running = runtime.spawn(welkin_storage_service::run(config, shutdown));
-        let service =
-            Self { runtime: Some(runtime), running: Some(running), stop, _folder: folder, addresses };
+        let running = Some(running);
+        let service = Self { runtime: Some(runtime), running, stop, folder, addresses, blob_https, answered };
         service.wait();
         service
     }
 
     /// Runs a script of `python/`, whose assertions decide.
     pub fn check(&self, script: &str) {
-        let [blob, queue, table] = self.addresses.map(|address| format!("http://{address}/{DEV_ACCOUNT}"));
-        let status = Command::new(python())
-            .arg(Path::new(SCRIPTS).join(script))
+        let mut command = Command::new(python());
+        command.arg(Path::new(SCRIPTS).join(script));
+        self.run(command, script);
+        self.saw(script, "azsdk-python-");
+    }
+
+    /// Runs a script of `javascript/`, whose assertions decide.
+    pub fn check_javascript(&self, script: &str) {
+        self.run(node(script), script);
+        self.saw(script, "azsdk-js-");
+    }
+
+    /// Holds what clients with this in their names did to the test's list of it.
+    pub fn saw(&self, test: &str, agent: &str) {
+        tested::check(test, &self.answered.to(agent));
+    }
+
+    /// The blob, queue and table endpoints of the account.
+    pub fn endpoints(&self) -> [String; 3] {
+        self.addresses.map(|address| format!("http://{address}/{DEV_ACCOUNT}"))
+    }
+
+    /// What a program needs to find the account.
+    pub fn connection_string(&self) -> String {
+        let [blob, queue, table] = self.endpoints();
+        format!(
+            "DefaultEndpointsProtocol=http;AccountName={DEV_ACCOUNT};AccountKey={DEV_KEY};\
+             BlobEndpoint={blob};QueueEndpoint={queue};TableEndpoint={table};"
+        )
+    }
+
+    fn run(&self, mut command: Command, script: &str) {
+        let [blob, queue, table] = self.endpoints();
+        let built: Vec<&str> =
+            Operation::all().map(Operation::spec).filter(|spec| spec.built).map(|spec| spec.name).collect();
+        let status = command
             .env("STORAGE_ACCOUNT", DEV_ACCOUNT)
             .env("STORAGE_KEY", DEV_KEY)
+            .env("STORAGE_OPERATIONS", built.join(","))
             .env("BLOB_ENDPOINT", blob)
+            .env("BLOB_HTTPS_ENDPOINT", format!("https://{}/{DEV_ACCOUNT}", self.blob_https))
+            .env("BLOB_HTTPS_CA", self.folder.path().join("data/tls/cert.pem"))
             .env("QUEUE_ENDPOINT", queue)
             .env("TABLE_ENDPOINT", table)
             .status()
