@@ -469,11 +469,11 @@ impl Run {
     async fn end(mut self) {
         self.act(&Act::Versioning(false)).await;
         self.act(&Act::Keeping(true)).await;
-        for n in 0..NAMES.len() {
+        for (n, name) in NAMES.iter().enumerate() {
             self.act(&Act::DeleteWithSnapshots(n)).await;
             while let Some(revision) = self.pick(n, 0, false) {
                 self.delete(n, Deleting::One(revision)).await.unwrap();
-                self.model.delete_revision(NAMES[n], revision, self.now);
+                self.model.delete_revision(name, revision, self.now);
             }
         }
         self.check().await;

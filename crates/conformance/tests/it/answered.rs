@@ -20,10 +20,10 @@ impl Answered {
         std::mem::forget(tracing::subscriber::set_default(log));
     }
 
-    /// The operations that clients with this in their names did.
-    pub fn to(&self, agent: &str) -> BTreeSet<String> {
+    /// The operations that clients with such names did.
+    pub fn to(&self, is_client: impl Fn(&str) -> bool) -> BTreeSet<String> {
         let all = self.0.lock().unwrap();
-        all.iter().filter(|(_, name)| name.contains(agent)).map(|(operation, _)| operation.clone()).collect()
+        all.iter().filter(|(_, agent)| is_client(agent)).map(|(operation, _)| operation.clone()).collect()
     }
 }
 

@@ -40,7 +40,8 @@ fn rust_client() {
         }
         delete(&operator).await;
     });
-    service.saw("opendal", "opendal");
+    // It does not say who it is.
+    service.saw("opendal", str::is_empty);
 }
 
 async fn write_and_read(operator: &Operator) {

@@ -66,7 +66,7 @@ fn moves_a_tree() {
     assert_eq!(rclone.run(&["lsf", "welkin:tree/plain"]), "");
     rclone.run(&["purge", "welkin:tree"]);
     assert_eq!(rclone.run(&["lsd", "welkin:"]), "");
-    service.saw("rclone", "rclone/");
+    service.saw("rclone", |agent| agent.contains("rclone/"));
 }
 
 fn listings(rclone: &Rclone, here: &str) {

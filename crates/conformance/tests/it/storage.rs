@@ -93,18 +93,18 @@ impl StorageService {
         let mut command = Command::new(python());
         command.arg(Path::new(SCRIPTS).join(script));
         self.run(command, script);
-        self.saw(script, "azsdk-python-");
+        self.saw(script, |agent| agent.contains("azsdk-python-"));
     }
 
     /// Runs a script of `javascript/`, whose assertions decide.
     pub fn check_javascript(&self, script: &str) {
         self.run(node(script), script);
-        self.saw(script, "azsdk-js-");
+        self.saw(script, |agent| agent.contains("azsdk-js-"));
     }
 
-    /// Holds what clients with this in their names did to the test's list of it.
-    pub fn saw(&self, test: &str, agent: &str) {
-        tested::check(test, &self.answered.to(agent));
+    /// Holds what clients with such names did to the test's list of it.
+    pub fn saw(&self, test: &str, is_client: impl Fn(&str) -> bool) {
+        tested::check(test, &self.answered.to(is_client));
     }
 
     /// The blob, queue and table endpoints of the account.
