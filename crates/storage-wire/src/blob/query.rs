@@ -73,11 +73,10 @@ pub fn parse(body: &[u8]) -> Result<QueryRequest, ProtocolError> {
             Some("SQL") => {}
             _ => return Err(invalid("QueryType", "it is SQL")),
         }
-        let input = format(child(root, "InputSerialization").ok_or_else(missing)?)?;
-        let output = match child(root, "OutputSerialization") {
-            Some(node) => format(node)?,
-            None => input.clone(),
-        };
+        let input = child(root, "InputSerialization").map(format).transpose()?;
+        let input = input.unwrap_or_else(|| Format::Delimited(Delimited::default()));
+        let output = child(root, "OutputSerialization").map(format).transpose()?;
+        let output = output.unwrap_or_else(|| input.clone());
         Ok(QueryRequest { expression, input, output })
     })
 }
@@ -186,5 +185,13 @@ mod tests {
             let found = parse(body(&input).as_bytes()).ok().map(|request| request.input);
             assert_eq!(found, expected, "{input}");
         }
+    }
+
+    #[test]
+    fn formats_may_be_left_out() {
+        let body = "<QueryRequest><QueryType>SQL</QueryType><Expression>SELECT *</Expression></QueryRequest>";
+        let request = parse(body.as_bytes()).unwrap();
+        let plain = Format::Delimited(Delimited::default());
+        assert_eq!((request.input, request.output), (plain.clone(), plain));
     }
 }

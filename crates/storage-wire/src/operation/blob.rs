@@ -151,7 +151,8 @@ fn route_account(
         ("PUT", Some("service"), Some("properties")) => Ok(Op::SetBlobServiceProperties),
         ("GET", Some("service"), Some("stats")) => Ok(Op::GetBlobServiceStats),
         ("POST", Some("service"), Some("userdelegationkey")) => Ok(Op::GetUserDelegationKey),
-        ("POST", None, Some("batch")) => Ok(Op::BlobBatch),
+        // In path style the official client for JavaScript takes the account for a container.
+        ("POST", None | Some("container"), Some("batch")) => Ok(Op::BlobBatch),
         ("GET", None, Some("blobs")) => Ok(Op::FindBlobsByTags),
         _ => Err(wrong_query(head)),
     }
