@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use apache_avro::Schema;
+use apache_avro::schema::UnionSchema;
 use apache_avro::types::Value;
+use apache_avro::{AvroResult, Schema};
 
 /// The kinds of records, as clients know them.
 const SCHEMA: &str = r#"[
@@ -29,7 +30,21 @@ pub(super) enum Frame {
 
 /// Understands the schema.
 pub(super) fn schema() -> io::Result<Schema> {
-    Schema::parse_str(SCHEMA).map_err(io::Error::other)
+    Schema::parse_str(SCHEMA).and_then(with_names_in_full).map_err(io::Error::other)
+}
+
+/// The library writes a name in two parts, its namespace first. The official client for JavaScript looks at the name
+/// alone and wants all of it there, as the service of Azure has it.
+fn with_names_in_full(schema: Schema) -> AvroResult<Schema> {
+    let Schema::Union(union) = &schema else { return Ok(schema) };
+    let mut kinds = union.variants().to_vec();
+    for kind in &mut kinds {
+        if let Schema::Record(record) = kind {
+            record.name.name = record.name.fullname(None);
+            record.name.namespace = None;
+        }
+    }
+    UnionSchema::new(kinds).map(Schema::Union)
 }
 
 /// Writes frames, each to be read as soon as it is written.
