@@ -5,6 +5,9 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { container, id, readable, service } from "./blob_case.mjs";
 import { all, fails, when } from "./service.mjs";
 
+// `getPageRanges` and `getPageRangesDiff` of the client count one byte too few; these say the ends.
+const shape = ({ start, end, isClear }) => [start, end, isClear];
+
 when(["Put Blob (append)", "Append Block", "Append Blob Seal"], "append blobs", async () => {
   const made = await container();
   const blob = made.getAppendBlobClient("log");
@@ -35,17 +38,18 @@ when(["Put Blob (append)", "Append Block From URL"], "append from a URL", async 
   await made.delete();
 });
 
-when(["Put Blob (page)", "Put Page", "Clear Page", "Get Page Ranges"], "page blobs", async () => {
+when(["Put Blob (page)", "Put Page", "Get Page Ranges"], "page blobs", async () => {
   const made = await container();
   const blob = made.getPageBlobClient("disk");
   await blob.create(4096, { blobSequenceNumber: 7 });
   const page = randomBytes(512);
   await blob.uploadPages(page, 512, 512);
   await blob.uploadPages(page, 2048, 512);
-  const ranges = async () => (await blob.getPageRanges(0, 4096)).pageRange;
-  assert.deepEqual(await ranges(), [{ offset: 512, count: 512 }, { offset: 2048, count: 512 }]);
+  const ranges = async () => (await all(blob.listPageRanges())).map(shape);
+  assert.deepEqual(await ranges(), [[512, 1023, false], [2048, 2559, false]]);
   await blob.clearPages(512, 512);
-  assert.deepEqual(await ranges(), [{ offset: 2048, count: 512 }]);
+  assert.deepEqual(await ranges(), [[2048, 2559, false]]);
+  assert.deepEqual((await blob.getPageRanges(0, 4096)).pageRange.map(({ offset }) => offset), [2048]);
   const expected = Buffer.alloc(4096);
   page.copy(expected, 2048);
   assert.equal((await blob.downloadToBuffer()).equals(expected), true);
@@ -56,8 +60,6 @@ when(["Put Blob (page)", "Put Page", "Clear Page", "Get Page Ranges"], "page blo
   assert.equal((await blob.updateSequenceNumber("max", 20)).blobSequenceNumber, 20);
   await blob.resize(8192);
   assert.equal((await blob.getProperties()).contentLength, 8192);
-  const listed = await all(blob.listPageRanges());
-  assert.deepEqual(listed.map(({ start, end, isClear }) => [start, end, isClear]), [[2048, 2559, false]]);
   await made.delete();
 });
 
@@ -69,9 +71,8 @@ when(["Put Blob (page)", "Get Page Ranges (difference)", "Snapshot Blob"], "diff
   const { snapshot } = await blob.createSnapshot();
   await blob.clearPages(0, 512);
   await blob.uploadPages(randomBytes(512), 2048, 512);
-  const diff = await blob.getPageRangesDiff(0, 4096, snapshot);
-  assert.deepEqual(diff.pageRange, [{ offset: 2048, count: 512 }]);
-  assert.deepEqual(diff.clearRange, [{ offset: 0, count: 512 }]);
+  const different = (await all(blob.listPageRangesDiff(0, 4096, snapshot))).map(shape);
+  assert.deepEqual(different.sort(([a], [b]) => a - b), [[0, 511, true], [2048, 2559, false]]);
   await blob.delete({ deleteSnapshots: "include" });
   await made.delete();
 });

@@ -127,5 +127,6 @@ when(["Get Queue Service Properties", "Set Queue Service Properties"], "service 
 
 when(["Get Queue Service Stats"], "service statistics", async () => {
   const secondary = new QueueServiceClient(`${endpoint.queue}-secondary`, credential, options);
-  assert.ok((await secondary.getStatistics()).geoReplication.status);
+  // The client looks for another root element than the protocol has, and finds nothing in the answer.
+  assert.match((await secondary.getStatistics())._response.bodyAsText, /<GeoReplication><Status>/);
 });

@@ -123,12 +123,15 @@ impl StorageService {
 
     fn run(&self, mut command: Command, script: &str) {
         let [blob, queue, table] = self.endpoints();
-        let built: Vec<&str> =
-            Operation::all().map(Operation::spec).filter(|spec| spec.built).map(|spec| spec.name).collect();
+        let names = |built: bool| -> String {
+            let specs = Operation::all().map(Operation::spec).filter(|spec| spec.built == built);
+            specs.map(|spec| spec.name).collect::<Vec<_>>().join(",")
+        };
         let status = command
             .env("STORAGE_ACCOUNT", DEV_ACCOUNT)
             .env("STORAGE_KEY", DEV_KEY)
-            .env("STORAGE_OPERATIONS", built.join(","))
+            .env("STORAGE_OPERATIONS", names(true))
+            .env("STORAGE_OPERATIONS_NOT_BUILT", names(false))
             .env("BLOB_ENDPOINT", blob)
             .env("BLOB_HTTPS_ENDPOINT", format!("https://{}/{DEV_ACCOUNT}", self.blob_https))
             .env("BLOB_HTTPS_CA", self.folder.path().join("data/tls/cert.pem"))
