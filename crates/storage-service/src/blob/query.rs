@@ -17,7 +17,6 @@ use std::io::{self, Read, Write};
 use bytes::{Buf as _, Bytes};
 use http::{Response, StatusCode};
 use tokio::sync::mpsc;
-use welkin_storage::blob::read::BlobReader;
 use welkin_storage_wire::blob::query::{self as wire, QueryRequest};
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 
@@ -27,13 +26,14 @@ use self::record::{Output, Records};
 use self::statement::{Selection, Statement};
 use self::value::Value;
 use super::properties::set_all;
+use super::read::{channel_body, read_ahead};
 use super::{Answer, conditions, target, told};
 use crate::answer::set;
 use crate::context::{Context, RequestBody};
 
 /// The body: an expression of 256 KiB, and the rest.
 const QUERY_BYTES_MAX: usize = 512 * 1024;
-/// Pieces that wait between the threads.
+/// Pieces of the answer that wait for the client.
 const PIECES_WAITING: usize = 2;
 /// Output is sent in pieces of about this much.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -48,39 +48,19 @@ pub(super) async fn query(context: &Context, body: &mut RequestBody) -> Answer {
     let path = target.path(context);
     let read = context.storage.read_blob(path, target.revision, None, &conditions, context.now);
     let (blob, _, reader) = read.await.map_err(told)?;
-    let (input, output) = (mpsc::channel(PIECES_WAITING), mpsc::channel(PIECES_WAITING));
-    tokio::spawn(feed(reader, input.0));
+    let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     let run = Run { statement, request, total_bytes: blob.length_bytes };
-    let (pieces, sink) = (Pieces { receiver: input.1, current: Bytes::new() }, Sink(output.0));
+    let (pieces, sink) = (Pieces { receiver: read_ahead(reader), current: Bytes::new() }, Sink(sender));
     tokio::task::spawn_blocking(move || {
         if let Err(error) = run.to_end(pieces, sink) {
             tracing::debug!(%error, "a query ended early");
         }
     });
-    let next = |mut receiver: mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
-    let body = welkin_transport::stream(futures_util::stream::unfold(output.1, next));
-    let mut response = Response::new(body);
+    let mut response = Response::new(channel_body(receiver));
     *response.status_mut() = StatusCode::OK;
     set_all(&mut response, &blob, false, context.now);
     set(&mut response, "content-type", "avro/binary");
     Ok(response)
-}
-
-/// Reads the blob ahead of the query.
-async fn feed(mut reader: BlobReader, sender: mpsc::Sender<io::Result<Bytes>>) {
-    loop {
-        let piece = match reader.next().await {
-            Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(%error, "cannot read a blob");
-                Err(io::Error::other("the blob cannot be read"))
-            }
-        };
-        if sender.send(piece).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// The blob's bytes, on the query's thread.

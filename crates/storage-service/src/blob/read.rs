@@ -1,5 +1,8 @@
 //! Reading blobs.
 
+use std::io;
+
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use tokio::sync::mpsc;
 use welkin_storage::blob::hash::{Hasher, Wanted};
@@ -124,7 +127,12 @@ async fn read_whole(reader: &mut BlobReader) -> Result<Vec<u8>, ProtocolError> {
 
 /// The bytes, read a little ahead of the client. An error breaks the connection: the client sees fewer bytes than
 /// were announced, never wrong ones.
-fn stream(mut reader: BlobReader) -> Body {
+fn stream(reader: BlobReader) -> Body {
+    channel_body(read_ahead(reader))
+}
+
+/// A blob's bytes, read a little ahead of whoever takes them.
+pub(super) fn read_ahead(mut reader: BlobReader) -> mpsc::Receiver<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     tokio::spawn(async move {
         loop {
@@ -133,7 +141,7 @@ fn stream(mut reader: BlobReader) -> Body {
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(%error, "cannot read a blob");
-                    Err(std::io::Error::other("the blob cannot be read"))
+                    Err(io::Error::other("the blob cannot be read"))
                 }
             };
             let failed = piece.is_err();
@@ -143,6 +151,11 @@ fn stream(mut reader: BlobReader) -> Body {
             }
         }
     });
+    receiver
+}
+
+/// A body of what comes through the channel.
+pub(super) fn channel_body(receiver: mpsc::Receiver<io::Result<Bytes>>) -> Body {
     let next = |mut receiver: mpsc::Receiver<_>| async move { Some((receiver.recv().await?, receiver)) };
     welkin_transport::stream(futures_util::stream::unfold(receiver, next))
 }
