@@ -20,6 +20,7 @@ mod text;
 use std::net::IpAddr;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 
 use crate::delegation::DelegationKey;
@@ -37,8 +38,8 @@ const ACCOUNT_SINCE: &str = "2015-04-05";
 /// Since then a user can sign, with a delegated key.
 const DELEGATION_SINCE: &str = "2018-11-09";
 
-/// What a stored access policy says; fields that it leaves out must be in the SAS.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a stored access policy says; fields that it leaves out must be in the SAS. It lies in the store as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredAccessPolicy {
     /// Its name within the container, queue or table.
     pub id: String,

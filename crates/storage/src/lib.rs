@@ -4,14 +4,12 @@
 //! knows HTTP or XML, reads a clock, or draws random numbers: those are arguments.
 //!
 //! * [`account`]: storage accounts, their keys and settings. [`service`]: properties of their services.
-//! * [`access`]: stored access policies.
 //! * [`blob`]: containers, block blobs, their blocks and contents.
 //! * [`table`]: tables and their entities. [`queue`]: queues and their messages.
 //! * `due`: what ceases to exist at a moment. [`cleaner`]: removes what lies under deleted things.
 //! * [`release`]: when the bytes of an extent may go.
 //! * [`record`], [`space`], [`uid`]: how all of it lies in the store.
 
-pub mod access;
 pub mod account;
 pub mod blob;
 pub mod cleaner;

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 use welkin_store::{Commit, Row, ScanFrom, StoreError};
 
-use crate::access::AccessPolicy;
 use crate::cleaner::Garbage;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record::{self, Record};
 use crate::space::QUEUES;
 use crate::{Storage, Uid};
+use welkin_storage_wire::sas::StoredAccessPolicy;
 
 pub use message::{Got, NewMessage};
 pub use row::{MessageId, PopReceipt};
@@ -64,7 +64,7 @@ pub struct QueueRecord {
     /// Its metadata.
     pub metadata: Metadata,
     /// Its stored access policies.
-    pub policies: Vec<AccessPolicy>,
+    pub policies: Vec<StoredAccessPolicy>,
 }
 
 impl Record for QueueRecord {
@@ -163,7 +163,11 @@ impl Storage {
     ///
     /// # Errors
     /// When there is no such queue.
-    pub async fn queue_policies(&self, account: Uid, name: &str) -> Result<Vec<AccessPolicy>, QueueError> {
+    pub async fn queue_policies(
+        &self,
+        account: Uid,
+        name: &str,
+    ) -> Result<Vec<StoredAccessPolicy>, QueueError> {
         Ok(self.queue(account, name).await?.policies)
     }
 
@@ -175,7 +179,7 @@ impl Storage {
         &self,
         account: Uid,
         name: &str,
-        policies: &[AccessPolicy],
+        policies: &[StoredAccessPolicy],
     ) -> Result<(), QueueError> {
         self.change_queue(account, name, |queue| queue.policies = policies.to_vec()).await
     }

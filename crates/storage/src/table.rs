@@ -17,12 +17,12 @@ use welkin_storage_wire::table::value::ValueRef;
 use welkin_storage_wire::table::{Filter, KeyRange};
 use welkin_store::{Commit, ScanFrom, StoreError};
 
-use crate::access::AccessPolicy;
 use crate::cleaner::Garbage;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record::{self, Record};
 use crate::space::TABLES;
 use crate::{Storage, Uid};
+use welkin_storage_wire::sas::StoredAccessPolicy;
 
 pub use entity::Change;
 pub use query::EntityPage;
@@ -72,7 +72,7 @@ pub struct TableRecord {
     /// When it was made.
     pub created: Timestamp,
     /// Stored access policies.
-    pub policies: Vec<AccessPolicy>,
+    pub policies: Vec<StoredAccessPolicy>,
 }
 
 impl Record for TableRecord {

@@ -1,6 +1,5 @@
 //! Shared access signatures: who signed, which stored access policy they lean on, and what they permit.
 
-use welkin_storage::access::AccessPolicy;
 use welkin_storage::blob::BlobError;
 use welkin_storage::queue::QueueError;
 use welkin_storage::table::TableError;
@@ -77,19 +76,14 @@ async fn find_policy(
         Service::Queue => queue_policies(storage, account, head).await?,
         Service::Table => table_policies(storage, account, head).await?,
     };
-    Ok(policies.into_iter().find(|policy| policy.id == id).map(|policy| StoredAccessPolicy {
-        id: policy.id,
-        start: policy.start,
-        expiry: policy.expiry,
-        permissions: policy.permissions,
-    }))
+    Ok(policies.into_iter().find(|policy| policy.id == id))
 }
 
 async fn container_policies(
     storage: &Storage,
     account: &Account,
     head: &RequestHead,
-) -> Result<Vec<AccessPolicy>, ProtocolError> {
+) -> Result<Vec<StoredAccessPolicy>, ProtocolError> {
     let (BlobResource::Container(container) | BlobResource::Blob { container, .. }) = BlobResource::of(head)?
     else {
         return Ok(Vec::new());
@@ -105,7 +99,7 @@ async fn queue_policies(
     storage: &Storage,
     account: &Account,
     head: &RequestHead,
-) -> Result<Vec<AccessPolicy>, ProtocolError> {
+) -> Result<Vec<StoredAccessPolicy>, ProtocolError> {
     let (QueueResource::Queue(queue) | QueueResource::Messages(queue) | QueueResource::Message { queue, .. }) =
         QueueResource::of(head)?
     else {
@@ -122,7 +116,7 @@ async fn table_policies(
     storage: &Storage,
     account: &Account,
     head: &RequestHead,
-) -> Result<Vec<AccessPolicy>, ProtocolError> {
+) -> Result<Vec<StoredAccessPolicy>, ProtocolError> {
     let table = head.query.get("tn").unwrap_or("");
     match storage.table_policies(account.uid, table).await {
         Ok(policies) => Ok(policies),

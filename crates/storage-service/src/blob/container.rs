@@ -3,11 +3,9 @@
 use http::{Response, StatusCode};
 use welkin_base::Timestamp;
 use welkin_storage::Uid;
-use welkin_storage::access::AccessPolicy;
 use welkin_storage::blob::condition::Conditions;
 use welkin_storage::blob::container::{ContainerRecord, Deletion, NewContainer, PublicAccess};
 use welkin_storage_wire::operation::BlobResource;
-use welkin_storage_wire::sas::StoredAccessPolicy;
 use welkin_storage_wire::{ErrorCode, ProtocolError, access as access_wire, metadata};
 use welkin_transport::Body;
 
@@ -96,8 +94,7 @@ pub(super) async fn set_metadata(context: &Context) -> Answer {
 
 pub(super) async fn access(context: &Context) -> Answer {
     let record = find(context).await?;
-    let policies: Vec<StoredAccessPolicy> = record.policies.iter().map(to_wire).collect();
-    let mut response = xml(StatusCode::OK, access_wire::write(&policies));
+    let mut response = xml(StatusCode::OK, access_wire::write(&record.policies));
     set_state(&mut response, record.etag, record.modified);
     set_access(&mut response, record.public_access);
     Ok(response)
@@ -107,7 +104,6 @@ pub(super) async fn set_access_policies(context: &Context, body: &mut RequestBod
     let (name, public_access, conditions) =
         (container_name(context)?, public_access(context)?, container_conditions(context)?);
     let policies = access_wire::parse(&body.whole(ACCESS_BYTES_MAX).await?)?;
-    let policies: Vec<AccessPolicy> = policies.into_iter().map(from_wire).collect();
     let access = (public_access, policies.as_slice());
     let uid = context.account.uid;
     let record = context.storage.set_container_access(uid, &name, access, &conditions, context.now).await;
@@ -218,16 +214,6 @@ fn set_access(response: &mut Response<Body>, access: PublicAccess) {
     if let Some(text) = access_text(access) {
         set(response, "x-ms-blob-public-access", text);
     }
-}
-
-fn to_wire(policy: &AccessPolicy) -> StoredAccessPolicy {
-    let AccessPolicy { id, start, expiry, permissions } = policy.clone();
-    StoredAccessPolicy { id, start, expiry, permissions }
-}
-
-fn from_wire(policy: StoredAccessPolicy) -> AccessPolicy {
-    let StoredAccessPolicy { id, start, expiry, permissions } = policy;
-    AccessPolicy { id, start, expiry, permissions }
 }
 
 #[cfg(test)]

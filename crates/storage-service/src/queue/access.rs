@@ -1,8 +1,6 @@
 //! Stored access policies of a queue: Get Queue ACL and Set Queue ACL.
 
 use http::{Response, StatusCode};
-use welkin_storage::access::AccessPolicy;
-use welkin_storage_wire::sas::StoredAccessPolicy;
 use welkin_storage_wire::{ProtocolError, access as wire};
 use welkin_transport::Body;
 
@@ -16,16 +14,7 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// Get Queue ACL.
 pub(super) async fn policies(context: &Context, queue: &str) -> Result<Response<Body>, ProtocolError> {
     let policies = context.storage.queue_policies(context.account.uid, queue).await;
-    let policies: Vec<_> = policies
-        .map_err(|error| told(&error))?
-        .into_iter()
-        .map(|AccessPolicy { id, start, expiry, permissions }| StoredAccessPolicy {
-            id,
-            start,
-            expiry,
-            permissions,
-        })
-        .collect();
+    let policies = policies.map_err(|error| told(&error))?;
     Ok(xml(StatusCode::OK, wire::write(&policies)))
 }
 
@@ -35,15 +24,7 @@ pub(super) async fn set_policies(
     queue: &str,
     body: &mut RequestBody,
 ) -> Result<Response<Body>, ProtocolError> {
-    let policies: Vec<_> = wire::parse(&body.whole(BODY_BYTES_MAX).await?)?
-        .into_iter()
-        .map(|StoredAccessPolicy { id, start, expiry, permissions }| AccessPolicy {
-            id,
-            start,
-            expiry,
-            permissions,
-        })
-        .collect();
+    let policies = wire::parse(&body.whole(BODY_BYTES_MAX).await?)?;
     let set = context.storage.set_queue_policies(context.account.uid, queue, &policies).await;
     set.map_err(|error| told(&error))?;
     Ok(empty(StatusCode::NO_CONTENT))

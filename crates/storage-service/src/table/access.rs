@@ -1,9 +1,7 @@
 //! Stored access policies of a table: Get Table ACL and Set Table ACL.
 
 use http::{Response, StatusCode};
-use welkin_storage::access::AccessPolicy;
 use welkin_storage_wire::access as wire;
-use welkin_storage_wire::sas::StoredAccessPolicy;
 
 use super::{Answer, told};
 use crate::answer::set;
@@ -15,16 +13,7 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// Get Table ACL.
 pub(super) async fn get(context: &Context, table: &str) -> Answer {
     let policies = context.storage.table_policies(context.account.uid, table).await;
-    let policies: Vec<_> = policies
-        .map_err(|error| told(&error))?
-        .into_iter()
-        .map(|AccessPolicy { id, start, expiry, permissions }| StoredAccessPolicy {
-            id,
-            start,
-            expiry,
-            permissions,
-        })
-        .collect();
+    let policies = policies.map_err(|error| told(&error))?;
     let mut response = Response::new(wire::write(&policies).into_bytes());
     set(&mut response, "content-type", "application/xml");
     Ok(response)
@@ -32,15 +21,7 @@ pub(super) async fn get(context: &Context, table: &str) -> Answer {
 
 /// Set Table ACL.
 pub(super) async fn set_policies(context: &Context, table: &str, body: &mut RequestBody) -> Answer {
-    let policies: Vec<_> = wire::parse(&body.whole(BODY_BYTES_MAX).await?)?
-        .into_iter()
-        .map(|StoredAccessPolicy { id, start, expiry, permissions }| AccessPolicy {
-            id,
-            start,
-            expiry,
-            permissions,
-        })
-        .collect();
+    let policies = wire::parse(&body.whole(BODY_BYTES_MAX).await?)?;
     let changed = context.storage.set_table_policies(context.account.uid, table, &policies).await;
     changed.map_err(|error| told(&error))?;
     let mut response = Response::new(Vec::new());

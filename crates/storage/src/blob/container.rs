@@ -8,9 +8,10 @@ mod list;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
+use welkin_storage_wire::sas::StoredAccessPolicy;
 use welkin_store::{Commit, Version};
 
-use crate::access::AccessPolicy;
+
 use crate::blob::condition::{Access, Conditions, ETag, next_etag};
 use crate::blob::lease::{self, Lease, LeaseAction, LeaseOf, Leased};
 use crate::blob::state::SoftDeleted;
@@ -53,7 +54,7 @@ pub struct ContainerRecord {
     /// What anyone may read.
     pub public_access: PublicAccess,
     /// Its stored access policies.
-    pub policies: Vec<AccessPolicy>,
+    pub policies: Vec<StoredAccessPolicy>,
     /// Its lease.
     pub lease: Option<Lease>,
     /// The encryption scope of blobs that name none.
@@ -82,7 +83,7 @@ struct ContainerRecordV1 {
     etag: ETag,
     metadata: Metadata,
     public_access: PublicAccess,
-    policies: Vec<AccessPolicy>,
+    policies: Vec<StoredAccessPolicy>,
 }
 
 impl From<ContainerRecordV1> for ContainerRecord {
@@ -221,7 +222,7 @@ impl Storage {
         &self,
         account: Uid,
         name: &str,
-        (public_access, policies): (PublicAccess, &[AccessPolicy]),
+        (public_access, policies): (PublicAccess, &[StoredAccessPolicy]),
         conditions: &Conditions,
         now: Timestamp,
     ) -> Result<ContainerRecord, BlobError> {

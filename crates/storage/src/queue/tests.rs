@@ -192,8 +192,12 @@ async fn scans_begin_behind_what_was_deleted() {
 #[tokio::test]
 async fn policies_last_and_old_shapes_are_read() {
     let (_folder, storage) = storage().await;
-    let policy =
-        AccessPolicy { id: "p".into(), start: None, expiry: Some(at(9)), permissions: Some("r".into()) };
+    let policy = StoredAccessPolicy {
+        id: "p".into(),
+        start: None,
+        expiry: Some(at(9)),
+        permissions: Some("r".into()),
+    };
     storage.set_queue_policies(ACCOUNT, "work", std::slice::from_ref(&policy)).await.unwrap();
     storage.set_queue_metadata(ACCOUNT, "work", &Vec::new()).await.unwrap();
     assert_eq!(storage.queue_policies(ACCOUNT, "work").await.unwrap(), [policy]);

@@ -2,19 +2,23 @@
 
 use welkin_store::Commit;
 
-use crate::access::AccessPolicy;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
 use crate::space::TABLES;
 use crate::table::{TableError, TableRecord, partition};
 use crate::{Storage, Uid};
+use welkin_storage_wire::sas::StoredAccessPolicy;
 
 impl Storage {
     /// The stored access policies of a table.
     ///
     /// # Errors
     /// When there is no such table.
-    pub async fn table_policies(&self, account: Uid, table: &str) -> Result<Vec<AccessPolicy>, TableError> {
+    pub async fn table_policies(
+        &self,
+        account: Uid,
+        table: &str,
+    ) -> Result<Vec<StoredAccessPolicy>, TableError> {
         Ok(self.table(account, table).await?.policies)
     }
 
@@ -26,7 +30,7 @@ impl Storage {
         &self,
         account: Uid,
         table: &str,
-        policies: &[AccessPolicy],
+        policies: &[StoredAccessPolicy],
     ) -> Result<(), TableError> {
         let partition = partition(account, table);
         for _ in 0..COMMIT_TRIES_MAX {

@@ -76,8 +76,12 @@ async fn a_deleted_table_is_empty_when_made_again_and_its_rows_are_removed() {
 async fn policies() {
     let (_folder, storage) = storage().await;
     assert_eq!(storage.table_policies(ACCOUNT, "Things").await.unwrap(), []);
-    let policy =
-        AccessPolicy { id: "p".into(), start: None, expiry: Some(at(9)), permissions: Some("raud".into()) };
+    let policy = StoredAccessPolicy {
+        id: "p".into(),
+        start: None,
+        expiry: Some(at(9)),
+        permissions: Some("raud".into()),
+    };
     storage.set_table_policies(ACCOUNT, "THINGS", std::slice::from_ref(&policy)).await.unwrap();
     assert_eq!(storage.table_policies(ACCOUNT, "things").await.unwrap(), [policy]);
     let record = storage.table(ACCOUNT, "things").await.unwrap();
