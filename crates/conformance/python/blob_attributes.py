@@ -109,6 +109,9 @@ class Tiers(Blobs):
 
 
 class Protection(Blobs):
+    def tearDown(self):
+        """A container with a protected blob cannot be deleted."""
+
     def protected(self, blob):
         for call, arguments in (
             (blob.delete_blob, ()),
@@ -152,7 +155,38 @@ class Protection(Blobs):
         blob.delete_blob()
 
 
+    def test_container_with_a_protected_blob_stays(self):
+        blob = self.blob()
+        blob.upload_blob(b"x", legal_hold=True)
+        self.blob("other").upload_blob(b"y")
+        self.fails(ResourceExistsError, "BlobImmutableDueToPolicy", self.container.delete_container)
+        self.assertEqual(blob.download_blob().readall(), b"x")
+        blob.set_legal_hold(False)
+        blob.set_immutability_policy(ImmutabilityPolicy(expiry_time=soon(5), policy_mode="Unlocked"))
+        self.fails(ResourceExistsError, "BlobImmutableDueToPolicy", self.container.delete_container)
+        blob.delete_immutability_policy()
+        self.container.delete_container()
+
+
 class Expiry(Blobs):
+    def test_protection_outlasts_expiry(self):
+        name = self.container.container_name
+        blob = self.blob()
+        blob.upload_blob(b"x")
+        token = generate_container_sas(ACCOUNT, name, account_key=KEY, permission="rw", expiry=soon())
+        headers = {"x-ms-expiry-option": "RelativeToNow", "x-ms-expiry-time": "500"}
+        response, _ = raw("PUT", f"/{name}/blob?comp=expiry&{token}", headers)
+        self.assertEqual(response.status, 200)
+        blob.set_legal_hold(True)
+        other = self.blob("other")
+        other.upload_blob(b"y")
+        response, _ = raw("PUT", f"/{name}/other?comp=expiry&{token}", headers)
+        while other.exists():
+            pass
+        self.assertEqual(blob.download_blob().readall(), b"x")
+        blob.set_legal_hold(False)
+        self.assertFalse(blob.exists())
+
     def test_options(self):
         name = self.container.container_name
         blob = self.blob()

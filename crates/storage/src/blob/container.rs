@@ -8,9 +8,7 @@ mod list;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
-use welkin_storage_wire::sas::StoredAccessPolicy;
 use welkin_store::{Commit, Version};
-
 
 use crate::blob::condition::{Access, Conditions, ETag, next_etag};
 use crate::blob::lease::{self, Lease, LeaseAction, LeaseOf, Leased};
@@ -20,6 +18,7 @@ use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record::{self, Record};
 use crate::space::CONTAINERS;
 use crate::{Storage, Uid};
+use welkin_storage_wire::sas::StoredAccessPolicy;
 
 pub use delete::Deletion;
 pub use list::{ListContainers, ListedContainer};
@@ -63,6 +62,9 @@ pub struct ContainerRecord {
     pub denies_other_scopes: bool,
     /// It was deleted, and can be restored for a while.
     pub deleted: Option<SoftDeleted>,
+    /// Some blob of it was protected once by an immutability policy or a legal hold, and may still be: whoever
+    /// deletes it must look.
+    pub may_protect: bool,
 }
 
 impl Record for ContainerRecord {
@@ -100,6 +102,7 @@ impl From<ContainerRecordV1> for ContainerRecord {
             encryption_scope: None,
             denies_other_scopes: false,
             deleted: None,
+            may_protect: false,
         }
     }
 }
@@ -166,6 +169,7 @@ impl Storage {
             encryption_scope: new.encryption_scope,
             denies_other_scopes: new.denies_other_scopes,
             deleted: None,
+            may_protect: false,
         };
         let commit = Commit::new(CONTAINERS, account.key(name.as_bytes())).check_absent(&b""[..]);
         match try_commit(self.store(), commit.put(&b""[..], record::encode(&record)?)).await? {
@@ -269,6 +273,22 @@ impl Storage {
             Some((uid, _)) if uid == container.uid => Ok(()),
             _ => Err(BlobError::ContainerNotFound),
         }
+    }
+
+    /// Before a blob is protected: from then on the container is not deleted unseen. Neither its ETag nor its
+    /// Last-Modified change.
+    pub(crate) async fn note_protection(&self, path: BlobPath<'_>) -> Result<(), BlobError> {
+        for _ in 0..COMMIT_TRIES_MAX {
+            let (mut record, version) = self.container_row(path.account.uid, path.container).await?;
+            if record.may_protect {
+                return Ok(());
+            }
+            record.may_protect = true;
+            if self.put_container(path.account.uid, path.container, version, &record).await? {
+                return Ok(());
+            }
+        }
+        Err(EngineError::Busy.into())
     }
 
     async fn container_row(&self, account: Uid, name: &str) -> Result<(ContainerRecord, Version), BlobError> {

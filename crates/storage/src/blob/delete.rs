@@ -95,7 +95,8 @@ impl Storage {
         Err(EngineError::Busy.into())
     }
 
-    /// For the cleaner: removes what is over of a blob, and uncommitted blocks that nobody cared for; false when the blob changed meanwhile.
+    /// For the cleaner: removes what is over of a blob, and uncommitted blocks that nobody cared for; false when the
+    /// blob changed meanwhile.
     pub(crate) async fn remove_due_of_blob(
         &self,
         partition: &[u8],
@@ -104,6 +105,10 @@ impl Storage {
         let loaded = self.load_blob(partition).await?;
         let mut next = Next::of(&loaded);
         retention::purge(&mut next, now);
+        if next.heads().any(|(_, record)| record.expires.is_some_and(|expires| expires <= now)) {
+            // Its time is over, and it is protected: it goes when it no longer is.
+            self.note_due(Due::Blob, partition, retention::until(now, 1)).await?;
+        }
         if let Some(last) = loaded.staged.iter().map(|staged| staged.block.staged).max() {
             let until = last.plus(STAGED_MAX);
             next.keeps_staged = until > now;

@@ -8,13 +8,17 @@ use crate::blob::state::{BlobRecord, Immutability};
 use crate::blob::{BlobError, BlobPath, Revision};
 
 impl BlobRecord {
+    /// Whether an immutability policy or a legal hold protects it at this moment.
+    pub(crate) fn is_protected(&self, now: Timestamp) -> bool {
+        self.legal_hold || self.immutability.is_some_and(|policy| policy.until > now)
+    }
+
     /// Whether it may be changed or deleted.
     ///
     /// # Errors
     /// When a policy or a legal hold protects it.
     pub(crate) fn check_mutable(&self, now: Timestamp) -> Result<(), BlobError> {
-        let protected = self.legal_hold || self.immutability.is_some_and(|policy| policy.until > now);
-        match protected {
+        match self.is_protected(now) {
             true => Err(BlobError::Immutable),
             false => Ok(()),
         }
@@ -34,6 +38,7 @@ impl Storage {
         conditions: &Conditions,
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
+        self.note_protection(path).await?;
         let change = |record: &mut BlobRecord| {
             if let Some(last) = record.immutability.filter(|last| last.locked && last.until > now)
                 && (policy.until < last.until || !policy.locked)
@@ -79,6 +84,9 @@ impl Storage {
         conditions: &Conditions,
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
+        if hold {
+            self.note_protection(path).await?;
+        }
         let change = |record: &mut BlobRecord| {
             record.legal_hold = hold;
             Ok(())

@@ -127,10 +127,15 @@ pub(crate) fn list_of(content: &Content) -> Option<(u32, u32)> {
 }
 
 impl BlobRecord {
+    /// Whether it ceased to exist. A protected blob does not, as long as it is protected.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now) && !self.is_protected(now)
+    }
+
     /// Whether a client sees it at this moment: not deleted, and not expired.
     #[must_use]
     pub fn is_visible(&self, now: Timestamp) -> bool {
-        self.deleted.is_none() && self.expires.is_none_or(|expires| expires > now)
+        self.deleted.is_none() && !self.has_expired(now)
     }
 }
 

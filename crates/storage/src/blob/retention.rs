@@ -62,8 +62,7 @@ pub(crate) fn new_version(next: &Next, account: &Account, now: Timestamp) -> Opt
 /// Takes away what is over: deleted states whose time is over, and a blob that has expired.
 pub(crate) fn purge(next: &mut Next, now: Timestamp) {
     let over = |record: &BlobRecord| {
-        record.deleted.is_some_and(|deleted| deleted.until <= now)
-            || record.expires.is_some_and(|expires| expires <= now)
+        record.deleted.is_some_and(|deleted| deleted.until <= now) || record.has_expired(now)
     };
     let gone: Vec<Revision> = next.heads().filter(|(_, record)| over(record)).map(|(at, _)| at).collect();
     for revision in gone {

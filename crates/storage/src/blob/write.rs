@@ -118,6 +118,9 @@ impl Storage {
         now: Timestamp,
         make: impl Fn(&Loaded) -> Result<Replacement, BlobError>,
     ) -> Result<BlobRecord, BlobError> {
+        if new.immutability.is_some() || new.legal_hold {
+            self.note_protection(path).await?;
+        }
         let partition = self.blob_partition(path).await?;
         for _ in 0..COMMIT_TRIES_MAX {
             let loaded = self.load_blob(&partition).await?;

@@ -8,12 +8,13 @@ use super::ContainerRecord;
 use crate::blob::BlobError;
 use crate::blob::condition::{Access, Conditions};
 use crate::blob::retention::until;
-use crate::blob::state::SoftDeleted;
+use crate::blob::row::RowKey;
+use crate::blob::state::{BlobRecord, SoftDeleted};
 use crate::cleaner::Garbage;
 use crate::due::Due;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record;
-use crate::space::CONTAINERS;
+use crate::space::{BLOBS, CONTAINERS};
 use crate::{Account, Storage, Uid};
 
 /// What the key of a deleted container begins with; the moment of the deletion follows.
@@ -42,7 +43,7 @@ impl Storage {
     /// the account's time for restoring is over.
     ///
     /// # Errors
-    /// When there is no such container, or a condition does not hold.
+    /// When there is no such container, a condition does not hold, or a blob of it is protected.
     pub async fn delete_container(
         &self,
         account: &Account,
@@ -54,6 +55,9 @@ impl Storage {
         for _ in 0..COMMIT_TRIES_MAX {
             let (mut record, version) = self.container_row(account.uid, name).await?;
             record.check(conditions, Access::Write, now)?;
+            if record.may_protect {
+                self.check_blobs_mutable(record.uid, now).await?;
+            }
             let mut commit = Commit::new(CONTAINERS, partition.clone()).check_version(&b""[..], version);
             match account.settings.container_retention_days {
                 None => self.add_garbage(record.uid, Garbage::container(partition.clone(), now)).await?,
@@ -71,6 +75,29 @@ impl Storage {
             }
         }
         Err(EngineError::Busy.into())
+    }
+
+    /// Whether no blob, snapshot or version of the container is protected. A protection that comes later changes
+    /// the container's row first, so that a deletion that did not see it is done anew.
+    async fn check_blobs_mutable(&self, container: Uid, now: Timestamp) -> Result<(), BlobError> {
+        let mut from = ScanFrom::Partition(container.as_bytes().to_vec().into());
+        loop {
+            let rows = self.store().scan(BLOBS, from, SCAN_ROWS).await?;
+            for row in &rows {
+                if !row.partition.starts_with(container.as_bytes()) {
+                    return Ok(());
+                }
+                if let Some(RowKey::Head(_)) = RowKey::parse(&row.key) {
+                    record::decode::<BlobRecord>(&row.value)?.check_mutable(now)?;
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == SCAN_ROWS => {
+                    from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
+                }
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Restore Container: the container that was deleted then is there again, with all its blobs.
