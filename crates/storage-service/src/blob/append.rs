@@ -5,8 +5,8 @@ use welkin_storage::blob::append::AppendConditions;
 use welkin_storage_wire::{ProtocolError, RequestHead};
 
 use super::limit::appended_bytes_max;
-use super::properties::{of_put, refuse_unbuilt, set_state, set_version};
-use super::write::{checked_target, new_blob, receive, without_body, written};
+use super::properties::{of_put, refuse_unbuilt, set_state};
+use super::write::{checked_target, new_blob, receive, without_body, written, written_blob};
 use super::{Answer, conditions, current_target, encryption, hash, told};
 use crate::answer::{empty, set};
 use crate::context::{Context, RequestBody};
@@ -18,11 +18,7 @@ pub(super) async fn put(context: &Context, body: &RequestBody) -> Answer {
     new.properties = of_put(&context.head)?;
     let blob = context.storage.put_append_blob(target.path(context), &new, context.now);
     let blob = blob.await.map_err(told)?;
-    let mut response = written(StatusCode::CREATED);
-    set_state(&mut response, blob.etag, blob.modified);
-    set_version(&mut response, blob.version);
-    encryption::tell_written(&mut response, &blob.encryption);
-    Ok(response)
+    Ok(written_blob(StatusCode::CREATED, &blob))
 }
 
 pub(super) async fn append(context: &Context, body: &mut RequestBody) -> Answer {

@@ -8,8 +8,8 @@ use welkin_storage_wire::xml::XML_BYTES_MAX;
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 
 use super::limit::block_bytes_max;
-use super::properties::{of_set, refuse_unbuilt, set_state, set_version};
-use super::write::{checked_target, new_blob, receive, written};
+use super::properties::{of_set, refuse_unbuilt, set_state};
+use super::write::{checked_target, new_blob, receive, written, written_blob};
 use super::{Answer, conditions, encryption, hash, target, told};
 use crate::answer::{set, xml};
 use crate::context::{Context, RequestBody};
@@ -53,11 +53,8 @@ pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
     let list: Vec<_> = wire::parse(&text)?.into_iter().map(|(source, id)| (to_engine(source), id)).collect();
     let blob =
         context.storage.put_block_list(target.path(context), &list, &new, context.now).await.map_err(told)?;
-    let mut response = written(StatusCode::CREATED);
-    set_state(&mut response, blob.etag, blob.modified);
-    set_version(&mut response, blob.version);
+    let mut response = written_blob(StatusCode::CREATED, &blob);
     hash::tell(&mut response, &hashes);
-    encryption::tell_written(&mut response, &blob.encryption);
     Ok(response)
 }
 

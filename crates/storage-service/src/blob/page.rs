@@ -14,9 +14,9 @@ use welkin_storage_wire::blob::page_list;
 use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 
 use super::append::number;
-use super::properties::{of_put, of_set, refuse_unbuilt, set_state, set_version};
+use super::properties::{of_put, of_set, refuse_unbuilt, set_state};
 use super::read::asked_range;
-use super::write::{checked_target, new_blob, without_body, written};
+use super::write::{checked_target, new_blob, without_body, written, written_blob};
 use super::{Answer, conditions, current_target, encryption, hash, target, told};
 use crate::answer::{empty, set, xml};
 use crate::context::{Context, RequestBody};
@@ -46,11 +46,7 @@ pub(super) async fn put(context: &Context, body: &RequestBody) -> Answer {
     let path = target.path(context);
     let blob = context.storage.put_page_blob(path, length_bytes, sequence_number, &new, context.now);
     let blob = blob.await.map_err(told)?;
-    let mut response = written(StatusCode::CREATED);
-    set_state(&mut response, blob.etag, blob.modified);
-    set_version(&mut response, blob.version);
-    encryption::tell_written(&mut response, &blob.encryption);
-    Ok(response)
+    Ok(written_blob(StatusCode::CREATED, &blob))
 }
 
 pub(super) async fn put_page(context: &Context, body: &mut RequestBody) -> Answer {

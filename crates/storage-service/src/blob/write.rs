@@ -3,6 +3,7 @@
 use http::{Response, StatusCode};
 use welkin_storage::blob::content::{ContentWriter, NewContent};
 use welkin_storage::blob::hash::{Hashes, Wanted};
+use welkin_storage::blob::state::BlobRecord;
 use welkin_storage::blob::state::Properties;
 use welkin_storage::blob::write::NewBlob;
 use welkin_storage_wire::blob::tags;
@@ -36,11 +37,8 @@ pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
     }
     new.properties.content_md5 = hashes.md5;
     let blob = storage.put_blob(target.path(context), content, &new, context.now).await.map_err(told)?;
-    let mut response = written(StatusCode::CREATED);
-    set_state(&mut response, blob.etag, blob.modified);
-    set_version(&mut response, blob.version);
+    let mut response = written_blob(StatusCode::CREATED, &blob);
     hash::tell(&mut response, &hashes);
-    encryption::tell_written(&mut response, &blob.encryption);
     Ok(response)
 }
 
@@ -64,11 +62,7 @@ pub(super) async fn set_metadata(context: &Context) -> Answer {
     let pairs = metadata::of(&context.head.headers)?;
     let blob = context.storage.set_blob_metadata(target.path(context), &pairs, &conditions, context.now);
     let blob = blob.await.map_err(told)?;
-    let mut response = written(StatusCode::OK);
-    set_state(&mut response, blob.etag, blob.modified);
-    set_version(&mut response, blob.version);
-    encryption::tell_written(&mut response, &blob.encryption);
-    Ok(response)
+    Ok(written_blob(StatusCode::OK, &blob))
 }
 
 /// What a new blob has by its headers and its container, without properties.
@@ -129,6 +123,15 @@ pub(super) fn without_body(body: &RequestBody) -> Result<(), ProtocolError> {
         None | Some(0) => Ok(()),
         Some(length) => Err(ProtocolError::header("Content-Length", &length.to_string())),
     }
+}
+
+/// An answer to a write that made or replaced a blob, or its metadata.
+pub(super) fn written_blob(status: StatusCode, blob: &BlobRecord) -> Response<Body> {
+    let mut response = written(status);
+    set_state(&mut response, blob.etag, blob.modified);
+    set_version(&mut response, blob.version);
+    encryption::tell_written(&mut response, &blob.encryption);
+    response
 }
 
 /// An answer to a write of content or metadata: it says that nothing was encrypted.
