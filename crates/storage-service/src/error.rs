@@ -2,6 +2,7 @@
 
 use welkin_storage::EngineError;
 use welkin_storage::blob::BlobError;
+use welkin_storage::blob::copy::CopyError;
 use welkin_storage::blob::lease::{LeaseError, LeaseOf};
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 use welkin_store::StoreError;
@@ -82,8 +83,21 @@ fn blob(error: &BlobError) -> ProtocolError {
         )
         .with_detail("QueryParameterName", "deletetype"),
         BlobError::InvalidMarker => ErrorCode::InvalidMarker.into(),
+        BlobError::Copy(error) => copy(*error).into(),
         BlobError::Lease(error) => lease(*error).into(),
         BlobError::Engine(error) => engine(error),
+    }
+}
+
+fn copy(error: CopyError) -> ErrorCode {
+    match error {
+        CopyError::Pending => ErrorCode::PendingCopyOperation,
+        CopyError::NonePending => ErrorCode::NoPendingCopyOperation,
+        CopyError::OtherPending => ErrorCode::CopyIdMismatch,
+        CopyError::SourceNotSnapshot => ErrorCode::IncrementalCopySourceMustBeSnapshot,
+        CopyError::OtherSource => ErrorCode::IncrementalCopyBlobMismatch,
+        CopyError::EarlierSnapshot => ErrorCode::IncrementalCopyOfEralierVersionSnapshotNotAllowed,
+        CopyError::IsIncremental => ErrorCode::OperationNotAllowedOnIncrementalCopyBlob,
     }
 }
 

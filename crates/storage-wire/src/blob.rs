@@ -1,6 +1,7 @@
 //! Bodies of containers and blobs.
 
 pub mod block_list;
+pub mod copy;
 pub mod find;
 pub mod lease;
 pub mod list;

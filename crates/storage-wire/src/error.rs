@@ -127,6 +127,19 @@ error_codes! {
     InvalidBlobTier, CONFLICT, "The access tier is not one of this type of blob.";
     CannotChangeToLowerTier, CONFLICT, "A premium access tier cannot be changed to a lower one.";
     BlobArchived, CONFLICT, "The blob is archived: set another access tier before it is read.";
+    PendingCopyOperation, CONFLICT, "There is a pending copy to the blob: nothing else may write it.";
+    NoPendingCopyOperation, CONFLICT, "There is no pending copy to the blob.";
+    CopyIdMismatch, CONFLICT, "The pending copy to the blob has another id.";
+    // The status is that of the source's own answer.
+    CannotVerifyCopySource, BAD_REQUEST, "The source of the copy cannot be read.";
+    SourceConditionNotMet, PRECONDITION_FAILED, "A condition on the source of the copy is not met.";
+    InvalidSourceBlobUrl, BAD_REQUEST, "The URL of the source is not one of a blob.";
+    InvalidSourceBlobType, CONFLICT, "The source is of another type of blob than the operation copies.";
+    IncrementalCopySourceMustBeSnapshot, CONFLICT, "The source of an incremental copy is a snapshot of a page blob.";
+    IncrementalCopyBlobMismatch, CONFLICT, "The blob was not made by incremental copies of this source.";
+    // Azure spells it so.
+    IncrementalCopyOfEralierVersionSnapshotNotAllowed, CONFLICT, "A later snapshot of the source was copied already.";
+    OperationNotAllowedOnIncrementalCopyBlob, CONFLICT, "The blob is made by incremental copies: its snapshots can be read and copied, and it can be deleted.";
     BlobImmutableDueToPolicy, CONFLICT, "The blob is protected by an immutability policy or a legal hold.";
     LeaseAlreadyPresent, CONFLICT, "There is already a lease present.";
     LeaseIdMismatchWithLeaseOperation, CONFLICT, "The lease ID specified did not match the lease ID of the lease.";
@@ -191,6 +204,7 @@ impl fmt::Display for ErrorCode {
 #[error("{code}: {}", self.message())]
 pub struct ProtocolError {
     code: ErrorCode,
+    status: Option<StatusCode>,
     message: Option<String>,
     details: Vec<(&'static str, String)>,
     headers: Vec<(&'static str, String)>,
@@ -198,7 +212,7 @@ pub struct ProtocolError {
 
 impl From<ErrorCode> for ProtocolError {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, details: Vec::new(), headers: Vec::new() }
+        Self { code, status: None, message: None, details: Vec::new(), headers: Vec::new() }
     }
 }
 
@@ -254,7 +268,13 @@ impl ProtocolError {
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.code.status()
+        self.status.unwrap_or(self.code.status())
+    }
+
+    /// Another status than the table's: an error of a copy's source has that of the source's answer.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
     }
 
     /// What `x-ms-error-code` says: a failed condition is `ConditionNotMet` for reads (304) and writes (412).

@@ -6,6 +6,7 @@
 //! * [`append`]: append blobs. [`page`]: page blobs, their ranges and differences.
 //! * [`condition`]: ETags and conditions, evaluated with the write. [`lease`]: leases.
 //! * [`tags`], [`tier`], [`immutability`]: attributes that do not change its content.
+//! * [`copy`]: copies to a blob, pending until their bytes are there.
 //! * [`state`]: what a blob is. `row`: how it lies in the store.
 //! * `load`: rows as read. `change`: the commit from rows as read to rows as they are to be. `retention`: what
 //!   becomes of what is overwritten. `leftover`: rows that no head needs any more, for the cleaner.
@@ -16,6 +17,7 @@ mod change;
 pub mod condition;
 pub mod container;
 pub mod content;
+pub mod copy;
 pub mod delete;
 pub mod encryption;
 pub mod hash;
@@ -34,6 +36,7 @@ pub mod tags;
 pub mod tier;
 pub mod write;
 
+use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 
 use crate::Account;
@@ -53,7 +56,7 @@ pub struct BlobPath<'a> {
 }
 
 /// Which state of a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Revision {
     /// What it is now.
     Current,
@@ -165,6 +168,9 @@ pub enum BlobError {
     /// A listing cannot go on from there.
     #[error("the marker was not made by this listing")]
     InvalidMarker,
+    /// A copy to the blob cannot be made, or is in the way.
+    #[error(transparent)]
+    Copy(#[from] copy::CopyError),
     /// Something cannot be done with a lease, or without it.
     #[error(transparent)]
     Lease(#[from] lease::LeaseError),

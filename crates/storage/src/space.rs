@@ -13,6 +13,7 @@
 //! | messages | uid of the queue's messages | `v`, visible time, id | message, with a short text |
 //! | | | `i`, id | a long text, or nothing |
 //! | due | moment (8 bytes, big-endian) | kind, partition of a blob or container | empty; something there ceases to exist then |
+//! | copies | container uid, blob name | copy id | what a server that starts needs to know of a pending copy |
 //! | garbage | uid | empty | what was deleted under the uid, for the cleaner |
 //! | | container uid, blob name | empty | the blob may have rows that nothing needs any more, for the cleaner |
 //!
@@ -31,6 +32,8 @@ pub const BLOBS: Space = Space::new(3, "blobs");
 pub const GARBAGE: Space = Space::new(4, "garbage");
 /// Moments at which something ceases to exist.
 pub const DUE: Space = Space::new(5, "due");
+/// Copies that are pending.
+pub const COPIES: Space = Space::new(6, "copies");
 /// Tables.
 pub const TABLES: Space = Space::new(10, "tables");
 /// Entities.

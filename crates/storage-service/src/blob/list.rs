@@ -216,9 +216,9 @@ fn copy_elements(copy: &CopyState) -> Elements {
     ];
     elements.extend(copy.completed.map(|at| ("CopyCompletionTime", http_date(at))));
     elements.extend(copy.description.clone().map(|text| ("CopyStatusDescription", text)));
-    if let Some(snapshot) = copy.incremental {
+    if let Some(incremental) = copy.incremental {
         elements.push(("IncrementalCopy", "true".to_owned()));
-        elements.extend(snapshot.map(|at| ("CopyDestinationSnapshot", at.to_iso7())));
+        elements.extend(incremental.snapshot.map(|at| ("CopyDestinationSnapshot", at.to_iso7())));
     }
     elements
 }

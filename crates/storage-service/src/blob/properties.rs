@@ -196,9 +196,9 @@ fn set_copy(response: &mut Response<Body>, blob: &BlobRecord) {
     if let Some(description) = &copy.description {
         set(response, "x-ms-copy-status-description", description);
     }
-    if let Some(snapshot) = copy.incremental {
+    if let Some(incremental) = copy.incremental {
         set(response, "x-ms-incremental-copy", "true");
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = incremental.snapshot {
             set(response, "x-ms-copy-destination-snapshot", &snapshot.to_iso7());
         }
     }

@@ -82,6 +82,7 @@ pub(super) async fn new_blob(context: &Context, target: &Target) -> Result<NewBl
         legal_hold: immutability::hold_of(head)?.unwrap_or(false),
         encryption,
         conditions,
+        copy: None,
         only_creates,
         properties: Properties::default(),
     })

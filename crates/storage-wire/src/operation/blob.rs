@@ -226,7 +226,7 @@ fn has_previous(head: &RequestHead) -> bool {
 
 fn route_put(head: &RequestHead, from_url: bool) -> Result<BlobOperation, ProtocolError> {
     use BlobOperation as Op;
-    let synchronous = head.headers.get("x-ms-requires-sync").is_some_and(|v| v == "true");
+    let synchronous = head.header("x-ms-requires-sync")?.is_some_and(|v| v.eq_ignore_ascii_case("true"));
     match (head.header("x-ms-blob-type")?, from_url) {
         (Some("BlockBlob"), true) => Ok(Op::PutBlobFromUrl),
         (None, true) if synchronous => Ok(Op::CopyBlobFromUrl),

@@ -98,7 +98,8 @@ impl Storage {
         };
         let held = blob.as_ref().and_then(|blob| blob.lease.as_ref());
         lease::check(held, lease, Access::Write, LeaseOf::Blob, now)?;
-        blob.map_or(Ok(()), |blob| blob.check_type(BlobType::Block))
+        let check = |blob: BlobRecord| blob.check_no_copy().and_then(|()| blob.check_type(BlobType::Block));
+        blob.map_or(Ok(()), check)
     }
 
     /// Whether the blob has uncommitted blocks.

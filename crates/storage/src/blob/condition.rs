@@ -80,7 +80,8 @@ pub enum Access {
 
 impl Conditions {
     /// Whether all conditions hold for a blob; `None` is one that does not exist. The one place where leases,
-    /// tags and the rest are checked, in the order in which clients notice them (STORAGE, section 4).
+    /// tags and the rest are checked, in the order in which clients notice them (STORAGE, section 4). A blob with a
+    /// pending copy takes no other write.
     ///
     /// # Errors
     /// Says which kind of condition does not hold.
@@ -91,7 +92,11 @@ impl Conditions {
         now: Timestamp,
     ) -> Result<(), BlobError> {
         lease::check(blob.and_then(|blob| blob.lease.as_ref()), self.lease, access, LeaseOf::Blob, now)?;
-        self.check_headers(blob, access)
+        self.check_headers(blob, access)?;
+        match (blob, access) {
+            (Some(blob), Access::Write) => blob.check_no_copy(),
+            (None, _) | (_, Access::Read) => Ok(()),
+        }
     }
 
     /// Whether all conditions but the lease hold for a blob: for what is done with the lease itself.

@@ -5,6 +5,7 @@ use welkin_base::Timestamp;
 use crate::blob::block_list::STAGED_MAX;
 use crate::blob::change::Next;
 use crate::blob::condition::{Access, Conditions};
+use crate::blob::copy::CopyError;
 use crate::blob::leftover::Swept;
 use crate::blob::load::Loaded;
 use crate::blob::state::BlobRecord;
@@ -161,7 +162,10 @@ fn delete(
         }
         Deleting::Blob | Deleting::WithSnapshots | Deleting::OnlySnapshots => {
             let blob = loaded.visible(now).ok_or(BlobError::BlobNotFound)?;
-            conditions.check_blob(Some(blob), Access::Write, now)?;
+            match conditions.check_blob(Some(blob), Access::Write, now) {
+                Err(BlobError::Copy(CopyError::IsIncremental)) => {}
+                checked => checked?,
+            }
             let snapshots: Vec<Revision> = next.live_snapshots().collect();
             if deleting == Deleting::Blob && !snapshots.is_empty() {
                 return Err(BlobError::SnapshotsPresent);

@@ -3,7 +3,7 @@
 //! Pages lie in segments of 4 MiB, each a row of runs. A write reads and writes the rows of the segments that it
 //! touches, and the head. See [`crate::blob::state`] for what epochs are.
 
-mod edit;
+pub(crate) mod edit;
 pub mod range;
 mod scan;
 mod segment;
@@ -200,7 +200,7 @@ impl Storage {
     }
 
     /// Makes bytes durable, those of each segment by themselves.
-    async fn page_runs(
+    pub(crate) async fn page_runs(
         &self,
         start: u64,
         bytes: &Bytes,

@@ -112,6 +112,9 @@ impl Storage {
             conditions.check_blob(Some(blob), Access::Read, now)?;
             blob.check_key(conditions.customer_key.as_ref())?;
             blob.check_readable()?;
+            if revision == Revision::Current {
+                blob.check_not_incremental()?;
+            }
             let range = match range {
                 Some(range) => range.within(blob.length_bytes)?,
                 None => 0..blob.length_bytes,
@@ -232,6 +235,20 @@ impl BlobReader {
             Some(Piece::Sealed(sealed)) => self.read_sealed(sealed, within).await.map(Some),
             None => Ok(Some(self.zeros(within))),
         }
+    }
+
+    /// Passes over zeros that come next because nothing was written there; says how many.
+    pub(crate) fn skip_zeros(&mut self) -> u64 {
+        let mut zeros = 0;
+        while self.parts.front().is_some_and(|part| part.piece.is_none()) {
+            zeros += self.parts.pop_front().map_or(0, |part| part.length_bytes());
+        }
+        zeros
+    }
+
+    /// The lengths of what lies together: the blocks of an append blob.
+    pub(crate) fn part_lengths(&self) -> Vec<u64> {
+        self.parts.iter().map(Part::length_bytes).collect()
     }
 
     async fn read(&mut self, extent: ExtentRef, within: Range<u64>) -> Result<Bytes, EngineError> {

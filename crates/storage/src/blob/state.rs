@@ -88,11 +88,7 @@ impl BlobRecord {
     /// Its type.
     #[must_use]
     pub fn blob_type(&self) -> BlobType {
-        match self.content {
-            Content::Whole(_) | Content::Blocks { .. } => BlobType::Block,
-            Content::Appended { .. } => BlobType::Append,
-            Content::Pages { .. } => BlobType::Page,
-        }
+        self.content.blob_type()
     }
 
     /// Whether it is of the type that an operation is for.
@@ -152,6 +148,15 @@ pub(crate) struct Cut {
 }
 
 impl Content {
+    /// Its type.
+    pub(crate) fn blob_type(&self) -> BlobType {
+        match self {
+            Self::Whole(_) | Self::Blocks { .. } => BlobType::Block,
+            Self::Appended { .. } => BlobType::Append,
+            Self::Pages { .. } => BlobType::Page,
+        }
+    }
+
     /// A page blob without pages.
     pub(crate) fn no_pages(epoch: u32, sequence_number: u64) -> Self {
         Self::Pages { epoch, sequence_number, base: epoch, cuts: Vec::new() }
@@ -215,8 +220,17 @@ pub struct CopyState {
     pub completed: Option<Timestamp>,
     /// Why it failed.
     pub description: Option<String>,
-    /// The source is a snapshot, of which only the difference was copied; this snapshot was made last.
-    pub incremental: Option<Option<Timestamp>>,
+    /// The blob is made by incremental copies.
+    pub incremental: Option<Incremental>,
+}
+
+/// An incremental copy: of a snapshot, what changed since the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incremental {
+    /// The snapshot that is copied.
+    pub source: Timestamp,
+    /// The snapshot that the copy made of the blob, when it had succeeded.
+    pub snapshot: Option<Timestamp>,
 }
 
 /// How far a copy is.

@@ -12,7 +12,9 @@ use crate::blob::container::Metadata;
 use crate::blob::content::NewContent;
 use crate::blob::load::Loaded;
 use crate::blob::row::{Block, RowKey};
-use crate::blob::state::{AccessTier, BlobRecord, Content, Encryption, Immutability, Properties, Tags, Tier};
+use crate::blob::state::{
+    AccessTier, BlobRecord, Content, CopyState, Encryption, Immutability, Properties, Tags, Tier,
+};
 use crate::blob::{BlobError, BlobPath, Revision, lease, retention};
 use crate::due::Due;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
@@ -36,6 +38,8 @@ pub struct NewBlob {
     pub legal_hold: bool,
     /// How its bytes are encrypted.
     pub encryption: Encryption,
+    /// The copy that it comes from.
+    pub copy: Option<CopyState>,
     /// What must hold.
     pub conditions: Conditions,
     /// Whoever writes may create blobs, but not overwrite them.
@@ -86,6 +90,7 @@ impl NewBlob {
             immutability: self.immutability,
             legal_hold: self.legal_hold,
             encryption: self.encryption.clone(),
+            copy: self.copy.clone(),
             ..BlobRecord::new(created, etag, replacement.length_bytes, replacement.content.clone())
         }
     }
@@ -188,6 +193,7 @@ impl Storage {
         let change = |record: &mut BlobRecord| {
             record.check_mutable(now)?;
             record.properties.clone_from(properties);
+            record.copy = None;
             record.touch(now);
             Ok(())
         };

@@ -33,7 +33,7 @@ const CUTS_MAX: usize = 1000;
 
 /// A change of pages: first all of a range becomes zeros, then these runs lie in it.
 #[derive(Debug)]
-pub(super) struct Edit<'a> {
+pub(crate) struct Edit<'a> {
     pub cleared: Range<u64>,
     pub runs: &'a [(u32, Run)],
     pub key: Option<&'a CustomerKey>,
@@ -49,7 +49,7 @@ struct Rows {
 
 impl Storage {
     /// Commits the change and the new head; `None` when the blob changed since its head was read.
-    pub(super) async fn edit_pages(
+    pub(crate) async fn edit_pages(
         &self,
         partition: &[u8],
         head: &Head,
