@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use quick_xml::Reader;
 use quick_xml::escape::escape;
+use quick_xml::events::Event;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::error::{ErrorCode, ProtocolError};
@@ -12,6 +14,9 @@ use crate::error::{ErrorCode, ProtocolError};
 pub const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Nodes of the largest body: an element and a text for each of 50,000 blocks, line breaks between them, and the rest.
 const NODES_MAX: u32 = 200_000;
+/// Attributes of a whole body, which has none but a few namespaces. `roxmltree` compares all attributes of an element
+/// with each other, and all namespaces with those of the elements around.
+const ATTRIBUTES_MAX: usize = 64;
 
 /// Builds an XML document.
 #[derive(Debug)]
@@ -46,8 +51,7 @@ impl Xml {
     /// An element with a text. Characters that XML cannot hold are left out.
     pub fn text(&mut self, name: &str, text: &str) {
         self.open(name, &[]);
-        let clean: String = text.chars().filter(|c| is_xml(*c)).collect();
-        let _ = write!(self.0, "{}</{name}>", escape(&clean));
+        let _ = write!(self.0, "{}</{name}>", escape(&clean(text)));
     }
 
     /// An element with a text, if there is one.
@@ -76,18 +80,24 @@ impl Xml {
     fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
         let _ = write!(self.0, "<{name}");
         for (attribute, value) in attributes {
-            let _ = write!(self.0, " {attribute}=\"{}\"", escape(*value));
+            let _ = write!(self.0, " {attribute}=\"{}\"", escape(&clean(value)));
         }
         self.0.push('>');
     }
 }
 
 /// Whether XML 1.0 can hold the character. A carriage return would come back as a line feed.
-fn is_xml(c: char) -> bool {
+pub(crate) fn is_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// Parses a body and gives its root to `read`. Document types are refused, and the size is bounded.
+/// The text without the characters that XML cannot hold.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| is_xml(*c)).collect()
+}
+
+/// Parses a body and gives its root to `read`. Document types are refused; the size, and the time that it takes, are
+/// bounded.
 ///
 /// # Errors
 /// When it is no XML, or the root has another name.
@@ -99,6 +109,7 @@ pub fn read<T>(
     let malformed = |why: &str| ProtocolError::from(ErrorCode::InvalidXmlDocument).with_detail("Reason", why);
     let text = std::str::from_utf8(body).map_err(|_| malformed("it is not UTF-8"))?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    check_attributes(text).map_err(|why| malformed(&why))?;
     let options = ParsingOptions { nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     let document =
         Document::parse_with_options(text, options).map_err(|error| malformed(&error.to_string()))?;
@@ -109,6 +120,27 @@ pub fn read<T>(
     read(element)
 }
 
+/// Says whether there are too many attributes; `quick-xml` reads them in time that grows with the length alone.
+fn check_attributes(text: &str) -> Result<(), String> {
+    let mut reader = Reader::from_str(text);
+    let mut count = 0;
+    loop {
+        match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Start(element) | Event::Empty(element) => {
+                for attribute in element.attributes().with_checks(false) {
+                    attribute.map_err(|error| error.to_string())?;
+                    count += 1;
+                    if count > ATTRIBUTES_MAX {
+                        return Err(format!("it has more than {ATTRIBUTES_MAX} attributes"));
+                    }
+                }
+            }
+            Event::Eof => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,8 +148,8 @@ mod tests {
     #[test]
     fn written_is_read() {
         let mut xml = Xml::new();
-        xml.element_with("A", &[("B", "\"<&")], |xml| {
-            xml.text("C", "<&>\u{1}x");
+        xml.element_with("A", &[("B", "\"<&\u{1}")], |xml| {
+            xml.text("C", "<&>\u{1}\u{FFFE}x");
             xml.optional("D", None);
             xml.name("E", "a\u{1}");
         });
@@ -130,6 +162,23 @@ mod tests {
         });
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(found.unwrap(), (some("\"<&"), some("<&>x"), None, some("a%01")));
+    }
+
+    #[test]
+    fn attributes() {
+        let of_one = |count: usize| (0..count).map(|n| format!(" a{n}=\"\"")).collect::<String>();
+        let nested = |count: usize| (0..count).map(|n| format!("<A xmlns:n{n}='u'>")).collect::<String>();
+        for (body, valid) in [
+            ("<A xmlns:i=\"u\" xmlns=\"\"/>".to_owned(), true),
+            (format!("<A{}/>", of_one(ATTRIBUTES_MAX)), true),
+            (format!("<A{}/>", of_one(ATTRIBUTES_MAX + 1)), false),
+            (format!("<A{}/>", of_one(500_000)), false),
+            (nested(60_000), false),
+            ("<A a=\"\" a=\"\"/>".to_owned(), false),
+            (format!("<A>{0}<![CDATA[<b{0}>]]><!--<b{0}>--></A>", of_one(ATTRIBUTES_MAX + 1)), true),
+        ] {
+            assert_eq!(read(body.as_bytes(), "A", |_| Ok(())).is_ok(), valid, "{body:.200}");
+        }
     }
 
     #[test]

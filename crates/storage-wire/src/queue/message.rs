@@ -9,6 +9,7 @@ use crate::query::Query;
 use crate::queue::escaped;
 use crate::queue::list::out_of_range;
 use crate::request::ApiVersion;
+use crate::xml;
 
 /// A message's text has at most this many bytes.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -81,22 +82,14 @@ fn number(query: &Query, name: &str, min: i64, max: i64) -> Result<Option<i64>, 
 /// # Errors
 /// When the body is no such document, or the text is too long.
 pub fn parse_body(body: &[u8], version: &ApiVersion) -> Result<String, ProtocolError> {
-    let text = std::str::from_utf8(body).map_err(|_| ErrorCode::InvalidXmlDocument)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let document = roxmltree::Document::parse(text).map_err(|error| {
-        ProtocolError::saying(ErrorCode::InvalidXmlDocument, format!("The body is not XML: {error}"))
+    let text: String = xml::read(body, "QueueMessage", |root| {
+        let node = root.children().find(|child| child.tag_name().name() == "MessageText");
+        let node = node.ok_or(ErrorCode::MissingRequiredXmlNode)?;
+        if node.children().any(|child| child.is_element()) {
+            return Err(ErrorCode::InvalidXmlNodeValue.into());
+        }
+        Ok(node.children().filter_map(|child| child.is_text().then(|| child.text()).flatten()).collect())
     })?;
-    let root = document.root_element();
-    if root.tag_name().name() != "QueueMessage" {
-        return Err(ErrorCode::InvalidXmlDocument.into());
-    }
-    let node = root.children().find(|child| child.tag_name().name() == "MessageText");
-    let node = node.ok_or(ErrorCode::MissingRequiredXmlNode)?;
-    if node.children().any(|child| child.is_element()) {
-        return Err(ErrorCode::InvalidXmlNodeValue.into());
-    }
-    let text: String =
-        node.children().filter_map(|child| child.is_text().then(|| child.text()).flatten()).collect();
     let old = version.as_str() < WITH_LONG_TEXTS;
     let bytes_max = if old { OLD_TEXT_BYTES_MAX } else { TEXT_BYTES_MAX };
     if text.len() > bytes_max { Err(ErrorCode::MessageTooLarge.into()) } else { Ok(text) }
@@ -204,6 +197,10 @@ mod tests {
                 Err(ErrorCode::InvalidXmlDocument),
             ),
             ("<!DOCTYPE a><QueueMessage><MessageText/></QueueMessage>", Err(ErrorCode::InvalidXmlDocument)),
+            (
+                &format!("<QueueMessage{}><MessageText/></QueueMessage>", " a=''".repeat(100)),
+                Err(ErrorCode::InvalidXmlDocument),
+            ),
             ("not xml", Err(ErrorCode::InvalidXmlDocument)),
             ("", Err(ErrorCode::InvalidXmlDocument)),
             (&large, Err(ErrorCode::MessageTooLarge)),
