@@ -21,6 +21,8 @@ pub const CORS_NAMES_MAX: usize = 64;
 pub const CORS_PREFIXES_MAX: usize = 2;
 /// Days of a retention (STORAGE, section 1).
 pub const RETENTION_DAYS_MAX: u32 = 365;
+/// Elements within one, each once: the service properties themselves have the most.
+const PARTS_MAX: usize = 8;
 /// Methods that a CORS rule may name.
 const CORS_METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "MERGE", "PATCH", "POST", "OPTIONS", "PUT"];
 /// Versions of logging and metrics.
@@ -55,11 +57,11 @@ struct Parts<'a, 'i>(Vec<Node<'a, 'i>>);
 
 impl<'a, 'i> Parts<'a, 'i> {
     fn of(node: Node<'a, 'i>) -> Result<Self, ProtocolError> {
-        let parts: Vec<_> = node.children().filter(Node::is_element).collect();
+        let parts: Vec<_> = node.children().filter(Node::is_element).take(PARTS_MAX + 1).collect();
         let twice = |(n, part): (usize, &Node<'_, '_>)| {
             parts.iter().take(n).any(|other| other.tag_name().name() == part.tag_name().name())
         };
-        match parts.iter().enumerate().any(twice) {
+        match parts.len() > PARTS_MAX || parts.iter().enumerate().any(twice) {
             true => Err(ErrorCode::InvalidXmlDocument.into()),
             false => Ok(Self(parts)),
         }

@@ -22,6 +22,7 @@ fn parts() {
         ("".to_owned(), Ok(())),
         ("<Other/>".to_owned(), Err(XML)),
         ("<Cors/><Cors/>".to_owned(), Err(XML)),
+        ((0..60_000).map(|n| format!("<a{n}/>")).collect(), Err(XML)),
         (format!("<HourMetrics>{metrics}</HourMetrics>"), Ok(())),
         (format!("<Metrics>{metrics}</Metrics>"), Ok(())),
         (format!("<MinuteMetrics>{metrics}<Other/></MinuteMetrics>"), Err(XML)),
