@@ -2,6 +2,8 @@
 //!
 //! Limits are those of "Understanding the Table service data model" in the Azure documentation.
 
+use std::collections::HashMap;
+
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use welkin_base::timestamp::Timestamp;
@@ -74,18 +76,20 @@ impl EntityBody {
                 format!("The body is not an entity in JSON: {error}"),
             )
         })?;
-        let mut types = Vec::new();
+        let mut types = HashMap::new();
         let mut values = Vec::new();
         for (name, json) in members {
             match name.strip_suffix("@odata.type") {
-                Some(of) => types.push((of.to_owned(), json)),
+                Some(of) => {
+                    types.entry(of.to_owned()).or_insert(json);
+                }
                 None if name.starts_with("odata.") || name.contains("@odata.") => {}
                 None => values.push((name, json)),
             }
         }
         let mut entity = Self::default();
         for (name, json) in values {
-            let edm_type = types.iter().find(|(of, _)| *of == name).map(|(_, edm_type)| edm_type);
+            let edm_type = types.get(&name);
             entity.take(name, edm_type, &json)?;
         }
         check(&entity.properties)?;

@@ -5,11 +5,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::ProtocolError;
 use crate::query::Query as UrlQuery;
-use crate::table::entity::is_property_name;
+use crate::table::entity::{PROPERTIES_MAX, is_property_name};
 use crate::table::filter::Filter;
 
 /// A page has at most this many rows ("Query timeout and pagination").
 pub const PAGE_ROWS_MAX: usize = 1000;
+
+/// `$select` names at most this many properties: as many as an entity has, the system's three among them.
+const SELECTED_MAX: usize = PROPERTIES_MAX + 3;
 
 /// The query options of Query Entities and Query Tables.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,18 +32,7 @@ impl Query {
     /// When one is not of its form.
     pub fn of(query: &UrlQuery) -> Result<Self, ProtocolError> {
         let filter = query.get_filled("$filter").map(Filter::parse).transpose()?;
-        let select = query.get_filled("$select").map(|text| {
-            let mut names: Vec<String> = Vec::new();
-            for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-                if !names.iter().any(|known| known == name) {
-                    names.push(name.to_owned());
-                }
-            }
-            names
-        });
-        if let Some(bad) = select.iter().flatten().find(|name| *name != "*" && !is_property_name(name)) {
-            return Err(ProtocolError::query("$select", bad));
-        }
+        let select = query.get_filled("$select").map(selected).transpose()?;
         let select = select.filter(|names| !names.iter().any(|name| name == "*"));
         let rows_max = match query.get_filled("$top") {
             None => PAGE_ROWS_MAX,
@@ -51,6 +43,22 @@ impl Query {
         };
         Ok(Self { filter, select, rows_max })
     }
+}
+
+/// The names of `$select`, each once.
+fn selected(text: &str) -> Result<Vec<String>, ProtocolError> {
+    let mut names: Vec<String> = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if names.iter().any(|known| known == name) {
+            continue;
+        }
+        let valid = name == "*" || is_property_name(name);
+        if !valid || names.len() == SELECTED_MAX {
+            return Err(ProtocolError::query("$select", name));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
 }
 
 /// Where a query of entities goes on: at this row or the next after it.
@@ -126,6 +134,11 @@ mod tests {
             ("$filter=a%20eq", false),
         ] {
             assert_eq!(Query::of(&UrlQuery::parse(text).unwrap()).is_ok(), valid, "{text}");
+        }
+        let many = |count: usize| (0..count).map(|n| format!("a{n},")).collect::<String>();
+        for (count, valid) in [(SELECTED_MAX, true), (SELECTED_MAX + 1, false)] {
+            let query = UrlQuery::parse(&format!("$select={}", many(count))).unwrap();
+            assert_eq!(Query::of(&query).is_ok(), valid, "{count}");
         }
         let query = Query::of(&UrlQuery::parse("$select=a,*").unwrap()).unwrap();
         assert_eq!(query.select, None);
