@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use quick_xml::escape::escape;
 
 use crate::operation::Service;
+use crate::xml::is_xml;
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $code:ident, $status:ident, $message:literal;)*) => {
@@ -315,7 +316,7 @@ impl ProtocolError {
     fn xml(&self, message: &str) -> String {
         let mut text = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error>");
         let mut element = |name: &str, value: &str| {
-            let clean: String = value.chars().filter(|c| !c.is_control() || *c == '\n').collect();
+            let clean: String = value.chars().filter(|c| is_xml(*c)).collect();
             text.push_str(&format!("<{name}>{}</{name}>", escape(&clean)));
         };
         element("Code", self.code_text());
@@ -333,7 +334,7 @@ impl ProtocolError {
              <error xmlns=\"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata\">\
              <code>{}</code><message xml:lang=\"en-US\">{}</message></error>",
             self.code_text(),
-            escape(message.chars().filter(|c| !c.is_control() || *c == '\n').collect::<String>())
+            escape(message.chars().filter(|c| is_xml(*c)).collect::<String>())
         )
     }
 
@@ -382,7 +383,7 @@ mod tests {
 
     #[test]
     fn bodies() {
-        let error = ProtocolError::query("comp", "<x>");
+        let error = ProtocolError::query("comp", "<x\0\u{FFFE}>");
         let (xml, _) = error.body(ErrorForm::Xml, "id", "now");
         let document = roxmltree::Document::parse(&xml).unwrap();
         let text = |name: &str| {
@@ -395,7 +396,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["odata.error"]["code"], "InvalidQueryParameterValue");
         let (xml, _) =
-            ProtocolError::saying(ErrorCode::InvalidInput, "<\u{1}&>").body(ErrorForm::ODataXml, "id", "now");
+            ProtocolError::saying(ErrorCode::InvalidInput, "<\u{1}\u{FFFF}&>").body(ErrorForm::ODataXml, "id", "now");
         let document = roxmltree::Document::parse(&xml).unwrap();
         let message = document.root_element().children().find(|n| n.tag_name().name() == "message").unwrap();
         assert_eq!(message.text().unwrap(), "<&>\nRequestId:id\nTime:now");

@@ -8,7 +8,10 @@ pub mod message;
 
 use quick_xml::escape::escape;
 
-/// Text for XML that a reader gets back as it was: a carriage return would else become a line feed.
+use crate::xml::is_xml;
+
+/// Text for XML that a reader gets back as it was, a carriage return too; what XML cannot hold is left out.
 fn escaped(text: &str) -> String {
-    escape(text).replace('\r', "&#xD;")
+    let clean: String = text.chars().filter(|c| *c == '\r' || is_xml(*c)).collect();
+    escape(clean).into_owned()
 }

@@ -155,11 +155,12 @@ mod tests {
     #[test]
     fn body() {
         let asked =
-            ListQuery { prefix: String::new(), marker: String::new(), given_max: None, metadata: true };
+            ListQuery { prefix: "a\0\r\u{FFFF}".into(), marker: String::new(), given_max: None, metadata: true };
         let queues = [ListedQueue { name: "q".into(), metadata: vec![("k".into(), "<v>".into())] }];
         let text = list_body("http://h/a", &asked, &queues, Some("r"));
         let document = roxmltree::Document::parse(&text).unwrap();
         let find = |name: &str| document.descendants().find(|n| n.has_tag_name(name)).and_then(|n| n.text());
         assert_eq!((find("Name"), find("k"), find("NextMarker")), (Some("q"), Some("<v>"), Some("r")));
+        assert_eq!(find("Prefix"), Some("a\r"));
     }
 }
