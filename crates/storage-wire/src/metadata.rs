@@ -47,10 +47,12 @@ fn is_identifier(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// A value is UTF-8, or else Latin-1, as the older clients of HTTP send it.
+/// A value is UTF-8, or else Latin-1, as the older clients of HTTP send it. Around it is what HTTP takes for
+/// whitespace: no character outside ASCII is.
 fn decode(bytes: &[u8]) -> String {
+    let bytes = bytes.trim_ascii();
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.trim().to_owned(),
+        Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
     }
 }
@@ -58,6 +60,20 @@ fn decode(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values() {
+        for (sent, expected) in [
+            (&b" a b\t"[..], "a b"),
+            (b"\xC3\xA9", "\u{E9}"),
+            (b" \xE9 ", "\u{E9}"),
+            (b"\xC2\xA0a\xC2\x85", "\u{A0}a\u{85}"),
+        ] {
+            let value = http::HeaderValue::from_bytes(sent).unwrap();
+            let map = HeaderMap::from_iter([("x-ms-meta-a".parse().unwrap(), value)]);
+            assert_eq!(of(&map).unwrap(), [("a".to_owned(), expected.to_owned())], "{sent:?}");
+        }
+    }
 
     #[test]
     fn names_and_sizes() {
