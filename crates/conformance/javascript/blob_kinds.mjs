@@ -192,7 +192,7 @@ when(["Put Blob (page)", "Snapshot Blob", "Incremental Copy Blob"], "incremental
   const { snapshot } = await source.createSnapshot();
   const target = made.getPageBlobClient("target");
   await made.setAccessPolicy("blob");
-  const begun = await target.startCopyIncremental(source.url, snapshot);
+  const begun = await target.startCopyIncremental(source.withSnapshot(snapshot).url);
   assert.ok(["pending", "success"].includes(begun.copyStatus));
   await made.delete();
 });

@@ -4,6 +4,7 @@ mod append;
 pub(crate) mod batch;
 mod block_list;
 mod container;
+pub(crate) mod copy;
 mod delete;
 mod encryption;
 mod hash;
@@ -13,24 +14,27 @@ mod limit;
 mod list;
 mod page;
 mod properties;
-mod query;
+pub mod query;
 mod read;
 mod snapshot;
+mod source;
 mod tags;
 mod tier;
 mod write;
 
 use http::Response;
 use welkin_base::Timestamp;
+use welkin_storage::Account;
 use welkin_storage::blob::condition::{Conditions, ETags};
 use welkin_storage::blob::lease::LeaseId;
 use welkin_storage::blob::{BlobPath, Revision};
 use welkin_storage_wire::blob::lease as lease_wire;
 use welkin_storage_wire::condition::ConditionHeaders;
 use welkin_storage_wire::operation::BlobResource;
-use welkin_storage_wire::{BlobOperation, ErrorCode, ProtocolError};
+use welkin_storage_wire::{BlobOperation, ErrorCode, ProtocolError, RequestHead};
 use welkin_transport::Body;
 
+use self::encryption::KEY;
 use crate::context::{Context, RequestBody};
 use crate::delegation;
 use crate::service;
@@ -87,6 +91,14 @@ pub async fn handle(context: &Context, operation: BlobOperation, body: &mut Requ
         Op::DeleteImmutabilityPolicy => immutability::delete_policy(context).await,
         Op::SetLegalHold => immutability::set_legal_hold(context).await,
         Op::SetBlobExpiry => immutability::set_expiry(context).await,
+        Op::PutBlobFromUrl => Box::pin(copy::put_blob(context, body)).await,
+        Op::PutBlockFromUrl => Box::pin(copy::put_block(context, body)).await,
+        Op::AppendBlockFromUrl => Box::pin(copy::append(context, body)).await,
+        Op::PutPageFromUrl => Box::pin(copy::put_page(context, body)).await,
+        Op::CopyBlob => Box::pin(copy::copy(context, body)).await,
+        Op::CopyBlobFromUrl => Box::pin(copy::copy_from_url(context, body)).await,
+        Op::AbortCopyBlob => Box::pin(copy::abort(context, body)).await,
+        Op::IncrementalCopyBlob => Box::pin(copy::incremental(context, body)).await,
         Op::PutBlock => block_list::put_block(context, body).await,
         Op::PutBlockList => block_list::put(context, body).await,
         Op::GetBlockList => block_list::get(context).await,
@@ -109,18 +121,27 @@ pub(crate) struct Target {
 impl Target {
     /// As the engine names the blob.
     fn path<'a>(&'a self, context: &'a Context) -> BlobPath<'a> {
-        BlobPath { account: &context.account, container: &self.container, name: &self.name }
+        self.path_in(&context.account)
+    }
+
+    /// As the engine names the blob of this account.
+    fn path_in<'a>(&'a self, account: &'a Account) -> BlobPath<'a> {
+        BlobPath { account, container: &self.container, name: &self.name }
     }
 }
 
 /// The blob that the request names, with its snapshot or version.
 fn target(context: &Context) -> Result<Target, ProtocolError> {
-    let BlobResource::Blob { container, blob } = BlobResource::of(&context.head)? else {
+    target_of(&context.head)
+}
+
+fn target_of(head: &RequestHead) -> Result<Target, ProtocolError> {
+    let BlobResource::Blob { container, blob } = BlobResource::of(head)? else {
         return Err(ErrorCode::InvalidUri.into());
     };
     let moment = |name: &'static str| -> Result<Option<Timestamp>, ProtocolError> {
         let parse = |text| Timestamp::parse_rfc3339(text).map_err(|_| ProtocolError::query(name, text));
-        context.head.query.get_filled(name).map(parse).transpose()
+        head.query.get_filled(name).map(parse).transpose()
     };
     let revision = match (moment("snapshot")?, moment("versionid")?) {
         (None, None) => Revision::Current,
@@ -142,20 +163,26 @@ fn current_target(context: &Context) -> Result<Target, ProtocolError> {
 }
 
 fn conditions(context: &Context) -> Result<Conditions, ProtocolError> {
-    let headers = ConditionHeaders::of(&context.head.headers)?;
+    Ok(Conditions {
+        lease: lease_wire::lease_id(&context.head)?.map(LeaseId),
+        customer_key: encryption::key_of(context, &KEY)?,
+        ..engine_conditions(ConditionHeaders::of(&context.head.headers)?)
+    })
+}
+
+fn engine_conditions(headers: ConditionHeaders) -> Conditions {
     let tags = |texts: Vec<String>| match texts.iter().any(|text| text == "*") {
         true => ETags::Any,
         false => ETags::OneOf(texts),
     };
-    Ok(Conditions {
+    Conditions {
         if_match: headers.if_match.map(tags),
         if_none_match: headers.if_none_match.map(tags),
         if_modified_since: headers.if_modified_since,
         if_unmodified_since: headers.if_unmodified_since,
-        lease: lease_wire::lease_id(&context.head)?.map(LeaseId),
         if_tags: headers.if_tags,
-        customer_key: encryption::customer_key(context)?,
-    })
+        ..Conditions::default()
+    }
 }
 
 fn told(error: impl Into<crate::error::ServiceError>) -> ProtocolError {

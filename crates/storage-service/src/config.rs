@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use welkin_pki::Thumbprint;
 use welkin_storage_wire::admin::AccountSettings;
@@ -53,6 +54,9 @@ pub struct Config {
     /// Whose bearer tokens are taken.
     #[serde(default)]
     pub openid: Option<OpenIdConfig>,
+    /// Where copies may come from.
+    #[serde(default)]
+    pub copy: CopyConfig,
     /// Where accounts are managed; without it, they are as they are.
     #[serde(default)]
     pub admin: Option<AdminConfig>,
@@ -78,6 +82,7 @@ impl Default for Config {
             dev_settings: None,
             tls: None,
             openid: None,
+            copy: CopyConfig::default(),
             admin: None,
         }
     }
@@ -114,6 +119,22 @@ pub struct OpenIdConfig {
 
 fn roles_claim() -> String {
     "roles".to_owned()
+}
+
+/// Sources of copies on other servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopyConfig {
+    /// Whether other servers are asked for sources. Then who may write a blob can have this server ask any public
+    /// address over HTTP or HTTPS.
+    #[serde(default)]
+    pub foreign_sources: bool,
+    /// Addresses that are not public and may be asked nevertheless, such as `192.168.1.0/24`.
+    #[serde(default)]
+    pub private_sources: Vec<IpNet>,
+    /// A file with the authority (PEM) of the sources' HTTPS; without it, those that the system trusts.
+    #[serde(default)]
+    pub authority: Option<PathBuf>,
 }
 
 /// The admin API of the storage service, over mutual TLS.

@@ -1,5 +1,6 @@
 //! What a handler knows of its request, and how it reads the body.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 use welkin_base::Timestamp;
 use welkin_storage::{Account, Storage};
 use welkin_storage_wire::sas::{Arrival, KeyRange};
@@ -14,6 +16,7 @@ use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 
 use crate::auth::issuer::Issuer;
 use crate::auth::token::User;
+use crate::copies::Copies;
 
 /// A client that sends nothing for this long is given up.
 const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
@@ -39,6 +42,8 @@ pub struct Context {
     pub arrival: Arrival,
     /// Whose bearer tokens are taken.
     pub issuer: Option<Arc<Issuer>>,
+    /// What copies need of the server.
+    pub copies: Arc<Copies>,
     /// Its id.
     pub request_id: String,
 }
@@ -69,11 +74,21 @@ pub enum Authorization {
     Anonymous,
 }
 
+/// Where the body of a request comes from.
+#[derive(Debug)]
+enum Sent {
+    /// Nowhere: a request within a batch has none.
+    Nothing,
+    /// The client sends it.
+    ByClient(Incoming),
+    /// A source has it that the client names.
+    BySource(mpsc::Receiver<io::Result<Bytes>>, Option<u64>),
+}
+
 /// The body of a request, read in pieces.
 #[derive(Debug)]
 pub struct RequestBody {
-    /// What the client sends; nothing for a request within a batch.
-    incoming: Option<Incoming>,
+    sent: Sent,
     /// The client waits for `100 Continue` before it sends.
     expects_continue: bool,
     started: bool,
@@ -84,19 +99,28 @@ impl RequestBody {
     #[must_use]
     pub fn new(incoming: Incoming, headers: &http::HeaderMap) -> Self {
         let expects_continue = headers.contains_key(http::header::EXPECT);
-        Self { incoming: Some(incoming), expects_continue, started: false }
+        Self { sent: Sent::ByClient(incoming), expects_continue, started: false }
     }
 
     /// A body of nothing.
     #[must_use]
     pub fn empty() -> Self {
-        Self { incoming: None, expects_continue: false, started: false }
+        Self { sent: Sent::Nothing, expects_continue: false, started: false }
+    }
+
+    /// The bytes of a source, which count as the body of a request that names it.
+    pub(crate) fn of_source(pieces: mpsc::Receiver<io::Result<Bytes>>, length_bytes: Option<u64>) -> Self {
+        Self { sent: Sent::BySource(pieces, length_bytes), expects_continue: false, started: false }
     }
 
     /// Its length, where the client says it.
     #[must_use]
     pub fn length_bytes(&self) -> Option<u64> {
-        self.incoming.as_ref().map_or(Some(0), |incoming| incoming.size_hint().exact())
+        match &self.sent {
+            Sent::Nothing => Some(0),
+            Sent::ByClient(incoming) => incoming.size_hint().exact(),
+            Sent::BySource(_, length_bytes) => *length_bytes,
+        }
     }
 
     /// The next piece; `None` at the end.
@@ -105,8 +129,15 @@ impl RequestBody {
     /// When the client breaks off or is silent for too long.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, ProtocolError> {
         self.started = true;
-        let Some(incoming) = &mut self.incoming else {
-            return Ok(None);
+        let incoming = match &mut self.sent {
+            Sent::Nothing => return Ok(None),
+            Sent::ByClient(incoming) => incoming,
+            Sent::BySource(pieces, _) => {
+                return pieces.recv().await.transpose().map_err(|error| {
+                    let why = format!("The source of the copy broke off: {error}.");
+                    ProtocolError::saying(ErrorCode::CannotVerifyCopySource, why)
+                });
+            }
         };
         loop {
             let frame = tokio::time::timeout(BODY_IDLE_MAX, incoming.frame());

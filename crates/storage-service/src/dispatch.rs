@@ -23,6 +23,7 @@ use welkin_transport::Body;
 use crate::answer::Frame;
 use crate::auth::issuer::Issuer;
 use crate::context::{Context, RequestBody};
+use crate::copies::Copies;
 use crate::throttle::Throttle;
 use crate::{auth, blob, queue, service, table};
 
@@ -47,6 +48,8 @@ pub struct FrontEnd {
     pub https: bool,
     /// Whose bearer tokens are taken.
     pub issuer: Option<Arc<Issuer>>,
+    /// What copies need of the server.
+    pub copies: Arc<Copies>,
     /// How many requests of an account are handled at a time.
     pub(crate) throttle: Arc<Throttle>,
 }
@@ -123,9 +126,7 @@ impl FrontEnd {
         body: &mut RequestBody,
     ) -> Handled {
         let storage = &self.storage;
-        if let Some(result) =
-            service::website::answer(storage, &mut head, arrival.now, request_id, body).await
-        {
+        if let Some(result) = service::website::answer(self, &mut head, arrival.now, request_id, body).await {
             let operation = BlobOperation::GetBlob.spec().name;
             return Handled { operation, version: head.version, cors: Vec::new(), result };
         }
@@ -162,6 +163,7 @@ impl FrontEnd {
             now: arrival.now,
             arrival,
             issuer: self.issuer.clone(),
+            copies: self.copies.clone(),
             request_id,
         };
         let result = self.serve(&context, operation, body).await;

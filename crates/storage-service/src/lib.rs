@@ -6,6 +6,7 @@
 //! * `server`: connections.
 //! * `dispatch`: from a request to its answer.
 //! * [`auth`]: who asks, and whether they may.
+//! * `copies`: what copies need of the server, and sources on other servers.
 //! * [`context`]: what a handler knows; [`answer`]: what it answers with; [`error`]: what went wrong.
 //! * [`blob`], [`queue`], [`table`]: the handlers, one `handle` each; [`service`]: what all three have.
 //! * `admin`: accounts and keys, apart from the protocol.
@@ -21,6 +22,7 @@ pub mod table;
 
 mod admin;
 mod config;
+mod copies;
 mod delegation;
 mod dispatch;
 mod run;
@@ -28,5 +30,5 @@ mod server;
 mod throttle;
 mod tls;
 
-pub use config::{ACCOUNT_REQUESTS_MAX, AdminConfig, Config, OpenIdConfig, TlsFiles};
+pub use config::{ACCOUNT_REQUESTS_MAX, AdminConfig, Config, CopyConfig, OpenIdConfig, TlsFiles};
 pub use run::{DEV_ACCOUNT, DEV_KEY, RunError, run};

@@ -19,9 +19,10 @@ use welkin_store::{Store, StoreError};
 
 use crate::auth::issuer::{Issuer, IssuerError};
 use crate::config::Config;
+use crate::copies::{Copies, CopiesError};
 use crate::dispatch::FrontEnd;
 use crate::throttle::Throttle;
-use crate::{admin, server, tls};
+use crate::{admin, blob, server, tls};
 
 /// The development account, which every client of the protocol knows.
 pub const DEV_ACCOUNT: &str = "devstoreaccount1";
@@ -63,6 +64,12 @@ pub enum RunError {
     /// The issuer of bearer tokens cannot be used.
     #[error("cannot use the OpenID Connect issuer: {0}")]
     OpenId(#[from] IssuerError),
+    /// Copies cannot be set up.
+    #[error("cannot set up copies: {0}")]
+    Copies(#[from] CopiesError),
+    /// The copies that were pending cannot be gone on with.
+    #[error("cannot go on with pending copies: {0}")]
+    Resume(String),
     /// The admin API has no usable identity.
     #[error("cannot set up the admin API")]
     Admin(#[source] PkiError),
@@ -83,6 +90,7 @@ pub async fn run(
         return Err(RunError::DevNotLoopback(address));
     }
     let issuer = config.openid.clone().map(Issuer::new).transpose()?.map(Arc::new);
+    let copies = Copies::new(&config)?;
     let throttle = Throttle::new(config.account_requests_max);
     let listeners = listen(&config).await?;
     let admin = match config.admin {
@@ -96,6 +104,8 @@ pub async fn run(
     if config.dev {
         create_dev_account(&storage, config.dev_settings.as_ref()).await?;
     }
+    let resumed = blob::copy::resume(&storage, &copies).await;
+    resumed.map_err(|error| RunError::Resume(error.to_string()))?;
     let tls = match listeners.iter().any(|listener| listener.https) {
         true => Some(tls::load(&config, &addresses(&config).collect::<Vec<_>>()).map_err(RunError::Tls)?),
         false => None,
@@ -109,6 +119,7 @@ pub async fn run(
             host_suffixes: config.host_suffixes.clone(),
             https,
             issuer: issuer.clone(),
+            copies: copies.clone(),
             throttle: throttle.clone(),
         };
         let tls = tls.clone().filter(|_| https);

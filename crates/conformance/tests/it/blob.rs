@@ -34,6 +34,13 @@ fn python_client_on_versions() {
 }
 
 #[test]
+fn python_client_copies() {
+    let other = StorageService::start();
+    let [endpoint, ..] = other.endpoints();
+    StorageService::start_copying().check_with("blob_copy.py", &[("OTHER_BLOB_ENDPOINT", endpoint)]);
+}
+
+#[test]
 fn python_client_queries() {
     StorageService::start().check("blob_query.py");
 }

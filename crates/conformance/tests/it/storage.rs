@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use welkin_storage_service::{Config, DEV_ACCOUNT, DEV_KEY, RunError};
+use welkin_storage_service::{Config, CopyConfig, DEV_ACCOUNT, DEV_KEY, RunError};
 use welkin_storage_wire::admin::AccountSettings;
 use welkin_storage_wire::operation::Operation;
 
@@ -47,15 +47,27 @@ impl StorageService {
     /// Starts it with an account that has these settings.
     pub fn start_with(settings: AccountSettings) -> Self {
         let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        Self::start_as(taken.map(|listener| listener.local_addr().unwrap()), Some(settings))
+        Self::start_as(
+            taken.map(|listener| listener.local_addr().unwrap()),
+            Some(settings),
+            CopyConfig::default(),
+        )
+    }
+
+    /// Starts it so that it copies from other servers of this machine.
+    pub fn start_copying() -> Self {
+        let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let private_sources = vec!["127.0.0.1/32".parse().unwrap()];
+        let copy = CopyConfig { foreign_sources: true, private_sources, authority: None };
+        Self::start_as(taken.map(|listener| listener.local_addr().unwrap()), None, copy)
     }
 
     /// Starts it at these blob, queue and table addresses and waits until it answers.
     pub fn start_at(addresses: [SocketAddr; 3]) -> Self {
-        Self::start_as(addresses, None)
+        Self::start_as(addresses, None, CopyConfig::default())
     }
 
-    fn start_as(addresses: [SocketAddr; 3], dev_settings: Option<AccountSettings>) -> Self {
+    fn start_as(addresses: [SocketAddr; 3], dev_settings: Option<AccountSettings>, copy: CopyConfig) -> Self {
         let folder = TempDir::new().unwrap();
         let blob_https = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = Config {
@@ -68,6 +80,7 @@ impl StorageService {
             admin: None,
             dev: true,
             dev_settings,
+            copy,
             ..Config::default()
         };
         let answered = Answered::default();
@@ -90,7 +103,13 @@ impl StorageService {
 
     /// Runs a script of `python/`, whose assertions decide.
     pub fn check(&self, script: &str) {
+        self.check_with(script, &[]);
+    }
+
+    /// The same, with more in the script's environment.
+    pub fn check_with(&self, script: &str, environment: &[(&str, String)]) {
         let mut command = Command::new(python());
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.arg(Path::new(SCRIPTS).join(script));
         self.run(command, script);
         self.saw(script, |agent| agent.contains("azsdk-python-"));

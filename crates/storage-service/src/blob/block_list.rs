@@ -28,7 +28,7 @@ pub(super) async fn put_block(context: &Context, body: &mut RequestBody) -> Answ
     }
     let storage = &context.storage;
     let container = storage.container(context.account.uid, &target.container).await.map_err(told)?;
-    let key = encryption::customer_key(context)?;
+    let key = encryption::key_of(context, &encryption::KEY)?;
     let encryption = encryption::of_new(context, key.as_ref(), &container)?;
     let announced = hash::announced(&context.head)?;
     let writer = storage.block_writer(body.length_bytes()).hashing(hash::wanted(&announced));

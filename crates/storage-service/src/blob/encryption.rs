@@ -15,40 +15,58 @@ use welkin_transport::Body;
 use crate::answer::set;
 use crate::context::Context;
 
-const KEY: &str = "x-ms-encryption-key";
+/// The headers that bring a key.
+#[derive(Debug)]
+pub(super) struct KeyHeaders {
+    key: &'static str,
+    sha256: &'static str,
+    algorithm: &'static str,
+}
+
+/// The key of the blob.
+pub(super) const KEY: KeyHeaders =
+    KeyHeaders { key: "x-ms-encryption-key", sha256: KEY_SHA256, algorithm: "x-ms-encryption-algorithm" };
+/// The key of a copy's source.
+pub(super) const SOURCE_KEY: KeyHeaders = KeyHeaders {
+    key: "x-ms-source-encryption-key",
+    sha256: "x-ms-source-encryption-key-sha256",
+    algorithm: "x-ms-source-encryption-algorithm",
+};
 const KEY_SHA256: &str = "x-ms-encryption-key-sha256";
-const ALGORITHM: &str = "x-ms-encryption-algorithm";
 const SCOPE: &str = "x-ms-encryption-scope";
 /// The one algorithm.
 const AES256: &str = "AES256";
 
 /// The key that the request brings. All of the three headers go together, and over HTTPS only.
-pub(super) fn customer_key(context: &Context) -> Result<Option<CustomerKey>, ProtocolError> {
+pub(super) fn key_of(context: &Context, headers: &KeyHeaders) -> Result<Option<CustomerKey>, ProtocolError> {
     let header = |name: &'static str| {
         let value = context.head.header(name)?.map(str::trim).filter(|text| !text.is_empty());
         Ok::<_, ProtocolError>(value)
     };
-    let (key, sha256, algorithm) = match (header(KEY)?, header(KEY_SHA256)?, header(ALGORITHM)?) {
-        (None, None, None) => return Ok(None),
-        (None, _, _) => return Err(ProtocolError::missing_header(KEY)),
-        (_, None, _) => return Err(ProtocolError::missing_header(KEY_SHA256)),
-        (_, _, None) => return Err(ProtocolError::missing_header(ALGORITHM)),
-        (Some(key), Some(sha256), Some(algorithm)) => (key, sha256, algorithm),
-    };
+    let (key, sha256, algorithm) =
+        match (header(headers.key)?, header(headers.sha256)?, header(headers.algorithm)?) {
+            (None, None, None) => return Ok(None),
+            (None, _, _) => return Err(ProtocolError::missing_header(headers.key)),
+            (_, None, _) => return Err(ProtocolError::missing_header(headers.sha256)),
+            (_, _, None) => return Err(ProtocolError::missing_header(headers.algorithm)),
+            (Some(key), Some(sha256), Some(algorithm)) => (key, sha256, algorithm),
+        };
     if !context.arrival.https {
         let why = "A key may be sent over HTTPS only.";
-        return Err(ProtocolError::saying(ErrorCode::InvalidHeaderValue, why).with_detail("HeaderName", KEY));
+        return Err(
+            ProtocolError::saying(ErrorCode::InvalidHeaderValue, why).with_detail("HeaderName", headers.key)
+        );
     }
     if algorithm != AES256 {
-        return Err(ProtocolError::header(ALGORITHM, algorithm));
+        return Err(ProtocolError::header(headers.algorithm, algorithm));
     }
     // The key itself is not told back, whatever is wrong with it.
     let bytes = STANDARD.decode(key).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let bytes = bytes.ok_or_else(|| ProtocolError::header(KEY, ""))?;
+    let bytes = bytes.ok_or_else(|| ProtocolError::header(headers.key, ""))?;
     let key = CustomerKey::new(bytes, rand::random());
     match STANDARD.decode(sha256).is_ok_and(|announced| announced == key.sha256()) {
         true => Ok(Some(key)),
-        false => Err(ProtocolError::header(KEY_SHA256, sha256)),
+        false => Err(ProtocolError::header(headers.sha256, sha256)),
     }
 }
 

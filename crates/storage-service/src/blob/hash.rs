@@ -4,15 +4,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Response;
 use welkin_storage::blob::hash::{Hasher, Hashes, Wanted};
+use welkin_storage_wire::blob::copy;
 use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 use welkin_transport::Body;
 
 use super::properties::{md5, md5_text};
 use crate::answer::set;
 
-/// What a client says of the content that it sends.
+/// What a client says of the content that it sends, or that is read from a URL in its stead.
 pub(super) fn announced(head: &RequestHead) -> Result<Hashes, ProtocolError> {
-    let hashes = Hashes { md5: md5(head, "content-md5")?, crc64: crc64(head, "x-ms-content-crc64")? };
+    let (md5_name, crc64_name) = match head.headers.contains_key(copy::SOURCE) {
+        true => ("x-ms-source-content-md5", "x-ms-source-content-crc64"),
+        false => ("content-md5", "x-ms-content-crc64"),
+    };
+    let hashes = Hashes { md5: md5(head, md5_name)?, crc64: crc64(head, crc64_name)? };
     match hashes {
         Hashes { md5: Some(_), crc64: Some(_) } => {
             let why = "Content-MD5 and x-ms-content-crc64 exclude each other.";

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::Response;
+use http::{HeaderMap, Response};
 use welkin_base::Timestamp;
 use welkin_storage::blob::condition::{ETag, etag_text};
 use welkin_storage::blob::state::{AccessTier, BlobRecord, BlobType, CopyStatus, Properties};
@@ -17,7 +17,7 @@ const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 /// Characters of one property.
 const PROPERTY_CHARS_MAX: usize = 1024;
 /// Headers that ask for something that is not built. They are refused, since to ignore them would be to lie.
-const REFUSED: [&str; 2] = ["x-ms-structured-body", "x-ms-source-content-crc64"];
+const REFUSED: [&str; 1] = ["x-ms-structured-body"];
 
 /// Refuses what cannot be kept.
 pub(super) fn refuse_unbuilt(head: &RequestHead) -> Result<(), ProtocolError> {
@@ -58,6 +58,23 @@ pub(super) fn of_set(head: &RequestHead) -> Result<Properties, ProtocolError> {
         cache_control: field(head, "x-ms-blob-cache-control")?,
         content_md5: md5(head, "x-ms-blob-content-md5")?,
     })
+}
+
+/// What another server's answer says of what it sends. What cannot be understood there counts as not said.
+pub(super) fn of_answer(headers: &HeaderMap) -> Properties {
+    let field = |name: &str| {
+        let text = std::str::from_utf8(headers.get(name)?.as_bytes()).ok()?.trim();
+        (1..=PROPERTY_CHARS_MAX).contains(&text.chars().count()).then(|| text.to_owned())
+    };
+    let md5 = field("content-md5").and_then(|text| STANDARD.decode(text).ok());
+    Properties {
+        content_type: field("content-type"),
+        content_encoding: field("content-encoding"),
+        content_language: field("content-language"),
+        content_disposition: field("content-disposition"),
+        cache_control: field("cache-control"),
+        content_md5: md5.and_then(|bytes| bytes.try_into().ok()),
+    }
 }
 
 fn field(head: &RequestHead, name: &'static str) -> Result<Option<String>, ProtocolError> {

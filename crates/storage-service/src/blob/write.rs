@@ -25,21 +25,34 @@ pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
     // A client that sends much learns of a missing container before it sends.
     let mut new = new_blob(context, &target).await?;
     new.properties = of_put(&context.head)?;
+    let (blob, hashes) =
+        put_content(context, &target, new, body, put_blob_bytes_max(&context.head.version)).await?;
+    let mut response = written_blob(StatusCode::CREATED, &blob);
+    hash::tell(&mut response, &hashes);
+    Ok(response)
+}
+
+/// Puts a block blob whose content is a body.
+pub(super) async fn put_content(
+    context: &Context,
+    target: &Target,
+    mut new: NewBlob,
+    body: &mut RequestBody,
+    bytes_max: u64,
+) -> Result<(BlobRecord, Hashes), ProtocolError> {
     let storage = &context.storage;
     let announced = hash::announced(&context.head)?;
     let writer = storage.blob_writer(body.length_bytes());
     let writer = writer.sealed_with(new.conditions.customer_key.as_ref()).map_err(told)?;
     let writer = writer.hashing(Wanted { md5: true, crc64: announced.crc64.is_some() });
-    let content = receive(&announced, writer, body, put_blob_bytes_max(&context.head.version)).await?;
+    let content = receive(&announced, writer, body, bytes_max).await?;
     let hashes = content.hashes();
     if new.properties.content_md5.is_some() && new.properties.content_md5 != hashes.md5 {
         return Err(ErrorCode::Md5Mismatch.into());
     }
     new.properties.content_md5 = hashes.md5;
     let blob = storage.put_blob(target.path(context), content, &new, context.now).await.map_err(told)?;
-    let mut response = written_blob(StatusCode::CREATED, &blob);
-    hash::tell(&mut response, &hashes);
-    Ok(response)
+    Ok((blob, hashes))
 }
 
 pub(super) async fn set_properties(context: &Context) -> Answer {

@@ -5,6 +5,7 @@
 //! credentials and without a query are reads of the website.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use http::header;
 use http::{Method, Response, StatusCode};
@@ -18,6 +19,8 @@ use welkin_transport::Body;
 use super::{account, set_default_version};
 use crate::blob;
 use crate::context::{Authorization, Context, RequestBody};
+use crate::copies::Copies;
+use crate::dispatch::FrontEnd;
 
 /// The container of the website.
 const CONTAINER: &str = "/$web";
@@ -27,13 +30,14 @@ const PARTIAL: [&str; 6] =
 
 /// Answers a request for the website; `None` when it is none.
 pub(crate) async fn answer(
-    storage: &Storage,
+    front_end: &FrontEnd,
     head: &mut RequestHead,
     now: Timestamp,
     request_id: &str,
     body: &mut RequestBody,
 ) -> Option<Result<Response<Body>, ProtocolError>> {
     let path = asked_path(head)?;
+    let FrontEnd { storage, copies, .. } = front_end;
     let found = account(storage, head).await;
     let site = found.as_ref().and_then(|account| account.blob_service.static_website.clone());
     let (Some(account), Some(site)) = (found, site) else {
@@ -44,8 +48,8 @@ pub(crate) async fn answer(
     if !matches!(head.method, Method::GET | Method::HEAD) {
         return Some(Err(ErrorCode::UnsupportedHttpVerb.into()));
     }
-    let storage = storage.clone();
-    let visit = Visit { storage, account, head: head.clone(), now, request_id: request_id.to_owned() };
+    let (storage, copies, request_id) = (storage.clone(), copies.clone(), request_id.to_owned());
+    let visit = Visit { storage, copies, account, head: head.clone(), now, request_id };
     Some(visit.page(&site, &path, body).await)
 }
 
@@ -78,6 +82,7 @@ fn pages(site: &StaticWebsite, path: &str) -> Vec<String> {
 /// One request for a page.
 struct Visit {
     storage: Storage,
+    copies: Arc<Copies>,
     account: Account,
     head: RequestHead,
     now: Timestamp,
@@ -123,6 +128,7 @@ impl Visit {
             now: self.now,
             arrival: Arrival { now: self.now, address: Ipv4Addr::UNSPECIFIED.into(), https: false },
             issuer: None,
+            copies: self.copies.clone(),
             request_id: self.request_id.clone(),
         };
         let operation = match self.head.method {

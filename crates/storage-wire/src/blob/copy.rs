@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::condition::ConditionHeaders;
 use crate::error::{ErrorCode, ProtocolError};
@@ -110,6 +110,24 @@ impl SourceUrl {
     /// When it cannot be decoded.
     pub fn query(&self) -> Result<Query, ProtocolError> {
         Query::parse(self.uri.query().unwrap_or(""))
+    }
+}
+
+/// An error of a source: it has the status of the source's own answer, and tells status and code of it.
+#[must_use]
+pub fn of_source(error: ProtocolError, status: StatusCode, code: Option<&str>) -> ProtocolError {
+    let error = match status.is_client_error() {
+        true => error.with_status(status),
+        false => error,
+    };
+    let number = status.as_u16().to_string();
+    let error = error.with_detail("CopySourceStatusCode", &number);
+    let error = error.with_header("x-ms-copy-source-status-code", number);
+    match code {
+        None => error,
+        Some(code) => {
+            error.with_detail("CopySourceErrorCode", code).with_header("x-ms-copy-source-error-code", code)
+        }
     }
 }
 

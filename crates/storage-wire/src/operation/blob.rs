@@ -35,7 +35,7 @@ operations! {
     PutBlob, "Put Blob", Built, Object, "cw", "cw", Never, Writes;
     PutAppendBlob, "Put Blob (append)", Built, Object, "cw", "cw", Never, Writes;
     PutPageBlob, "Put Blob (page)", Built, Object, "cw", "cw", Never, Writes;
-    PutBlobFromUrl, "Put Blob From URL", NotBuilt, Object, "cw", "cw", Never, Writes;
+    PutBlobFromUrl, "Put Blob From URL", Built, Object, "cw", "cw", Never, Writes;
     GetBlob, "Get Blob", Built, Object, "r", "r", PublicBlob, Reads;
     GetBlobProperties, "Get Blob Properties", Built, Object, "r", "r", PublicBlob, Reads;
     SetBlobProperties, "Set Blob Properties", Built, Object, "w", "w", Never, Writes;
@@ -47,10 +47,10 @@ operations! {
     UndeleteBlob, "Undelete Blob", Built, Object, "w", "w", Never, Writes;
     SetBlobTier, "Set Blob Tier", Built, Object, "w", "w", Never, Writes;
     SnapshotBlob, "Snapshot Blob", Built, Object, "cw", "cw", Never, Writes;
-    CopyBlob, "Copy Blob", NotBuilt, Object, "cw", "cw", Never, Writes;
-    CopyBlobFromUrl, "Copy Blob From URL", NotBuilt, Object, "cw", "cw", Never, Writes;
-    AbortCopyBlob, "Abort Copy Blob", NotBuilt, Object, "w", "w", Never, Writes;
-    IncrementalCopyBlob, "Incremental Copy Blob", NotBuilt, Object, "w", "w", Never, Writes;
+    CopyBlob, "Copy Blob", Built, Object, "cw", "cw", Never, Writes;
+    CopyBlobFromUrl, "Copy Blob From URL", Built, Object, "cw", "cw", Never, Writes;
+    AbortCopyBlob, "Abort Copy Blob", Built, Object, "w", "w", Never, Writes;
+    IncrementalCopyBlob, "Incremental Copy Blob", Built, Object, "w", "w", Never, Writes;
     LeaseBlob, "Lease Blob", Built, Object, "wd", "wd", Never, Writes;
     SetBlobExpiry, "Set Blob Expiry", Built, Object, "w", "w", Never, Writes;
     SetImmutabilityPolicy, "Set Blob Immutability Policy", Built, Object, "i", "i", Never, Writes;
@@ -58,14 +58,14 @@ operations! {
     SetLegalHold, "Set Blob Legal Hold", Built, Object, "i", "i", Never, Writes;
     QueryBlobContents, "Query Blob Contents", Built, Object, "r", "r", Never, Reads;
     PutBlock, "Put Block", Built, Object, "w", "w", Never, Writes;
-    PutBlockFromUrl, "Put Block From URL", NotBuilt, Object, "w", "w", Never, Writes;
+    PutBlockFromUrl, "Put Block From URL", Built, Object, "w", "w", Never, Writes;
     PutBlockList, "Put Block List", Built, Object, "cw", "cw", Never, Writes;
     GetBlockList, "Get Block List", Built, Object, "r", "r", PublicBlob, Reads;
     AppendBlock, "Append Block", Built, Object, "aw", "aw", Never, Writes;
-    AppendBlockFromUrl, "Append Block From URL", NotBuilt, Object, "aw", "aw", Never, Writes;
+    AppendBlockFromUrl, "Append Block From URL", Built, Object, "aw", "aw", Never, Writes;
     SealBlob, "Append Blob Seal", Built, Object, "w", "w", Never, Writes;
     PutPage, "Put Page", Built, Object, "w", "w", Never, Writes;
-    PutPageFromUrl, "Put Page From URL", NotBuilt, Object, "w", "w", Never, Writes;
+    PutPageFromUrl, "Put Page From URL", Built, Object, "w", "w", Never, Writes;
     GetPageRanges, "Get Page Ranges", Built, Object, "r", "r", PublicBlob, Reads;
     GetPageRangesDiff, "Get Page Ranges (difference)", Built, Object, "r", "r", Never, Reads;
 }

@@ -104,6 +104,19 @@ impl Storage {
         conditions: &Conditions,
         now: Timestamp,
     ) -> Result<(BlobRecord, Range<u64>, BlobReader), BlobError> {
+        self.read_if(path, revision, range, conditions, now, BlobRecord::check_readable).await
+    }
+
+    /// The same, of what may be read as `check` says.
+    pub(crate) async fn read_if(
+        &self,
+        path: BlobPath<'_>,
+        revision: Revision,
+        range: Option<ByteRange>,
+        conditions: &Conditions,
+        now: Timestamp,
+        check: impl Fn(&BlobRecord) -> Result<(), BlobError>,
+    ) -> Result<(BlobRecord, Range<u64>, BlobReader), BlobError> {
         let guard = self.releaser().read_guard();
         let partition = self.blob_partition(path).await?;
         for _ in 0..COMMIT_TRIES_MAX {
@@ -111,7 +124,7 @@ impl Storage {
             let blob = &head.record;
             conditions.check_blob(Some(blob), Access::Read, now)?;
             blob.check_key(conditions.customer_key.as_ref())?;
-            blob.check_readable()?;
+            check(blob)?;
             if revision == Revision::Current {
                 blob.check_not_incremental()?;
             }

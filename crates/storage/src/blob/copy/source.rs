@@ -141,7 +141,7 @@ impl Pieces {
 }
 
 impl Storage {
-    /// A state of a blob, to be copied.
+    /// A state of a blob, to be copied; an archived one only where the copy is `rehydrated`, that is in another tier.
     ///
     /// # Errors
     /// When there is no such container or blob, a condition does not hold, or a copy to it is pending.
@@ -150,11 +150,13 @@ impl Storage {
         path: BlobPath<'_>,
         revision: Revision,
         conditions: &Conditions,
+        rehydrated: bool,
         now: Timestamp,
     ) -> Result<CopySource, BlobError> {
         let partition = self.blob_partition(path).await?;
         for _ in 0..COMMIT_TRIES_MAX {
-            let (blob, _, reader) = self.read_blob(path, revision, None, conditions, now).await?;
+            let check = |blob: &BlobRecord| if rehydrated { Ok(()) } else { blob.check_readable() };
+            let (blob, _, reader) = self.read_if(path, revision, None, conditions, now, check).await?;
             if blob.has_pending_copy() {
                 return Err(super::CopyError::Pending.into());
             }
