@@ -1,0 +1,137 @@
+//! Histories: what was asked of one object and what was answered, and whether that can be put in one order.
+//!
+//! The checker is `todc-utils`' (Wing & Gong, with Lowe's memory of what was tried). A call without an answer may have
+//! happened or not, which one order of calls does not tell; so what is checked is the set of states that are possible.
+//! Such a call ends when the killed process is dead: what it did it has done by then, or it never does.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use todc_utils::linearizability::WGLChecker;
+use todc_utils::linearizability::history::{Action, History as Actions};
+use todc_utils::specifications::Specification;
+
+/// What an object is to one client after the other.
+pub trait Model: Debug + Clone {
+    type State: Debug + Clone + Ord + Hash + Default;
+    type Op: Debug + Clone;
+    type Answer: Debug + Clone;
+
+    /// The state after a call; `None` when it cannot have had its answer in this state. Without an answer: the state
+    /// after it if it happened.
+    fn step(state: &Self::State, call: &Call<Self>) -> Option<Self::State>;
+}
+
+/// A point in time, and its place in the order of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    pub order: u64,
+    pub at: Duration,
+}
+
+/// Tells moments apart.
+pub struct Clock {
+    start: Instant,
+    last: AtomicU64,
+}
+
+impl Clock {
+    pub fn new() -> Self {
+        Self { start: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    pub fn now(&self) -> Moment {
+        Moment { order: self.last.fetch_add(1, Ordering::SeqCst), at: self.start.elapsed() }
+    }
+}
+
+/// A call of a client, which makes one at a time.
+#[derive(Debug, Clone)]
+pub struct Call<M: Model> {
+    pub client: usize,
+    pub began: Moment,
+    pub ended: Moment,
+    pub op: M::Op,
+    /// None when no answer came.
+    pub answer: Option<M::Answer>,
+}
+
+/// All calls of one object.
+#[derive(Debug)]
+pub struct History<M: Model>(Mutex<Vec<Call<M>>>);
+
+impl<M: Model> Default for History<M> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<M: Model> History<M> {
+    /// Adds a call, when it has ended.
+    pub fn add(&self, call: Call<M>) {
+        self.0.lock().unwrap().push(call);
+    }
+
+    /// When its first call began, and when its last one ended.
+    pub fn span(&self) -> (Moment, Moment) {
+        let calls = self.0.lock().unwrap();
+        let (first, last) =
+            (calls.iter().map(|call| call.began).min(), calls.iter().map(|call| call.ended).max());
+        (first.unwrap(), last.unwrap())
+    }
+
+    /// Holds it against the model; says how many calls there were.
+    ///
+    /// # Errors
+    /// The calls in their order, when there is no order that explains their answers.
+    pub fn check(&self) -> Result<usize, String> {
+        let calls = self.0.lock().unwrap();
+        if is_linearizable(&calls) {
+            return Ok(calls.len());
+        }
+        let mut calls: Vec<_> = calls.iter().collect();
+        calls.sort_by_key(|call| call.began);
+        let line = |call: &&Call<M>| {
+            let Call { client, began, ended, op, answer } = call;
+            format!("  {:>6}..{:<6} client {client}: {op:?} -> {answer:?}\n", began.order, ended.order)
+        };
+        Err(calls.iter().map(line).collect())
+    }
+}
+
+/// Whether the calls can be put in one order that their answers and the time allow.
+pub fn is_linearizable<M: Model>(calls: &[Call<M>]) -> bool {
+    let mut actions = Vec::with_capacity(2 * calls.len());
+    for call in calls {
+        actions.push((call.began, (call.client, Action::Call(call.clone()))));
+        actions.push((call.ended, (call.client, Action::Response(call.clone()))));
+    }
+    actions.sort_by_key(|(moment, _)| *moment);
+    let actions: Vec<_> = actions.into_iter().map(|(_, action)| action).collect();
+    actions.is_empty() || WGLChecker::<Possible<M>>::is_linearizable(Actions::from_actions(actions))
+}
+
+/// The states that an object may be in.
+struct Possible<M>(PhantomData<M>);
+
+impl<M: Model> Specification for Possible<M> {
+    type State = BTreeSet<M::State>;
+    type Operation = Call<M>;
+
+    fn init() -> Self::State {
+        BTreeSet::from([M::State::default()])
+    }
+
+    fn apply(call: &Call<M>, states: &Self::State) -> (bool, Self::State) {
+        let mut next: BTreeSet<_> = states.iter().filter_map(|state| M::step(state, call)).collect();
+        if call.answer.is_none() {
+            next.extend(states.iter().cloned());
+        }
+        (!next.is_empty(), next)
+    }
+}
