@@ -3,7 +3,7 @@
 //! * [`container`]: create, delete, list; metadata and access.
 //! * [`content`]: bytes on their way in. [`hash`]: their hashes. [`encryption`]: keys that clients bring.
 //! * [`write`](mod@write), [`read`], [`list`], [`block_list`], [`snapshot`], [`delete`]: what is done with blobs.
-//! * [`append`]: append blobs. [`page`]: page blobs, their ranges and differences.
+//! * [`staged`]: how many uncommitted blocks a blob has. [`append`]: append blobs. [`page`]: page blobs, their ranges and differences.
 //! * [`condition`]: ETags and conditions, evaluated with the write. [`lease`]: leases.
 //! * [`tags`], [`tier`], [`immutability`]: attributes that do not change its content.
 //! * [`copy`]: copies to a blob, pending until their bytes are there.
@@ -31,6 +31,7 @@ pub mod read;
 mod retention;
 mod row;
 pub mod snapshot;
+pub mod staged;
 pub mod state;
 pub mod tags;
 pub mod tier;

@@ -44,6 +44,7 @@ struct Inner {
     releaser: release::Releaser,
     releasing: Mutex<Option<JoinHandle<()>>>,
     live_queues: queue::live::LiveQueues,
+    staged_counts: blob::staged::StagedCounts,
 }
 
 impl Storage {
@@ -53,7 +54,8 @@ impl Storage {
         let (releaser, freed) = release::Releaser::new();
         let releasing = Mutex::new(Some(tokio::spawn(release::run(store.clone(), freed))));
         let live_queues = queue::live::LiveQueues::default();
-        Self { inner: Arc::new(Inner { store, releaser, releasing, live_queues }) }
+        let staged_counts = blob::staged::StagedCounts::default();
+        Self { inner: Arc::new(Inner { store, releaser, releasing, live_queues, staged_counts }) }
     }
 
     /// The store beneath.
@@ -83,5 +85,9 @@ impl Storage {
 
     pub(crate) fn live_queues(&self) -> &queue::live::LiveQueues {
         &self.inner.live_queues
+    }
+
+    pub(crate) fn staged_counts(&self) -> &blob::staged::StagedCounts {
+        &self.inner.staged_counts
     }
 }

@@ -52,7 +52,8 @@ impl Storage {
     /// Put Block: stages a block, in place of one of the same id.
     ///
     /// # Errors
-    /// When there is no such container, other ids of the blob have another length, or someone else holds its lease.
+    /// When there is no such container, other ids of the blob have another length, there are too many blocks, or
+    /// someone else holds its lease.
     pub async fn put_block(
         &self,
         path: BlobPath<'_>,
@@ -64,12 +65,18 @@ impl Storage {
         let partition = self.blob_partition(path).await?;
         let key = RowKey::Staged(id).to_bytes();
         self.check_takes_blocks(&partition, lease, now).await?;
-        if !self.has_staged(&partition, id).await? {
+        let any = self.has_staged(&partition, id).await?;
+        if !any {
             self.note_due(Due::Blob, &partition, now.plus(STAGED_MAX)).await?;
         }
         let block = StagedBlock { staged: now, piece: content.piece().clone() };
+        let mut counted = false;
         for _ in 0..COMMIT_TRIES_MAX {
             let last = self.store().get(BLOBS, &partition, &key).await?;
+            if last.is_none() && !counted {
+                self.count_staged(&partition, any).await?;
+                counted = true;
+            }
             let commit = Commit::new(BLOBS, partition.clone());
             let commit = commit.check_unchanged(key.clone(), last.as_ref().map(|row| row.version));
             content.claim();
