@@ -4,12 +4,19 @@
 
 use sqlparser::ast;
 use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::value::{Type, Value};
 
 /// How deep expressions may be nested.
 const DEPTH_MAX: usize = 50;
+/// Operators and keywords of a query. A chain of operators is a tree as deep as it is long, and each step down takes
+/// from the stack.
+const OPERATORS_MAX: usize = 250;
+/// A query is understood on a stack of its own, since what is left of the caller's is not known.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// A query.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +80,16 @@ pub(super) struct StatementError(String);
 
 type Result<T> = std::result::Result<T, StatementError>;
 
+/// Whether a token can make a tree deeper: it is neither a name, a constant, nor what stands between those of a list.
+fn is_operator(token: &TokenWithSpan) -> bool {
+    match &token.token {
+        Token::Word(word) => word.keyword != Keyword::NoKeyword,
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => false,
+        Token::Whitespace(_) | Token::Comma | Token::Period | Token::LParen | Token::RParen => false,
+        _ => true,
+    }
+}
+
 fn refuse<T>(what: impl std::fmt::Display) -> Result<T> {
     Err(StatementError(format!("{what} is not served")))
 }
@@ -83,9 +100,24 @@ impl Statement {
     /// # Errors
     /// Says what cannot be understood, or is not served.
     pub(super) fn parse(text: &str) -> Result<Self> {
+        let failed = |why: &str| StatementError(format!("the query could not be read: {why}"));
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+            let parsing = thread.spawn_scoped(scope, || Self::parse_here(text));
+            let parsing = parsing.map_err(|error| failed(&error.to_string()))?;
+            parsing.join().unwrap_or_else(|_| Err(failed("the parser ended")))
+        })
+    }
+
+    fn parse_here(text: &str) -> Result<Self> {
         let bad = |error: sqlparser::parser::ParserError| StatementError(error.to_string());
+        let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
+        let tokens = tokens.map_err(|error| StatementError(error.to_string()))?;
+        if tokens.iter().filter(|token| is_operator(token)).count() > OPERATORS_MAX {
+            return refuse(format!("a query of more than {OPERATORS_MAX} operators and keywords"));
+        }
         let parser = Parser::new(&GenericDialect {}).with_recursion_limit(DEPTH_MAX);
-        let mut statements = parser.try_with_sql(text).map_err(bad)?.parse_statements().map_err(bad)?;
+        let mut statements = parser.with_tokens_with_locations(tokens).parse_statements().map_err(bad)?;
         let (Some(ast::Statement::Query(query)), true) = (statements.pop(), statements.is_empty()) else {
             return refuse("anything but one SELECT");
         };
@@ -356,5 +388,9 @@ mod tests {
         }
         let deep = format!("SELECT {}1{} FROM b", "(".repeat(5000), ")".repeat(5000));
         assert!(Statement::parse(&deep).is_err());
+        let chain = |operators: usize| format!("SELECT a FROM b WHERE 0 = 0{}", "+1".repeat(operators - 4));
+        for (operators, served) in [(249, true), (250, true), (251, false), (100_000, false)] {
+            assert_eq!(Statement::parse(&chain(operators)).is_ok(), served, "{operators}");
+        }
     }
 }
