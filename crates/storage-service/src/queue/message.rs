@@ -23,16 +23,16 @@ pub(super) async fn put(
     queue: &str,
     body: &mut RequestBody,
 ) -> Result<Response<Body>, ProtocolError> {
-    let query = &context.head.query;
-    let hidden = visibility_timeout(query, 0)?.unwrap_or(Duration::ZERO);
-    let expires = match time_to_live(query)? {
+    let (query, version) = (&context.head.query, &context.head.version);
+    let hidden = visibility_timeout(query, 0, version)?.unwrap_or(Duration::ZERO);
+    let expires = match time_to_live(query, version)? {
         TimeToLive::Ever => Timestamp::MAX,
         TimeToLive::For(time) if hidden >= time => {
             return Err(ErrorCode::OutOfRangeQueryParameterValue.into());
         }
         TimeToLive::For(time) => context.now.plus(time),
     };
-    let text = parse_body(&body.whole(BODY_BYTES_MAX).await?, &context.head.version)?;
+    let text = parse_body(&body.whole(BODY_BYTES_MAX).await?, version)?;
     let id = MessageId(Uuid::new_v4());
     let new = NewMessage { id, nonce: nonce(), text, visible: context.now.plus(hidden), expires };
     let put = context.storage.put_message(context.account.uid, queue, new, context.now).await;
@@ -44,7 +44,8 @@ pub(super) async fn put(
 /// Get Messages.
 pub(super) async fn get(context: &Context, queue: &str) -> Result<Response<Body>, ProtocolError> {
     let max = messages_max(&context.head.query)?;
-    let timeout = visibility_timeout(&context.head.query, 1)?.unwrap_or(VISIBILITY_TIMEOUT_DEFAULT);
+    let timeout = visibility_timeout(&context.head.query, 1, &context.head.version)?;
+    let timeout = timeout.unwrap_or(VISIBILITY_TIMEOUT_DEFAULT);
     let messages = context.storage.get_messages(context.account.uid, queue, max, timeout, nonce(), || {
         Timestamp::from(SystemTime::now())
     });
@@ -69,7 +70,7 @@ pub(super) async fn update(
     body: &mut RequestBody,
 ) -> Result<Response<Body>, ProtocolError> {
     let receipted = receipted(context, id)?;
-    let Some(hidden) = visibility_timeout(&context.head.query, 0)? else {
+    let Some(hidden) = visibility_timeout(&context.head.query, 0, &context.head.version)? else {
         return Err(missing("visibilitytimeout"));
     };
     let body = body.whole(BODY_BYTES_MAX).await?;

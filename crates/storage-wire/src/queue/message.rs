@@ -21,6 +21,10 @@ const WITH_LONG_TEXTS: &str = "2011-08-18";
 pub const BODY_BYTES_MAX: usize = 512 << 10;
 /// Seven days: the longest that a message is invisible, and how long it lives unless told.
 pub const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Two hours: the longest that a message is invisible before [`WITH_LONG_TEXTS`] (Get Messages).
+const OLD_VISIBILITY_TIMEOUT_MAX: Duration = Duration::from_secs(2 * 3600);
+/// From this version on, a message may live longer than seven days, or for ever (Put Message).
+const WITH_LONG_LIVES: &str = "2017-07-29";
 /// How long a message is invisible that was got, unless told.
 pub const VISIBILITY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// One call gets at most this many messages.
@@ -48,26 +52,36 @@ pub fn messages_max(query: &Query) -> Result<usize, ProtocolError> {
 ///
 /// # Errors
 /// When it is no number within the range.
-pub fn visibility_timeout(query: &Query, seconds_min: i64) -> Result<Option<Duration>, ProtocolError> {
-    let seconds = number(query, "visibilitytimeout", seconds_min, week_seconds())?;
+pub fn visibility_timeout(
+    query: &Query,
+    seconds_min: i64,
+    version: &ApiVersion,
+) -> Result<Option<Duration>, ProtocolError> {
+    let old = version.as_str() < WITH_LONG_TEXTS;
+    let max = if old { OLD_VISIBILITY_TIMEOUT_MAX } else { WEEK };
+    let seconds = number(query, "visibilitytimeout", seconds_min, seconds_of(max))?;
     Ok(seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs))
 }
 
-/// Reads `messagettl`: a positive number of seconds, or -1.
+/// Reads `messagettl`: a positive number of seconds, or -1; in older versions, at most seven days.
 ///
 /// # Errors
 /// When it is another number.
-pub fn time_to_live(query: &Query) -> Result<TimeToLive, ProtocolError> {
+pub fn time_to_live(query: &Query, version: &ApiVersion) -> Result<TimeToLive, ProtocolError> {
+    let old = version.as_str() < WITH_LONG_LIVES;
     match query.number("messagettl")? {
         None => Ok(TimeToLive::For(WEEK)),
+        Some(seconds) if old && !(1..=seconds_of(WEEK)).contains(&seconds) => {
+            Err(out_of_range("messagettl", seconds))
+        }
         Some(-1) => Ok(TimeToLive::Ever),
         Some(seconds @ 1..) => Ok(TimeToLive::For(Duration::from_secs(seconds.unsigned_abs()))),
         Some(seconds) => Err(out_of_range("messagettl", seconds)),
     }
 }
 
-fn week_seconds() -> i64 {
-    i64::try_from(WEEK.as_secs()).unwrap_or(i64::MAX)
+fn seconds_of(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn number(query: &Query, name: &str, min: i64, max: i64) -> Result<Option<i64>, ProtocolError> {
@@ -228,11 +242,11 @@ mod tests {
             ("visibilitytimeout=604801", false),
             ("visibilitytimeout=x", false),
         ] {
-            assert_eq!(visibility_timeout(&query(text), 1).is_ok(), valid, "{text}");
+            assert_eq!(visibility_timeout(&query(text), 1, &new()).is_ok(), valid, "{text}");
         }
-        assert_eq!(time_to_live(&query("messagettl=-1")).unwrap(), TimeToLive::Ever);
-        assert!(time_to_live(&query("messagettl=0")).is_err());
-        assert!(time_to_live(&query("messagettl=-2")).is_err());
+        assert_eq!(time_to_live(&query("messagettl=-1"), &new()).unwrap(), TimeToLive::Ever);
+        assert!(time_to_live(&query("messagettl=0"), &new()).is_err());
+        assert!(time_to_live(&query("messagettl=-2"), &new()).is_err());
         assert_eq!(http_date(Timestamp::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 
