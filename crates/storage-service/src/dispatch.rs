@@ -149,8 +149,8 @@ impl FrontEnd {
             let why = format!("{name} is not built in this server.");
             return self.refused(name, &head, ProtocolError::saying(ErrorCode::NotImplemented, why)).await;
         }
-        if needs_length(operation) && !says_length(&head) {
-            return self.refused(name, &head, ErrorCode::MissingContentLengthHeader.into()).await;
+        if let Err(error) = check_form(operation, &head) {
+            return self.refused(name, &head, error).await;
         }
         let (version, storage) = (head.version.clone(), storage.clone());
         let cors = service::properties_of(&account, self.service).cors.clone();
@@ -193,6 +193,19 @@ impl FrontEnd {
     async fn refused(&self, operation: &'static str, head: &RequestHead, error: ProtocolError) -> Handled {
         let cors = service::cors_rules(&self.storage, head).await;
         Handled { operation, version: head.version.clone(), cors, result: Err(error) }
+    }
+}
+
+/// Checks what every request may say, and what its body must.
+fn check_form(operation: Operation, head: &RequestHead) -> Result<(), ProtocolError> {
+    const TIMEOUT: &str = "timeout";
+    // Every answer is sooner than the shortest timeout that clients ask for, so that it only has to be one.
+    if let Some(text) = head.query.get_filled(TIMEOUT).filter(|text| text.parse::<u32>().is_err()) {
+        return Err(ProtocolError::query(TIMEOUT, text));
+    }
+    match needs_length(operation) && !says_length(head) {
+        true => Err(ErrorCode::MissingContentLengthHeader.into()),
+        false => Ok(()),
     }
 }
 

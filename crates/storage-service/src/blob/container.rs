@@ -19,6 +19,9 @@ use crate::context::{Context, RequestBody};
 const ACCESS_BYTES_MAX: usize = 64 * 1024;
 /// The encryption scope that every account has.
 const ACCOUNT_SCOPE: &str = "$account-encryption-key";
+/// Characters of a container's name, at least and at most (STORAGE, section 2).
+const NAME_CHARS_MIN: usize = 3;
+const NAME_CHARS_MAX: usize = 63;
 /// Containers with names that break the rule.
 const SPECIAL: [&str; 3] = ["$root", "$web", "$logs"];
 
@@ -30,17 +33,23 @@ pub(super) fn container_name(context: &Context) -> Result<String, ProtocolError>
     }
 }
 
-/// Whether a container may have the name: 3 to 63 lower-case letters, digits and single hyphens, with a letter or
+/// Checks that a container may have the name: 3 to 63 lower-case letters, digits and single hyphens, with a letter or
 /// digit at both ends.
-fn is_container_name(name: &str) -> bool {
+fn check_name(name: &str) -> Result<(), ProtocolError> {
     let ends = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
-    SPECIAL.contains(&name)
-        || ((3..=63).contains(&bytes.len())
-            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-            && ends(bytes.first())
-            && ends(bytes.last())
-            && !name.contains("--"))
+    if SPECIAL.contains(&name) {
+        return Ok(());
+    }
+    if !(NAME_CHARS_MIN..=NAME_CHARS_MAX).contains(&name.chars().count()) {
+        let why = "A container's name has 3 to 63 characters.";
+        return Err(ProtocolError::saying(ErrorCode::OutOfRangeInput, why));
+    }
+    let letters = bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
+    match letters && ends(bytes.first()) && ends(bytes.last()) && !name.contains("--") {
+        true => Ok(()),
+        false => Err(ErrorCode::InvalidResourceName.into()),
+    }
 }
 
 pub(super) fn account_information() -> Response<Body> {
@@ -53,9 +62,7 @@ pub(super) fn account_information() -> Response<Body> {
 
 pub(super) async fn create(context: &Context) -> Answer {
     let name = container_name(context)?;
-    if !is_container_name(&name) {
-        return Err(ErrorCode::InvalidResourceName.into());
-    }
+    check_name(&name)?;
     let new = NewContainer {
         uid: Uid::from_bytes(uuid::Uuid::new_v4().into_bytes()),
         metadata: metadata::of(&context.head.headers)?,
@@ -237,7 +244,7 @@ mod tests {
             ("$other", false),
             (&format!("{long}a"), false),
         ] {
-            assert_eq!(is_container_name(name), valid, "{name}");
+            assert_eq!(check_name(name).is_ok(), valid, "{name}");
         }
     }
 }

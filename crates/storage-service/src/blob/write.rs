@@ -19,6 +19,8 @@ use crate::context::{Authorization, Context, RequestBody};
 
 /// Characters of a blob's name.
 const NAME_CHARS_MAX: usize = 1024;
+/// Segments of a blob's name, between its slashes ("Naming and referencing containers, blobs, and metadata").
+const NAME_SEGMENTS_MAX: usize = 254;
 
 pub(super) async fn put(context: &Context, body: &mut RequestBody) -> Answer {
     let target = checked_target(context)?;
@@ -104,8 +106,9 @@ pub(super) async fn new_blob(context: &Context, target: &Target) -> Result<NewBl
 /// The blob that is to be written.
 pub(super) fn checked_target(context: &Context) -> Result<Target, ProtocolError> {
     let target = current_target(context)?;
+    let segments = target.name.split('/').count();
     match target.name.chars().count() {
-        1..=NAME_CHARS_MAX => Ok(target),
+        1..=NAME_CHARS_MAX if segments <= NAME_SEGMENTS_MAX => Ok(target),
         _ => Err(ErrorCode::InvalidResourceName.into()),
     }
 }

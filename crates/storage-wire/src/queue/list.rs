@@ -4,6 +4,9 @@ use crate::error::{ErrorCode, ProtocolError};
 use crate::query::Query;
 use crate::queue::escaped;
 
+/// Characters of a queue's name, at least and at most (STORAGE, section 6).
+const NAME_CHARS_MIN: usize = 3;
+const NAME_CHARS_MAX: usize = 63;
 /// A page has at most this many queues.
 pub const PAGE_QUEUES_MAX: usize = 5000;
 
@@ -12,7 +15,7 @@ pub const PAGE_QUEUES_MAX: usize = 5000;
 /// # Errors
 /// When the name breaks the rule.
 pub fn check_queue_name(name: &str) -> Result<(), ProtocolError> {
-    if !(3..=63).contains(&name.len()) {
+    if !(NAME_CHARS_MIN..=NAME_CHARS_MAX).contains(&name.chars().count()) {
         let why = "A queue's name has 3 to 63 characters.";
         return Err(ProtocolError::saying(ErrorCode::OutOfRangeInput, why));
     }
