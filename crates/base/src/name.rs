@@ -155,10 +155,20 @@ mod tests {
 
     #[test]
     fn account_names() {
-        for (text, valid) in
-            [("abc", true), ("devstoreaccount1", true), ("ab", false), ("Abc", false), ("a-b", false)]
-        {
+        for (text, valid) in [
+            ("abc", true),
+            ("devstoreaccount1", true),
+            ("0ab", true),
+            ("Abc", false),
+            ("a-b", false),
+            ("äbc", false),
+        ] {
             assert_eq!(AccountName::new(text).is_ok(), valid, "{text}");
+        }
+        for (chars, valid) in
+            [(0, false), (2, false), (3, true), (4, true), (23, true), (24, true), (25, false)]
+        {
+            assert_eq!(AccountName::new(&"a".repeat(chars)).is_ok(), valid, "{chars}");
         }
     }
 

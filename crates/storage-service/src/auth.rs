@@ -163,3 +163,26 @@ fn challenged(error: ProtocolError, issuer: Option<&Issuer>, head: &RequestHead)
 fn failed(why: &str) -> ProtocolError {
     ProtocolError::from(ErrorCode::AuthenticationFailed).with_detail("AuthenticationErrorDetail", why)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+    use welkin_storage_wire::Service;
+
+    use super::*;
+
+    #[test]
+    fn the_date_may_differ_by_a_quarter_of_an_hour() {
+        let date = "Tue, 24 Nov 2026 11:00:00 GMT";
+        let sent = Timestamp::from(httpdate::parse_http_date(date).unwrap());
+        for (seconds, fits) in [(0, true), (899, true), (900, true), (901, false)] {
+            let skew = Duration::from_secs(seconds);
+            for now in [sent.plus(skew), Timestamp::from_ticks(2 * sent.ticks() - sent.plus(skew).ticks())] {
+                let headers = HeaderMap::from_iter([("x-ms-date".parse().unwrap(), date.parse().unwrap())]);
+                let url = "/account".parse().unwrap();
+                let head = RequestHead::parse(Service::Blob, Method::GET, &url, headers, &[]).unwrap();
+                assert_eq!(check_date(&head, now).is_ok(), fits, "{seconds} s at {now:?}");
+            }
+        }
+    }
+}

@@ -87,3 +87,38 @@ impl AccountSettings {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits() {
+        let days =
+            |days| AccountSettings { container_retention_days: Some(days), ..AccountSettings::default() };
+        let scopes =
+            |names: Vec<String>| AccountSettings { encryption_scopes: names, ..AccountSettings::default() };
+        let many = |count: usize| scopes((0..count).map(|n| format!("scope-{n}")).collect());
+        let named = |chars: usize| scopes(vec!["s".repeat(chars)]);
+        for (settings, fits) in [
+            (days(0), false),
+            (days(1), true),
+            (days(2), true),
+            (days(364), true),
+            (days(365), true),
+            (days(366), false),
+            (many(999), true),
+            (many(1000), true),
+            (many(1001), false),
+            (named(2), false),
+            (named(3), true),
+            (named(4), true),
+            (named(62), true),
+            (named(63), true),
+            (named(64), false),
+            (scopes(vec!["a_b".to_owned()]), false),
+        ] {
+            assert_eq!(settings.check().is_ok(), fits, "{settings:?}");
+        }
+    }
+}

@@ -199,7 +199,7 @@ impl Sample {
         }
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} /{DEV_ACCOUNT}{} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         for (name, value) in self.whole_headers() {
             bytes.extend_from_slice(name.as_bytes());
