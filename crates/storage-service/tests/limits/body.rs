@@ -154,7 +154,7 @@ fn batches() -> Vec<Limit> {
                     &format!("<BlockList{attributes}/>"),
                 )
             },
-            &[(99, "201"), (100, "201"), (101, "400 InvalidXmlDocument")],
+            &[(63, "201"), (64, "201"), (65, "400 InvalidXmlDocument")],
         ),
         limit(
             "requests of a batch",

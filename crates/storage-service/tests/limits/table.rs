@@ -225,6 +225,13 @@ fn queries() -> Vec<Limit> {
             &[(-1, BAD), (0, BAD), (1, "200"), (2, "200"), (999, "200"), (1000, "200"), (1001, BAD)],
         ),
         limit(
+            "properties that a query selects",
+            "STORAGE, section 7: as many as an entity has",
+            &["storage-wire/table/query SELECTED_MAX"],
+            |n| query(&format!("$select={}", (0..n).map(|name| format!("p{name},")).collect::<String>())),
+            &[(254, "200"), (255, "200"), (256, BAD)],
+        ),
+        limit(
             "depth of a filter",
             "none: deeper than any that people or clients write",
             &["storage-wire/table/filter/parse DEPTH_MAX"],
