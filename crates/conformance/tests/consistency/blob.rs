@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use rand::Rng as _;
 use welkin_storage_wire::operation::Service;
 
-use crate::history::{Call, History, Model};
+use crate::history::{Call, Checked, History, Model};
 use crate::workload::{Object, Turn};
 
 mod ask;
@@ -202,9 +202,9 @@ impl Object for BlobObject {
         assert_eq!(listed, told != Told::Content(None), "{}: the list shows what can be read", self.name);
     }
 
-    fn check(&self) -> Result<Vec<usize>, String> {
+    fn check(&self) -> Result<Vec<Checked>, String> {
         let checked =
-            self.history.check().map_err(|calls| format!("{:?} blob {}:\n{calls}", self.kind, self.name));
+            self.history.check(&[]).map_err(|calls| format!("{:?} blob {}:\n{calls}", self.kind, self.name));
         Ok(vec![checked?])
     }
 }

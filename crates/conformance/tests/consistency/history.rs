@@ -61,6 +61,13 @@ pub struct Call<M: Model> {
     pub answer: Option<M::Answer>,
 }
 
+/// What was checked of a history.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked {
+    pub calls: usize,
+    pub unanswered: usize,
+}
+
 /// All calls of one object.
 #[derive(Debug)]
 pub struct History<M: Model>(Mutex<Vec<Call<M>>>);
@@ -77,26 +84,23 @@ impl<M: Model> History<M> {
         self.0.lock().unwrap().push(call);
     }
 
-    /// When its first call began, and when its last one ended.
-    pub fn span(&self) -> (Moment, Moment) {
-        let calls = self.0.lock().unwrap();
-        let (first, last) =
-            (calls.iter().map(|call| call.began).min(), calls.iter().map(|call| call.ended).max());
-        (first.unwrap(), last.unwrap())
-    }
-
-    /// Holds it against the model; says how many calls there were.
+    /// Holds it against the model, and with it calls that may have been of this object, and have no answer.
     ///
     /// # Errors
     /// The calls in their order, when there is no order that explains their answers.
-    pub fn check(&self) -> Result<usize, String> {
+    pub fn check(&self, maybe: &[Call<M>]) -> Result<Checked, String> {
         let calls = self.0.lock().unwrap();
-        if is_linearizable(&calls) {
-            return Ok(calls.len());
+        let first = calls.iter().map(|call| call.began).min();
+        let last = calls.iter().map(|call| call.ended).max();
+        let near = maybe.iter().filter(|call| Some(call.ended) > first && Some(call.began) < last);
+        let all: Vec<_> = calls.iter().chain(near).cloned().collect();
+        if is_linearizable(&all) {
+            let unanswered = calls.iter().filter(|call| call.answer.is_none()).count();
+            return Ok(Checked { calls: calls.len(), unanswered });
         }
-        let mut calls: Vec<_> = calls.iter().collect();
+        let mut calls = all;
         calls.sort_by_key(|call| call.began);
-        let line = |call: &&Call<M>| {
+        let line = |call: &Call<M>| {
             let Call { client, began, ended, op, answer } = call;
             format!("  {:>6}..{:<6} client {client}: {op:?} -> {answer:?}\n", began.order, ended.order)
         };

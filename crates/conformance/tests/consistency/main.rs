@@ -18,6 +18,7 @@ use rand::rngs::StdRng;
 use welkin_storage_wire::operation::Service;
 
 use crate::blob::{BlobObject, Kind};
+use crate::history::Checked;
 use crate::partition::PartitionObject;
 use crate::queue::QueueObject;
 use crate::wire::{Client, Server};
@@ -58,7 +59,7 @@ fn make_collections(client: &Client) {
     }
 }
 
-fn make_objects() -> Vec<Box<dyn Object>> {
+fn make_objects(client: &Client) -> Vec<Box<dyn Object>> {
     let mut objects: Vec<Box<dyn Object>> = Vec::new();
     for number in 0..BLOCK_BLOBS {
         objects.push(Box::new(BlobObject::new(&format!("block{number}"), Kind::Block)));
@@ -67,7 +68,11 @@ fn make_objects() -> Vec<Box<dyn Object>> {
         objects.push(Box::new(BlobObject::new(&format!("append{number}"), Kind::Append)));
     }
     for number in 0..PARTITIONS {
-        objects.push(Box::new(PartitionObject::new(&format!("p{number}"))));
+        let partition = PartitionObject::new(&format!("p{number}"));
+        if number == 0 {
+            partition.lengthen(client);
+        }
+        objects.push(Box::new(partition));
     }
     objects.extend(QUEUES.map(|queue| Box::new(QueueObject::new(queue)) as Box<dyn Object>));
     objects
@@ -80,23 +85,26 @@ fn clients_see_one_order_whatever_is_killed() {
     let kills = setting("WELKIN_CONSISTENCY_KILLS").unwrap_or(KILLS);
     println!("WELKIN_CONSISTENCY_SEED={seed} repeats the choices of the clients");
     let mut server = Server::start();
-    make_collections(&server.client());
-    let objects = make_objects();
-    let calls = workload::run(&mut server, &objects, kills, &mut StdRng::seed_from_u64(seed));
+    let client = server.client();
+    make_collections(&client);
+    let objects = make_objects(&client);
+    let turns = workload::run(&mut server, &objects, kills, &mut StdRng::seed_from_u64(seed));
     let ran = began.elapsed();
     let checked: Vec<_> = objects.iter().map(|object| object.check()).collect();
     let (good, bad): (Vec<_>, Vec<_>) = checked.into_iter().partition(Result::is_ok);
     let bad: Vec<String> = bad.into_iter().filter_map(Result::err).collect();
     assert!(bad.is_empty(), "seed {seed}: no order explains the history of\n{}", bad.join("\n"));
-    let lengths: Vec<usize> = good.into_iter().flatten().flatten().collect();
+    let good: Vec<Checked> = good.into_iter().flatten().flatten().collect();
+    let sum = |count: fn(&Checked) -> usize| good.iter().map(count).sum::<usize>();
+    let (asked, unanswered) = (sum(|checked| checked.calls), sum(|checked| checked.unanswered));
     println!(
-        "{calls} turns of clients, {kills} kills, {} histories with {} calls (longest {}): {:.1} s, and checked in {:.1} s",
-        lengths.len(),
-        lengths.iter().sum::<usize>(),
-        lengths.iter().max().unwrap(),
+        "{turns} turns of clients, {kills} kills, {} histories with {asked} calls, {unanswered} without an answer, \
+         at most {} in one: {:.1} s, and {:.1} s to check",
+        good.len(),
+        good.iter().map(|checked| checked.calls).max().unwrap(),
         ran.as_secs_f64(),
         (began.elapsed() - ran).as_secs_f64(),
     );
-    assert!(lengths.len() > objects.len(), "messages were put");
-    assert!(lengths.iter().sum::<usize>() > calls / 2, "calls were written down");
+    assert!(good.len() > objects.len() && asked > turns / 2, "calls were written down, of messages too");
+    assert!(unanswered > 0, "kills came while calls were under way");
 }

@@ -6,15 +6,20 @@ use std::sync::Mutex;
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 
-use crate::history::{Call, History, Model};
+use crate::history::{Call, Checked, History, Model};
+use crate::wire::Client;
 use crate::workload::{Object, Turn};
 
 mod ask;
 
 /// The table of all partitions.
 pub const TABLE: &str = "objects";
-/// Rows of a partition.
+/// Rows of a partition that clients change.
 const ROWS: u8 = 4;
+/// Rows that nobody changes: more than the service reads at a time, and fewer than one answer may have.
+const STILL_ROWS: usize = 300;
+/// Changes of one transaction, at most (STORAGE, section 6: Batch).
+const CHANGES_MAX: usize = 100;
 
 /// An entity has two properties: a replacement writes `a` alone, and a merge writes `b` beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,6 +129,14 @@ impl PartitionObject {
         Self { name: name.to_owned(), history: History::default(), seen: Mutex::default() }
     }
 
+    /// Puts rows that nobody changes between the first of the others and the second: a query that reads them takes its
+    /// time, and sees one moment all the same.
+    pub fn lengthen(&self, client: &Client) {
+        for first in (0..STILL_ROWS).step_by(CHANGES_MAX) {
+            ask::insert_still(client, &self.name, first..first + CHANGES_MAX);
+        }
+    }
+
     /// Asks and writes down. The answer, if there was one, tells ETags.
     fn call(&self, turn: &Turn<'_>, op: Op, etags: &BTreeMap<u8, (Entity, String)>) -> Option<Told> {
         let began = turn.clock.now();
@@ -178,8 +191,8 @@ impl Object for PartitionObject {
         }
     }
 
-    fn check(&self) -> Result<Vec<usize>, String> {
-        let checked = self.history.check().map_err(|calls| format!("partition {}:\n{calls}", self.name));
+    fn check(&self) -> Result<Vec<Checked>, String> {
+        let checked = self.history.check(&[]).map_err(|calls| format!("partition {}:\n{calls}", self.name));
         Ok(vec![checked?])
     }
 }

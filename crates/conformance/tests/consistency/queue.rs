@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 
-use crate::history::{Call, History, Model, Moment};
+use crate::history::{Call, Checked, History, Model};
 use crate::workload::{Object, Turn};
 
 mod ask;
@@ -288,13 +288,11 @@ impl Object for QueueObject {
         }
     }
 
-    fn check(&self) -> Result<Vec<usize>, String> {
+    fn check(&self) -> Result<Vec<Checked>, String> {
         let (histories, lost_gets) = (self.histories.lock().unwrap(), self.lost_gets.lock().unwrap());
         let check = |(name, history): (&u64, &History<Message>)| {
-            let (first, last): (Moment, Moment) = history.span();
-            let near = lost_gets.iter().filter(|get| get.ended > first && get.began < last);
-            near.for_each(|get| history.add(get.clone()));
-            history.check().map_err(|calls| format!("message {name} of {}:\n{calls}", self.queue))
+            let checked = history.check(&lost_gets);
+            checked.map_err(|calls| format!("message {name} of {}:\n{calls}", self.queue))
         };
         histories.iter().map(check).collect()
     }

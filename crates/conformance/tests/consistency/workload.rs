@@ -7,13 +7,13 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::gate::Gate;
-use crate::history::Clock;
+use crate::history::{Checked, Clock};
 use crate::wire::{Client, Server};
 
 /// Clients at a time; the auditor is one more.
 const CLIENTS: usize = 8;
 /// Calls of all clients before a kill.
-const CALLS_PER_KILL: std::ops::Range<usize> = 150..500;
+const CALLS_PER_KILL: std::ops::Range<usize> = 400..1500;
 /// Of so many kills, one is followed by another while the service starts.
 const KILLS_PER_SECOND_KILL: u32 = 3;
 /// A second kill comes within this time after the start.
@@ -27,11 +27,11 @@ pub trait Object: Sync {
     /// Reads all of it, while nobody else works.
     fn audit(&self, turn: &mut Turn<'_>);
 
-    /// Says how many calls each history has.
+    /// Checks its histories.
     ///
     /// # Errors
     /// When a history contradicts what the object is to be.
-    fn check(&self) -> Result<Vec<usize>, String>;
+    fn check(&self) -> Result<Vec<Checked>, String>;
 }
 
 /// What a client needs to make a call.

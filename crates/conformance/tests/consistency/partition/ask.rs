@@ -1,6 +1,7 @@
 //! Operations on entities as requests, and what their answers say.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde_json::Value;
 use welkin_storage_wire::operation::Service;
@@ -20,7 +21,8 @@ pub fn ask(client: &Client, partition: &str, op: &Op, etags: &Etags) -> Option<(
             assert_eq!(answer.status, 200, "{op:?}: {answer:?}");
             assert_eq!(answer.header("x-ms-continuation-nextpartitionkey"), "", "{op:?}: one answer has all");
             let body: Value = serde_json::from_str(&answer.body).unwrap();
-            let rows: Etags = body["value"].as_array().unwrap().iter().map(entity).collect();
+            let moving = body["value"].as_array().unwrap().iter().filter(|json| json["still"].is_null());
+            let rows: Etags = moving.map(entity).collect();
             let entities = rows.iter().map(|(row, (entity, _))| (*row, entity.clone())).collect();
             Some((Told::Entities(entities), rows))
         }
@@ -100,8 +102,22 @@ fn alone(client: &Client, part: &Part, op: &Op) -> Option<Told> {
     })
 }
 
-/// An entity group transaction.
-fn together(client: &Client, parts: &[Part], op: &Op) -> Option<Told> {
+/// Inserts rows that nobody changes, between those of numbers 0 and 1.
+pub fn insert_still(client: &Client, partition: &str, rows: Range<usize>) {
+    let insert = |row: usize| Part {
+        method: "POST",
+        target: format!("/{TABLE}"),
+        headers: vec![
+            ("content-type", "application/json".to_owned()),
+            ("prefer", "return-no-content".to_owned()),
+        ],
+        body: format!("{{\"PartitionKey\":\"{partition}\",\"RowKey\":\"0 {row:03}\",\"still\":true}}"),
+    };
+    let answer = transaction(client, &rows.map(insert).collect::<Vec<_>>()).unwrap();
+    assert!(answer.status == 202 && !answer.body.contains("HTTP/1.1 4"), "{answer:?}");
+}
+
+fn transaction(client: &Client, parts: &[Part]) -> Option<Answer> {
     let mut body = String::from("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n");
     for Part { method, target, headers, body: inner } in parts {
         let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -111,7 +127,12 @@ fn together(client: &Client, parts: &[Part], op: &Op) -> Option<Told> {
     }
     body.push_str("--c--\r\n--b--\r\n");
     let headers = [("content-type", "multipart/mixed; boundary=b")];
-    let answer = client.send(Service::Table, "POST", "/$batch", &headers, &body)?;
+    client.send(Service::Table, "POST", "/$batch", &headers, &body)
+}
+
+/// An entity group transaction.
+fn together(client: &Client, parts: &[Part], op: &Op) -> Option<Told> {
+    let answer = transaction(client, parts)?;
     assert_eq!(answer.status, 202, "{op:?}: {answer:?}");
     let statuses: Vec<u16> =
         answer.body.split("HTTP/1.1 ").skip(1).map(|rest| rest[..3].parse().unwrap()).collect();
