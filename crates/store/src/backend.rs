@@ -10,6 +10,7 @@ use crate::commit::{Commit, CommitError};
 use crate::error::StoreError;
 use crate::extent::{ExtentRef, ExtentWriter};
 use crate::local::{Local, LocalOptions};
+use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
 
 /// What a backend does. The contract of each method is that of the method of [`Store`].
@@ -21,8 +22,11 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
         key: &'a [u8],
     ) -> BoxFuture<'a, Result<Option<Row>, StoreError>>;
 
+    fn moment(&self) -> Moment;
+
     fn scan(
         &self,
+        moment: Moment,
         space: Space,
         from: ScanFrom,
         rows_max: usize,
@@ -97,7 +101,27 @@ impl Store {
     /// # Errors
     /// When the disk fails or what is on it is damaged.
     pub async fn scan(&self, space: Space, from: ScanFrom, rows_max: usize) -> Result<Vec<Row>, StoreError> {
-        self.backend.scan(space, from, rows_max).await
+        self.backend.scan(self.moment(), space, from, rows_max).await
+    }
+
+    /// What was committed by now, for scans that are to see the same.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        self.backend.moment()
+    }
+
+    /// As [`Self::scan`], of a moment of this store.
+    ///
+    /// # Errors
+    /// When the disk fails or what is on it is damaged.
+    pub async fn scan_at(
+        &self,
+        moment: &Moment,
+        space: Space,
+        from: ScanFrom,
+        rows_max: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.backend.scan(moment.clone(), space, from, rows_max).await
     }
 
     /// Checks and writes, atomically; durable when it returns. The version is that of every

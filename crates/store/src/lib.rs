@@ -19,6 +19,7 @@
 pub mod commit;
 pub mod error;
 pub mod extent;
+pub mod moment;
 pub mod row;
 
 mod backend;
@@ -32,4 +33,5 @@ pub use local::{
     COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, READ_BYTES,
     VALUE_BYTES_MAX,
 };
+pub use moment::Moment;
 pub use row::{Row, ScanFrom, Space, Version};

@@ -36,7 +36,8 @@ pub struct EntityPage {
 }
 
 impl Storage {
-    /// Up to `rows_max` entities that match the filter, from `from` on.
+    /// Up to `rows_max` entities that match the filter, from `from` on, all as of one moment: queries have snapshot
+    /// isolation.
     ///
     /// # Errors
     /// When there is no such table.
@@ -51,9 +52,10 @@ impl Storage {
         let table = self.table(account, table).await?.uid;
         let mut walk = Walk::new(table, filter, rows_max);
         let mut from = walk.start(from);
+        let moment = self.store().moment();
         let mut scan_rows = (rows_max + 1).min(FIRST_SCAN_ROWS);
         loop {
-            let rows = self.store().scan(ENTITIES, from, scan_rows).await?;
+            let rows = self.store().scan_at(&moment, ENTITIES, from, scan_rows).await?;
             let ended = rows.len() < scan_rows;
             let Some(next) = walk.take(&rows)? else { return Ok(walk.page) };
             if ended {

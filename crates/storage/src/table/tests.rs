@@ -179,6 +179,33 @@ async fn one_of_many_racing_writers_wins_each_round() {
     assert_eq!(storage.entity(ACCOUNT, "Things", &key).await.unwrap().properties.len(), 17);
 }
 
+/// However many scans it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_sees_one_moment() {
+    let (_folder, storage) = storage().await;
+    for first in [0, 100, 200] {
+        let insert = |n| (key("p", &format!("m{n}")), Change::Insert(one("a", n)));
+        let changes: Vec<_> = (first..first + 100).map(insert).collect();
+        storage.change_entities(ACCOUNT, "Things", &changes, at(1)).await.unwrap();
+    }
+    let writer = tokio::spawn({
+        let storage = storage.clone();
+        async move {
+            for n in 0.. {
+                let both = ["a", "z"].map(|row| (key("p", row), Change::Replace(None, one("a", n))));
+                storage.change_entities(ACCOUNT, "Things", &both, at(2)).await.unwrap();
+            }
+        }
+    });
+    let filter = Filter::parse("PartitionKey eq 'p'").unwrap();
+    for query in 0..100 {
+        let entities = all_pages(&storage, Some(&filter), 1000).await;
+        let of = |row: &str| entities.iter().find(|e| e.key.row == row).map(|e| e.properties.clone());
+        assert_eq!(of("a"), of("z"), "query {query}");
+    }
+    writer.abort();
+}
+
 /// All pages of a query.
 async fn all_pages(storage: &Storage, filter: Option<&Filter>, rows_max: usize) -> Vec<Entity> {
     let mut all = Vec::new();

@@ -41,6 +41,7 @@ use crate::backend::{Backend, ExtentSink};
 use crate::commit::{Check, Commit, CommitError, Write};
 use crate::error::StoreError;
 use crate::extent::ExtentRef;
+use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
 use background::Background;
 use committer::{Committer, Expect};
@@ -181,8 +182,13 @@ impl Backend for Local {
         self.read_row(space, partition, key).boxed()
     }
 
+    fn moment(&self) -> Moment {
+        self.tables.moment()
+    }
+
     fn scan(
         &self,
+        moment: Moment,
         space: Space,
         from: ScanFrom,
         rows_max: usize,
@@ -190,10 +196,10 @@ impl Backend for Local {
         async move {
             check_names(space, b"", b"")?;
             if rows_max <= SCAN_ROWS_INLINE_MAX && (self.tables.is_resident() || self.pace.is_fast()) {
-                return self.pace.time(|| self.tables.scan(space, &from, rows_max));
+                return self.pace.time(|| self.tables.scan(&moment, space, &from, rows_max));
             }
             let tables = self.tables.clone();
-            run_blocking(move || tables.scan(space, &from, rows_max)).await
+            run_blocking(move || tables.scan(&moment, space, &from, rows_max)).await
         }
         .boxed()
     }

@@ -19,6 +19,7 @@ use crate::error::StoreError;
 use crate::local::key::{scan_end, scan_start, split};
 use crate::local::options::{LocalOptions, RESERVED_SPACE_ID_MIN};
 use crate::local::record;
+use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
 
 const SEQNO_BASE: u64 = 1 << 32;
@@ -95,9 +96,17 @@ impl Tables {
         }
     }
 
-    /// Rows of the space from `from` on, as of one moment.
+    /// What may be read now.
+    pub(crate) fn moment(&self) -> Moment {
+        // Whoever has entered before he reads the number is waited for by each flush that could drop what he sees.
+        let reader = self.readers.enter();
+        Moment { visible: self.visible.load(Ordering::SeqCst), _reader: reader }
+    }
+
+    /// Rows of the space from `from` on, as of a moment.
     pub(crate) fn scan(
         &self,
+        moment: &Moment,
         space: Space,
         from: &ScanFrom,
         rows_max: usize,
@@ -105,10 +114,8 @@ impl Tables {
         use std::ops::Bound;
         let start = scan_start(space, from);
         let end = scan_end(space).map_or(Bound::Unbounded, |end| Bound::Excluded(end.to_vec()));
-        let _reader = self.readers.enter();
-        let visible = self.visible.load(Ordering::SeqCst);
         let mut rows = Vec::new();
-        for entry in self.tree.range((Bound::Included(start), end), visible, None).take(rows_max) {
+        for entry in self.tree.range((Bound::Included(start), end), moment.visible, None).take(rows_max) {
             let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
             rows.push(to_row(&key, &stored)?);
         }

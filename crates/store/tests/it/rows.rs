@@ -103,6 +103,26 @@ async fn a_scan_goes_in_order_across_partitions_and_stays_in_its_space() {
 }
 
 #[tokio::test]
+async fn a_moment_stays_as_it_was() {
+    let (_folder, store) = new_store().await;
+    for (key, value) in [("1", "old"), ("2", "old"), ("3", "old")] {
+        put(&store, "p", key, value).await;
+    }
+    let moment = store.moment();
+    let changed = Commit::new(SPACE, "p").put("0", "new").put("2", "new").delete("3");
+    store.commit(changed).await.unwrap();
+    let old = [("1", "old"), ("2", "old"), ("3", "old")];
+    let new = [("0", "new"), ("1", "old"), ("2", "new")];
+    for (moment, expected) in [(moment, old), (store.moment(), new)] {
+        let first = store.scan_at(&moment, SPACE, ScanFrom::Start, 2).await.unwrap();
+        let after = ScanFrom::AfterRow("p".into(), first[1].key.clone());
+        let rest = store.scan_at(&moment, SPACE, after, 9).await.unwrap();
+        let rows: Vec<_> = first.iter().chain(&rest).map(|row| (&row.key[..], &row.value[..])).collect();
+        assert_eq!(rows, expected.map(|(key, value)| (key.as_bytes(), value.as_bytes())));
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_refused_and_the_largest_is_taken() {
     let (_folder, store) = new_store().await;
     let sized = |p: usize, k: usize, v: usize| Commit::new(SPACE, vec![0; p]).put(vec![0; k], vec![7; v]);

@@ -172,7 +172,7 @@ impl Extents {
         let tables = self.tables.clone();
         run_blocking(move || {
             tables
-                .scan(EXTENTS, &from, extents_max)?
+                .scan(&tables.moment(), EXTENTS, &from, extents_max)?
                 .iter()
                 .map(|row| {
                     let id = parse_id(&row.key)?;

@@ -56,7 +56,7 @@ impl Opened {
         opened.open_files()?;
         let mut from = ScanFrom::Start;
         loop {
-            let rows = tables.scan(EXTENTS, &from, ROWS_AT_A_TIME)?;
+            let rows = tables.scan(&tables.moment(), EXTENTS, &from, ROWS_AT_A_TIME)?;
             for row in &rows {
                 let id = parse_id(&row.key)?;
                 opened.mark_used(id, &parse_layout(id, &row.value)?)?;
