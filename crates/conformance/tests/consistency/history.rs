@@ -87,7 +87,7 @@ impl<M: Model> History<M> {
     /// Holds it against the model, and with it calls that may have been of this object, and have no answer.
     ///
     /// # Errors
-    /// The calls in their order, when there is no order that explains their answers.
+    /// When there is no order that explains their answers: the last calls up to the first answer that cannot be.
     pub fn check(&self, maybe: &[Call<M>]) -> Result<Checked, String> {
         let calls = self.0.lock().unwrap();
         let first = calls.iter().map(|call| call.began).min();
@@ -98,14 +98,35 @@ impl<M: Model> History<M> {
             let unanswered = calls.iter().filter(|call| call.answer.is_none()).count();
             return Ok(Checked { calls: calls.len(), unanswered });
         }
-        let mut calls = all;
-        calls.sort_by_key(|call| call.began);
-        let line = |call: &Call<M>| {
-            let Call { client, began, ended, op, answer } = call;
-            format!("  {:>6}..{:<6} client {client}: {op:?} -> {answer:?}\n", began.order, ended.order)
-        };
-        Err(calls.iter().map(line).collect())
+        Err(told(&all))
     }
+}
+
+/// What is shown of a history that no order explains: the last calls up to where that begins.
+const SHOWN_MAX: usize = 40;
+
+/// The shortest beginning of the history that no order explains, which ends with an answer that cannot be.
+fn told<M: Model>(calls: &[Call<M>]) -> String {
+    let mut ends: Vec<Moment> = calls.iter().map(|call| call.ended).collect();
+    ends.sort_unstable();
+    let bad = ends.partition_point(|end| is_linearizable(&until(calls, *end)));
+    let calls = until(calls, ends[bad]);
+    let line = |call: &Call<M>| {
+        let Call { client, began, ended, op, answer } = call;
+        format!("  {:>6}..{:<6} client {client}: {op:?} -> {answer:?}\n", began.order, ended.order)
+    };
+    calls[calls.len().saturating_sub(SHOWN_MAX)..].iter().map(line).collect()
+}
+
+/// The calls as they were known at a moment: those under way had no answer yet, and end then.
+fn until<M: Model>(calls: &[Call<M>], end: Moment) -> Vec<Call<M>> {
+    let mut known: Vec<_> = calls.iter().filter(|call| call.began < end).cloned().collect();
+    for call in known.iter_mut().filter(|call| call.ended > end) {
+        (call.answer, call.ended) = (None, end);
+    }
+    // What is under way ends later than the last answer.
+    known.sort_by_key(|call| (call.ended, call.answer.is_none()));
+    known
 }
 
 /// Whether the calls can be put in one order that their answers and the time allow.
