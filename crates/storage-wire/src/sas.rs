@@ -278,3 +278,5 @@ pub fn blob_read_query(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

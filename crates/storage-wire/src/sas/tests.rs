@@ -1,6 +1,7 @@
 //! Vectors made with the official Python clients (azure-storage-blob 12.31.1, azure-storage-queue 12.18.1,
 //! azure-data-tables 12.7.0).
 
+use super::vectors::{self, KEY_OF_USER, Vector};
 use super::*;
 use crate::operation::Operation;
 
@@ -69,6 +70,101 @@ fn vectors() {
     }
 }
 
+/// What is answered to the request of a vector when one of its parameters has another value; nothing where it is
+/// permitted.
+fn answer(vector: Vector, changed: Option<(&str, &str)>) -> String {
+    let (method, target) = vector.request.split_once(' ').unwrap();
+    let joint = if target.contains('?') { '&' } else { '?' };
+    let parts: Vec<String> = vector
+        .sas
+        .split('&')
+        .map(|part| match changed {
+            Some((name, value)) if part.starts_with(&format!("{name}=")) => format!("{name}={value}"),
+            _ => part.to_owned(),
+        })
+        .collect();
+    let head = head(vector.service, method, &format!("{target}{joint}{}", parts.join("&")));
+    let keys = [KEY, KEY_OF_USER].map(|key| AccountKey::from_base64(key).unwrap());
+    let result = Sas::of(&head).and_then(|sas| {
+        let sas = sas.unwrap();
+        let delegated = sas.delegation_key(arrival("2029-01-01T00:00:00Z").now)?.is_some();
+        if !sas.verify(&keys[usize::from(delegated)..][..1])? {
+            return Err(ErrorCode::AuthenticationFailed.into());
+        }
+        sas.check(Operation::route(&head)?.spec(), arrival("2029-01-01T00:00:00Z"))
+    });
+    result.err().map_or(String::new(), |error| error.code().to_string())
+}
+
+#[test]
+fn signatures_of_every_age() {
+    // What each field may say instead: then the signature is not that of the request.
+    let changes = [
+        ("sp", "rwdl"),
+        ("st", "2020-01-01"),
+        ("se", "2031-01-01"),
+        ("si", "other"),
+        ("sip", "127.0.0.1-127.0.0.2"),
+        ("spr", "http,https"),
+        ("sv", "2013-08-16"),
+        ("sr", "b"),
+        ("ss", "bqt"),
+        ("srt", "s"),
+        ("rscc", "none"),
+        ("rsct", "text/html"),
+        ("ses", "other"),
+        ("skoid", "other"),
+        ("sktid", "other"),
+        ("skt", "2020-01-01T00:00:00Z"),
+        ("ske", "2030-01-01T00:00:00Z"),
+        ("skv", "2026-01-01"),
+        ("skdutid", "other"),
+        ("saoid", "other"),
+        ("suoid", "other"),
+        ("scid", "other"),
+        ("sduoid", "other"),
+        ("spk", "b"),
+        ("epk", "c"),
+        ("srk", "b"),
+        ("erk", "c"),
+        ("srh", "x-ms-version"),
+        ("srq", "comp"),
+    ];
+    for vector in vectors::all() {
+        assert_eq!(answer(vector, None), "", "{}: {vector:?}", vector.client);
+        for (name, value) in changes {
+            if vector.field(name).is_some_and(|own| own != value) {
+                assert_ne!(answer(vector, Some((name, value))), "", "{vector:?} with {name}={value}");
+            }
+        }
+    }
+}
+
+/// The versions in which the text changed, and the one before each, are among the vectors.
+#[test]
+fn vectors_of_every_form() {
+    let versions = |delegated: bool| {
+        let of =
+            vectors::all().into_iter().filter(move |vector| vector.field("skoid").is_some() == delegated);
+        of.map(|vector| vector.field("sv").unwrap_or("")).collect::<std::collections::BTreeSet<_>>()
+    };
+    // No client made any between these and the next.
+    const EMPTY: [&str; 2] = ["2015-02-21", "2025-07-05"];
+    for (forms, delegated) in [
+        (
+            &["", "2012-02-12", "2013-08-15", "2015-02-21", "2015-04-05", "2018-11-09", "2020-12-06"][..],
+            false,
+        ),
+        (&["2018-11-09", "2020-02-10", "2020-12-06", "2025-07-05", "2026-04-06"], true),
+    ] {
+        for (number, since) in forms.iter().enumerate() {
+            let next = forms.get(number + 1).copied().unwrap_or("9999");
+            let found = versions(delegated).into_iter().any(|version| (*since..next).contains(&version));
+            assert!(found || EMPTY.contains(since), "no vector from {since} on");
+        }
+    }
+}
+
 #[test]
 fn time_address_and_protocol() {
     let at = |address: &str| Arrival { address: address.parse().unwrap(), ..arrival("2029-01-01T00:00:00Z") };
@@ -76,6 +172,7 @@ fn time_address_and_protocol() {
     check(Service::Blob, "GET /c/b", ACCOUNT, at("127.0.0.2"), "AuthorizationSourceIPMismatch");
     check(Service::Blob, "GET /c/b", ACCOUNT, at("::ffff:127.0.0.1"), "");
     check(Service::Blob, "GET /c/b", "sig=x&sr=q", at("127.0.0.1"), "AuthenticationFailed");
+    check(Service::Blob, "GET /c/b", "sig=x&sr=d&sdd=1", at("127.0.0.1"), "AuthenticationFailed");
     check(Service::Blob, "GET /c/b", "sig=x&sr=b&se=soon", at("127.0.0.1"), "AuthenticationFailed");
 }
 
