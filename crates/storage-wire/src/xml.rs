@@ -51,7 +51,7 @@ impl Xml {
     /// An element with a text. Characters that XML cannot hold are left out.
     pub fn text(&mut self, name: &str, text: &str) {
         self.open(name, &[]);
-        let _ = write!(self.0, "{}</{name}>", escape(&clean(text)));
+        let _ = write!(self.0, "{}</{name}>", escape(clean(text)));
     }
 
     /// An element with a text, if there is one.
@@ -80,7 +80,7 @@ impl Xml {
     fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
         let _ = write!(self.0, "<{name}");
         for (attribute, value) in attributes {
-            let _ = write!(self.0, " {attribute}=\"{}\"", escape(&clean(value)));
+            let _ = write!(self.0, " {attribute}=\"{}\"", escape(clean(value)));
         }
         self.0.push('>');
     }
