@@ -395,8 +395,11 @@ mod tests {
         let (json, _) = error.body(ErrorForm::ODataJson, "id", "now");
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["odata.error"]["code"], "InvalidQueryParameterValue");
-        let (xml, _) =
-            ProtocolError::saying(ErrorCode::InvalidInput, "<\u{1}\u{FFFF}&>").body(ErrorForm::ODataXml, "id", "now");
+        let (xml, _) = ProtocolError::saying(ErrorCode::InvalidInput, "<\u{1}\u{FFFF}&>").body(
+            ErrorForm::ODataXml,
+            "id",
+            "now",
+        );
         let document = roxmltree::Document::parse(&xml).unwrap();
         let message = document.root_element().children().find(|n| n.tag_name().name() == "message").unwrap();
         assert_eq!(message.text().unwrap(), "<&>\nRequestId:id\nTime:now");

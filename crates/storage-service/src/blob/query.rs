@@ -1,5 +1,7 @@
 //! Query Blob Contents: a small SQL over delimited text and JSON, evaluated as the blob is read.
 //!
+//! [`Query`] is the whole of it, over any reader and writer.
+//!
 //! * `statement`: SQL as it is served. `value`, `evaluate`: expressions. `record`: reading and writing records.
 //! * `frame`: the answer's records.
 //!
@@ -42,17 +44,15 @@ const PROGRESS_BYTES: u64 = 4 * 1024 * 1024;
 
 pub(super) async fn query(context: &Context, body: &mut RequestBody) -> Answer {
     let (target, conditions) = (target(context)?, conditions(context)?);
-    let request = wire::parse(&body.whole(QUERY_BYTES_MAX).await?)?;
-    let refuse = |why: String| ProtocolError::from(ErrorCode::InvalidInput).with_detail("Reason", &why);
-    let statement = Statement::parse(&request.expression).map_err(|error| refuse(error.to_string()))?;
+    let query = Query::parse(&body.whole(QUERY_BYTES_MAX).await?)?;
     let path = target.path(context);
     let read = context.storage.read_blob(path, target.revision, None, &conditions, context.now);
     let (blob, _, reader) = read.await.map_err(told)?;
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-    let run = Run { statement, request, total_bytes: blob.length_bytes };
+    let total_bytes = blob.length_bytes;
     let (pieces, sink) = (Pieces { receiver: read_ahead(reader), current: Bytes::new() }, Sink(sender));
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = run.to_end(pieces, sink) {
+        if let Err(error) = query.answer(total_bytes, pieces, sink) {
             tracing::debug!(%error, "a query ended early");
         }
     });
@@ -98,24 +98,40 @@ impl Write for Sink {
     }
 }
 
-struct Run {
+/// A query, understood.
+#[derive(Debug)]
+pub struct Query {
     statement: Statement,
     request: QueryRequest,
-    total_bytes: u64,
 }
 
-impl Run {
-    fn to_end(&self, pieces: impl Read, sink: impl Write) -> io::Result<()> {
+impl Query {
+    /// Reads the body of Query Blob Contents.
+    ///
+    /// # Errors
+    /// When it is no query, or one that is not served.
+    pub fn parse(body: &[u8]) -> Result<Self, ProtocolError> {
+        let refuse = |why: String| ProtocolError::from(ErrorCode::InvalidInput).with_detail("Reason", &why);
+        let request = wire::parse(body)?;
+        let statement = Statement::parse(&request.expression).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self { statement, request })
+    }
+
+    /// Writes the answer over a blob of `total_bytes`. What is wrong with the blob's records is told in it.
+    ///
+    /// # Errors
+    /// When the answer cannot be written.
+    pub fn answer(&self, total_bytes: u64, blob: impl Read, client: impl Write) -> io::Result<()> {
         let schema = frame::schema()?;
-        let mut frames = FrameWriter::new(&schema, sink);
-        let mut records = match Records::new(&self.request.input, pieces) {
+        let mut frames = FrameWriter::new(&schema, client);
+        let mut records = match Records::new(&self.request.input, blob) {
             Ok(records) => records,
             Err(error) => return frames.write(failure(&error, 0)),
         };
-        if let Err(error) = self.write_records(&mut records, &mut frames)? {
+        if let Err(error) = self.write_records(total_bytes, &mut records, &mut frames)? {
             frames.write(failure(&error, records.scanned_bytes()))?;
         }
-        let (scanned_bytes, total_bytes) = (records.scanned_bytes(), self.total_bytes);
+        let scanned_bytes = records.scanned_bytes();
         frames.write(Frame::Progress { scanned_bytes, total_bytes })?;
         frames.write(Frame::End { total_bytes })
     }
@@ -123,6 +139,7 @@ impl Run {
     /// The outer error is the client's end, the inner one that of the records.
     fn write_records<R: Read, W: Write>(
         &self,
+        total_bytes: u64,
         records: &mut Records<R>,
         frames: &mut FrameWriter<'_, W>,
     ) -> io::Result<io::Result<()>> {
@@ -163,7 +180,7 @@ impl Run {
             }
             if records.scanned_bytes() - told_bytes >= PROGRESS_BYTES {
                 told_bytes = records.scanned_bytes();
-                frames.write(Frame::Progress { scanned_bytes: told_bytes, total_bytes: self.total_bytes })?;
+                frames.write(Frame::Progress { scanned_bytes: told_bytes, total_bytes })?;
             }
         }
         if let Selection::Aggregates(items) = &self.statement.selection {

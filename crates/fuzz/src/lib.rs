@@ -1,0 +1,169 @@
+//! Fuzz targets for every parser of the Azure Storage protocol.
+//!
+//! [`TARGETS`] is the one list. `./x fuzz` drives each of them with libFuzzer and looks for an input that panics, takes
+//! too long, or breaks what its target asserts: what is parsed and written again is the same, limits hold, a refusal is
+//! the client's fault and can be told. An ordinary `cargo test` runs each of them over the committed inputs in `corpus/`,
+//! and sees to it that every parser is in the list.
+//!
+//! Modules by noun: [`request`], [`signature`], [`sas`], [`header`], [`list`]: heads of requests. [`xml`], [`tags`],
+//! [`table`], [`batch`], [`sql`]: bodies. [`large`]: anything, many times over. [`canary`] must fail.
+//! [`input`], [`outcome`]: what they share.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target fails by panicking")]
+
+mod batch;
+mod canary;
+mod header;
+mod input;
+mod large;
+mod list;
+mod outcome;
+mod request;
+mod sas;
+mod signature;
+mod sql;
+mod table;
+mod tags;
+mod xml;
+
+/// A parser, or a few of one noun, under test.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name; also that of its folder in `corpus/`.
+    pub name: &'static str,
+    /// Runs it over one input. Panics when something is wrong.
+    pub run: fn(&[u8]),
+    /// The functions of `welkin-storage-wire` or `welkin-storage-service` that it calls with what it was given.
+    pub parsers: &'static [&'static str],
+}
+
+/// Must be found failing.
+pub const CANARY: Target = Target { name: "canary", run: canary::canary, parsers: &[] };
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "request",
+        run: request::request,
+        parsers: &[
+            "error::ErrorForm::of",
+            "operation::Operation::route",
+            "operation::blob::BlobResource::of",
+            "operation::queue::QueueResource::of",
+            "operation::table::TableResource::of",
+            "request::ApiVersion::parse",
+            "request::RequestHead::parse",
+            "request::RequestHead::within",
+            "request::RequestHead::within_account",
+            "request::client_request_id",
+        ],
+    },
+    Target {
+        name: "url_query",
+        run: request::query,
+        parsers: &["query::Query::number", "query::Query::parse"],
+    },
+    Target {
+        name: "signature",
+        run: signature::signature,
+        parsers: &["shared_key::Signature::parse", "shared_key::verify", "shared_key::authorize"],
+    },
+    Target {
+        name: "account_key",
+        run: signature::account_key,
+        parsers: &["shared_key::AccountKey::from_base64", "shared_key::AccountKey::verifies"],
+    },
+    Target { name: "sas", run: sas::sas, parsers: &["sas::Sas::of"] },
+    Target { name: "sas_made", run: sas::sas_made, parsers: &["sas::blob_read_query"] },
+    Target { name: "delegation", run: sas::key_info, parsers: &["delegation::KeyInfo::parse"] },
+    Target { name: "roles", run: sas::roles, parsers: &["bearer::Roles::of", "bearer::challenge"] },
+    Target {
+        name: "headers",
+        run: header::headers,
+        parsers: &[
+            "blob::lease::LeaseRequest::of",
+            "blob::lease::lease_id",
+            "condition::ConditionHeaders::of",
+            "metadata::of",
+            "table::answer::MetadataLevel::of",
+        ],
+    },
+    Target {
+        name: "copy_source",
+        run: header::copy_source,
+        parsers: &[
+            "blob::copy::SourceUrl::of",
+            "blob::copy::SourceUrl::parse",
+            "blob::copy::conditions",
+            "blob::copy::source_range",
+        ],
+    },
+    Target { name: "range", run: header::ranges, parsers: &["range::parse"] },
+    Target {
+        name: "cors",
+        run: header::cors,
+        parsers: &["service::cors::preflight", "service::cors::actual"],
+    },
+    Target {
+        name: "listing",
+        run: list::listings,
+        parsers: &[
+            "blob::list::ListQuery::of",
+            "queue::list::ListQuery::of",
+            "queue::message::messages_max",
+            "queue::message::time_to_live",
+            "queue::message::visibility_timeout",
+            "table::query::Continuation::of",
+            "table::query::Query::of",
+            "table::query::next_table",
+        ],
+    },
+    Target {
+        name: "names",
+        run: list::names,
+        parsers: &["queue::list::check_queue_name", "table::key::check_table_name"],
+    },
+    Target { name: "xml", run: xml::written, parsers: &["xml::read"] },
+    Target { name: "access_policies", run: xml::access_policies, parsers: &["access::parse"] },
+    Target {
+        name: "block_list",
+        run: xml::blocks,
+        parsers: &["blob::block_list::parse", "blob::block_list::parse_block_id"],
+    },
+    Target { name: "service_properties", run: xml::service_properties, parsers: &["service::read::parse"] },
+    Target { name: "query_request", run: xml::query_request, parsers: &["blob::query::parse"] },
+    Target {
+        name: "sql",
+        run: sql::query,
+        parsers: &["blob::query::Query::parse", "blob::query::Query::answer"],
+    },
+    Target { name: "message", run: xml::message, parsers: &["queue::message::parse_body"] },
+    Target { name: "tags", run: tags::body, parsers: &["blob::tags::parse"] },
+    Target { name: "tags_header", run: tags::header, parsers: &["blob::tags::parse_header"] },
+    Target { name: "tag_filter", run: tags::filter, parsers: &["blob::tag_filter::TagFilter::parse"] },
+    Target {
+        name: "entity",
+        run: table::entities,
+        parsers: &["table::entity::EntityBody::parse", "table::value::Value::from_json"],
+    },
+    Target {
+        name: "entity_key",
+        run: table::keys,
+        parsers: &["table::key::EntityKey::new", "table::key::EntityKey::parse"],
+    },
+    Target { name: "etag", run: table::etags, parsers: &["table::etag::Condition::parse"] },
+    Target { name: "filter", run: table::filters, parsers: &["table::filter::parse::Filter::parse"] },
+    Target {
+        name: "multipart",
+        run: batch::parts,
+        parsers: &["multipart::boundary", "multipart::parse", "multipart::request"],
+    },
+    Target { name: "transaction", run: batch::transaction, parsers: &["table::batch::Batch::parse"] },
+    Target { name: "large", run: large::repeated, parsers: &[] },
+];
+
+/// The target of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<Target> {
+    TARGETS.iter().chain([&CANARY]).find(|target| target.name == name).copied()
+}
