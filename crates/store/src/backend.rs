@@ -17,6 +17,7 @@ use crate::row::{Row, ScanFrom, Space, Version};
 pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
     fn get<'a>(
         &'a self,
+        moment: Moment,
         space: Space,
         partition: &'a [u8],
         key: &'a [u8],
@@ -92,7 +93,7 @@ impl Store {
     /// # Errors
     /// When the disk fails or what is on it is damaged.
     pub async fn get(&self, space: Space, partition: &[u8], key: &[u8]) -> Result<Option<Row>, StoreError> {
-        self.backend.get(space, partition, key).await
+        self.backend.get(self.moment(), space, partition, key).await
     }
 
     /// Up to `rows_max` rows of `space` from `from` on, in order of (partition, key), across
@@ -104,10 +105,24 @@ impl Store {
         self.backend.scan(self.moment(), space, from, rows_max).await
     }
 
-    /// What was committed by now, for scans that are to see the same.
+    /// What was committed by now, for reads that are to see the same.
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.backend.moment()
+    }
+
+    /// As [`Self::get`], of a moment of this store.
+    ///
+    /// # Errors
+    /// When the disk fails or what is on it is damaged.
+    pub async fn get_at(
+        &self,
+        moment: &Moment,
+        space: Space,
+        partition: &[u8],
+        key: &[u8],
+    ) -> Result<Option<Row>, StoreError> {
+        self.backend.get(moment.clone(), space, partition, key).await
     }
 
     /// As [`Self::scan`], of a moment of this store.

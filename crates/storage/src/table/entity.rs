@@ -131,7 +131,8 @@ impl Storage {
         Err(whole(EngineError::Busy.into()))
     }
 
-    /// Reads what is there and makes the commit that changes it.
+    /// Reads what is there at one moment, and makes the commit that changes it. A change that cannot be made is told
+    /// without a commit, so that no check would find what had changed between two reads.
     async fn prepare(
         &self,
         table: Uid,
@@ -142,11 +143,12 @@ impl Storage {
             changes.first().map(|(key, _)| row::partition(table, &key.partition)).unwrap_or_default();
         let mut commit = Commit::new(ENTITIES, partition.clone());
         let mut written = Vec::with_capacity(changes.len());
+        let moment = self.store().moment();
         for (index, (key, change)) in changes.iter().enumerate() {
             let failed = |error: TableError| FailedChange { index, error };
             let row_key = ordinal(&key.row);
-            let found =
-                self.store().get(ENTITIES, &partition, &row_key).await.map_err(|e| failed(e.into()))?;
+            let found = self.store().get_at(&moment, ENTITIES, &partition, &row_key).await;
+            let found = found.map_err(|e| failed(e.into()))?;
             let entity = found.as_ref().map(row::entity).transpose().map_err(|e| failed(e.into()))?;
             let record = change.apply(key, entity.as_ref(), now).map_err(failed)?;
             written.push(record.as_ref().map(|record| record.timestamp));

@@ -206,6 +206,32 @@ async fn a_query_sees_one_moment() {
     writer.abort();
 }
 
+/// A transaction that cannot be made says which change that is by one moment's entities: with another transaction
+/// under way, it never is one that could have been made before and after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_of_one_moment() {
+    let (_folder, storage) = storage().await;
+    let insert = |row| (key("p", row), Change::Insert(one("a", 1)));
+    let delete = |row| (key("p", row), Change::Delete(Condition::Exists));
+    storage.change_entities(ACCOUNT, "Things", &[insert("a"), insert("c")], at(1)).await.unwrap();
+    let writer = tokio::spawn({
+        let storage = storage.clone();
+        let turns = [[delete("a"), insert("b")], [insert("a"), delete("b")]];
+        async move {
+            for turn in turns.iter().cycle() {
+                storage.change_entities(ACCOUNT, "Things", turn, at(2)).await.unwrap();
+            }
+        }
+    });
+    let merge = (key("p", "a"), Change::Merge(Some(Condition::Exists), one("a", 2)));
+    let changes = [merge, insert("b"), insert("c")];
+    for _ in 0..5_000 {
+        let failed = storage.change_entities(ACCOUNT, "Things", &changes, at(3)).await.unwrap_err();
+        assert_ne!(failed.index, 1, "`a` is there or `b` is, and never both");
+    }
+    writer.abort();
+}
+
 /// All pages of a query.
 async fn all_pages(storage: &Storage, filter: Option<&Filter>, rows_max: usize) -> Vec<Entity> {
     let mut all = Vec::new();

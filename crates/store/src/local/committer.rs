@@ -200,7 +200,7 @@ impl Committer {
         for (index, (key, expect)) in checks.iter().enumerate() {
             let found = match overlay.get(key) {
                 Some(&found) => found,
-                None => self.tables.get(key)?.map(|(version, _)| version.0),
+                None => self.tables.get(&self.tables.moment(), key)?.map(|(version, _)| version.0),
             };
             if !expect.holds(found) {
                 return Err(CommitError::Conflict { check: index });

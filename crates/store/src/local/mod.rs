@@ -92,10 +92,16 @@ impl Local {
         Ok(Self { queue, extents, tables, pace })
     }
 
-    async fn read_row(&self, space: Space, partition: &[u8], key: &[u8]) -> Result<Option<Row>, StoreError> {
+    async fn read_row(
+        &self,
+        moment: Moment,
+        space: Space,
+        partition: &[u8],
+        key: &[u8],
+    ) -> Result<Option<Row>, StoreError> {
         check_names(space, partition, key)?;
         let stored = row_key(space, partition, key);
-        let found = read_stored(&self.tables, &self.pace, stored).await?;
+        let found = read_stored(&self.tables, &self.pace, moment, stored).await?;
         Ok(found.map(|(version, value)| Row {
             partition: Bytes::copy_from_slice(partition),
             key: Bytes::copy_from_slice(key),
@@ -109,17 +115,18 @@ impl Local {
 async fn read_stored(
     tables: &Arc<Tables>,
     pace: &Arc<Pace>,
+    moment: Moment,
     stored: Vec<u8>,
 ) -> Result<Option<(Version, Bytes)>, StoreError> {
-    if let Some(found) = tables.get_resident(&stored)? {
+    if let Some(found) = tables.get_resident(&moment, &stored)? {
         return Ok(found);
     }
     if tables.is_resident() || pace.is_fast() {
-        return pace.time(|| tables.get(&stored));
+        return pace.time(|| tables.get(&moment, &stored));
     }
     let tables = tables.clone();
     let pace = pace.clone();
-    run_blocking(move || pace.time(|| tables.get(&stored))).await
+    run_blocking(move || pace.time(|| tables.get(&moment, &stored))).await
 }
 
 /// Runs what may block on the runtime's threads for that.
@@ -175,11 +182,12 @@ impl Opened {
 impl Backend for Local {
     fn get<'a>(
         &'a self,
+        moment: Moment,
         space: Space,
         partition: &'a [u8],
         key: &'a [u8],
     ) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
-        self.read_row(space, partition, key).boxed()
+        self.read_row(moment, space, partition, key).boxed()
     }
 
     fn moment(&self) -> Moment {
@@ -306,14 +314,14 @@ mod tests {
         assert!(matches!(put("after").await, Err(CommitError::Store(StoreError::Poisoned))));
         assert!(matches!(store.extent_writer(None).await, Err(StoreError::Poisoned)));
         for (key, is_there) in [("before", true), ("failed", false), ("after", false)] {
-            let row = store.get(SPACE, b"p", key.as_bytes()).await.unwrap();
+            let row = store.get(store.moment(), SPACE, b"p", key.as_bytes()).await.unwrap();
             assert_eq!(row.is_some(), is_there, "{key}");
         }
         assert!(matches!(store.close().await, Err(StoreError::Poisoned)));
         drop(store);
         let store = Local::open(folder.path(), LocalOptions::default()).await.unwrap();
-        assert!(store.get(SPACE, b"p", b"before").await.unwrap().is_some());
-        assert!(store.get(SPACE, b"p", b"after").await.unwrap().is_none());
+        assert!(store.get(store.moment(), SPACE, b"p", b"before").await.unwrap().is_some());
+        assert!(store.get(store.moment(), SPACE, b"p", b"after").await.unwrap().is_none());
         store.commit(Commit::new(SPACE, "p").put("after", "value")).await.unwrap();
     }
 }

@@ -73,23 +73,23 @@ impl Tables {
 
     /// The last commit that the tables hold; 0 when they are new.
     pub(crate) fn flushed(&self) -> Result<u64, StoreError> {
-        Ok(self.get(&FLUSHED)?.map_or(0, |(version, _)| version.0))
+        Ok(self.get(&self.moment(), &FLUSHED)?.map_or(0, |(version, _)| version.0))
     }
 
     /// The row's version and value.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<(Version, Bytes)>, StoreError> {
-        let _reader = self.readers.enter();
-        let visible = self.visible.load(Ordering::SeqCst);
-        let stored = self.tree.get(key, visible).map_err(|error| table_error(&self.path, error))?;
+    pub(crate) fn get(&self, moment: &Moment, key: &[u8]) -> Result<Option<(Version, Bytes)>, StoreError> {
+        let stored = self.tree.get(key, moment.visible).map_err(|error| table_error(&self.path, error))?;
         stored.map(|stored| open_row(key, &stored)).transpose()
     }
 
     /// The row when the active memtable decides it, without any I/O: `None` when it does not.
     #[expect(clippy::option_option, reason = "not known, known absent, known present")]
-    pub(crate) fn get_resident(&self, key: &[u8]) -> Result<Option<Option<(Version, Bytes)>>, StoreError> {
-        let _reader = self.readers.enter();
-        let visible = self.visible.load(Ordering::SeqCst);
-        match self.tree.active_memtable().get(key, visible) {
+    pub(crate) fn get_resident(
+        &self,
+        moment: &Moment,
+        key: &[u8],
+    ) -> Result<Option<Option<(Version, Bytes)>>, StoreError> {
+        match self.tree.active_memtable().get(key, moment.visible) {
             None => Ok(None),
             Some(entry) if entry.key.is_tombstone() => Ok(Some(None)),
             Some(entry) => open_row(key, &entry.value).map(|row| Some(Some(row))),

@@ -117,6 +117,11 @@ async fn a_moment_stays_as_it_was() {
         let first = store.scan_at(&moment, SPACE, ScanFrom::Start, 2).await.unwrap();
         let after = ScanFrom::AfterRow("p".into(), first[1].key.clone());
         let rest = store.scan_at(&moment, SPACE, after, 9).await.unwrap();
+        for key in ["0", "1", "2", "3"] {
+            let found = store.get_at(&moment, SPACE, b"p", key.as_bytes()).await.unwrap();
+            let expected = expected.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_bytes());
+            assert_eq!(found.as_ref().map(|row| &row.value[..]), expected, "{key}");
+        }
         let rows: Vec<_> = first.iter().chain(&rest).map(|row| (&row.key[..], &row.value[..])).collect();
         assert_eq!(rows, expected.map(|(key, value)| (key.as_bytes(), value.as_bytes())));
     }

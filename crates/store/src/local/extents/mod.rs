@@ -189,7 +189,7 @@ impl Extents {
         if let Some(layout) = lock(&self.unlogged).get(&id) {
             return Ok(layout.clone());
         }
-        match read_stored(&self.tables, &self.pace, extent_key(id)).await? {
+        match read_stored(&self.tables, &self.pace, self.tables.moment(), extent_key(id)).await? {
             Some((_, value)) => parse_layout(id, &value).map(Arc::new),
             None => Err(StoreError::NoExtent(id.to_string())),
         }
