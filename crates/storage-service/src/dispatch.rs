@@ -46,6 +46,8 @@ pub struct FrontEnd {
     pub host_suffixes: Vec<String>,
     /// Whether it is reached over HTTPS.
     pub https: bool,
+    /// Whether plain HTTP came to an address of HTTPS, which is refused.
+    pub(crate) plain_at_https: bool,
     /// Whose bearer tokens are taken.
     pub issuer: Option<Arc<Issuer>>,
     /// What copies need of the server.
@@ -84,6 +86,9 @@ impl FrontEnd {
             RequestHead::parse(self.service, parts.method, &parts.uri, parts.headers, &self.host_suffixes);
         let arrival = Arrival { now, address: peer.ip(), https: self.https };
         let handled = match head {
+            Ok(head) if self.plain_at_https => {
+                self.refused("", &head, ErrorCode::AccountRequiresHttps.into()).await
+            }
             Ok(head) => self.handle(head, arrival, &request_id, &mut body).await,
             Err(error) => Handled {
                 operation: "",

@@ -118,6 +118,7 @@ pub async fn run(
             service,
             host_suffixes: config.host_suffixes.clone(),
             https,
+            plain_at_https: false,
             issuer: issuer.clone(),
             copies: copies.clone(),
             throttle: throttle.clone(),

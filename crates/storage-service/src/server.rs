@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::dispatch::FrontEnd;
 
@@ -58,14 +59,7 @@ pub(crate) async fn serve(
         tokio::spawn(async move {
             match acceptor {
                 None => connection(stream, peer, front_end, watcher).await,
-                Some(acceptor) => {
-                    // The handshake is not the listener's to wait for.
-                    match tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(stream, peer, front_end, watcher).await,
-                        Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
-                        Err(_) => tracing::debug!(%peer, "a handshake took too long"),
-                    }
-                }
+                Some(acceptor) => secured(acceptor, stream, peer, front_end, watcher).await,
             }
             drop(place);
         });
@@ -74,6 +68,43 @@ pub(crate) async fn serve(
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still in flight at the end");
     }
+}
+
+/// Shakes hands, which is not the listener's to wait for, and serves. Who speaks plain HTTP is told so.
+async fn secured(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    front_end: Arc<FrontEnd>,
+    watcher: Watcher,
+) {
+    let hands = async {
+        match is_plain(&stream).await? {
+            true => Ok(Hands::Plain(stream)),
+            false => acceptor.accept(stream).await.map(|stream| Hands::Shaken(Box::new(stream))),
+        }
+    };
+    match tokio::time::timeout(HANDSHAKE_TIME_MAX, hands).await {
+        Ok(Ok(Hands::Shaken(stream))) => connection(stream, peer, front_end, watcher).await,
+        Ok(Ok(Hands::Plain(stream))) => {
+            let refusing = FrontEnd { plain_at_https: true, ..(*front_end).clone() };
+            connection(stream, peer, Arc::new(refusing), watcher).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a handshake took too long"),
+    }
+}
+
+/// How a connection to an address of HTTPS begins.
+enum Hands {
+    Shaken(Box<TlsStream<TcpStream>>),
+    Plain(TcpStream),
+}
+
+/// Whether the client begins with a method, not with a handshake.
+async fn is_plain(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase())
 }
 
 async fn connection(

@@ -78,6 +78,7 @@ error_codes! {
     AuthorizationResourceTypeMismatch, FORBIDDEN, "The credentials are not for this type of resource.";
     AuthorizationProtocolMismatch, FORBIDDEN, "The credentials are not for this protocol.";
     AuthorizationSourceIPMismatch, FORBIDDEN, "The credentials are not for this source address.";
+    AccountRequiresHttps, BAD_REQUEST, "Plain HTTP was sent to an address of HTTPS.";
     InsufficientAccountPermissions, FORBIDDEN, "The account does not permit this operation.";
     UnauthorizedBlobOverwrite, FORBIDDEN, "The credentials may create blobs, but not overwrite them.";
     CorsPreflightFailure, FORBIDDEN, "CORS not enabled or no matching rule found for this request.";
