@@ -14,6 +14,7 @@ mod storage;
 mod tested;
 mod tree;
 
+mod account;
 mod authentication;
 mod blob;
 mod compatibility;
