@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use welkin_base::{AccountName, Timestamp};
 use welkin_store::{Commit, Row, ScanFrom, Space};
 
-use crate::blob::container::ContainerRecord;
+use crate::blob::container::{Whereabouts, container_of};
 use crate::error::{EngineError, try_commit};
 use crate::queue::QueueRecord;
 use crate::record::{self, Record};
@@ -113,7 +113,9 @@ impl Storage {
     async fn is_named(&self, uid: Uid, kind: &Kind) -> Result<bool, EngineError> {
         let named = match kind {
             Kind::Account(name) => self.account(name).await?.map(|account| account.uid),
-            Kind::Container(partition) => return self.names_container(partition, uid).await,
+            Kind::Container(partition) => {
+                return Ok(self.whereabouts(partition, uid).await? != Whereabouts::Gone);
+            }
             Kind::Table(partition) => {
                 self.record_at::<TableRecord>(TABLES, partition).await?.map(|table| table.uid)
             }
@@ -139,16 +141,16 @@ impl Storage {
             Kind::Blob { .. } => Ok(0),
             Kind::Account(_) => {
                 let container = |row: &Row| {
-                    let record = record::decode::<ContainerRecord>(&row.value)?;
-                    Ok((record.uid, Garbage::container(row.partition.to_vec(), now)))
+                    let uid = container_of(row)?;
+                    Ok(uid.map(|uid| (uid, Garbage::container(row.partition.to_vec(), now))))
                 };
                 let table = |row: &Row| {
                     let record = record::decode::<TableRecord>(&row.value)?;
-                    Ok((record.uid, Garbage::table(row.partition.to_vec(), now)))
+                    Ok(Some((record.uid, Garbage::table(row.partition.to_vec(), now))))
                 };
                 let queue = |row: &Row| {
                     let record = record::decode::<QueueRecord>(&row.value)?;
-                    Ok((record.messages, Garbage::queue(row.partition.to_vec(), now)))
+                    Ok(Some((record.messages, Garbage::queue(row.partition.to_vec(), now))))
                 };
                 let containers = self.remove_named(CONTAINERS, uid, container).await?;
                 let tables = self.remove_named(TABLES, uid, table).await?;
@@ -157,17 +159,18 @@ impl Storage {
         }
     }
 
-    /// Removes rows of an account that name uids, each noted before as garbage.
+    /// Removes rows of an account; the uids that they name are noted before as garbage.
     async fn remove_named(
         &self,
         space: Space,
         account: Uid,
-        note_of: impl Fn(&Row) -> Result<(Uid, Garbage), EngineError>,
+        note_of: impl Fn(&Row) -> Result<Option<(Uid, Garbage)>, EngineError>,
     ) -> Result<usize, EngineError> {
         let rows = self.rows_under(space, account, ROWS_PER_PASS).await?;
         for row in &rows {
-            let (uid, note) = note_of(row)?;
-            self.add_garbage(uid, note).await?;
+            if let Some((uid, note)) = note_of(row)? {
+                self.add_garbage(uid, note).await?;
+            }
             self.delete_row(space, row).await?;
         }
         Ok(rows.len())

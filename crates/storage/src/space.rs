@@ -4,7 +4,9 @@
 //! |---|---|---|---|
 //! | accounts | account name | empty | account |
 //! | containers | account uid, container name | empty | container |
+//! | | | `a` | a container that is being renamed to that name |
 //! | | | `d`, moment (8 bytes, big-endian) | a container of that name that was deleted then |
+//! | | | `f`, container uid | which name a container of that name was renamed to |
 //! | blobs | container uid, blob name | empty | blob: properties, and content where it is small |
 //! | | | as `blob/row.rs` says | its blocks, pages, snapshots and versions |
 //! | tables | account uid, table name in lower case | empty | table |

@@ -1,10 +1,12 @@
-//! Containers: create, metadata, access, lease.
+//! Containers: create, metadata, access, lease; [`rename`], [`delete`].
 //!
-//! The rows of a name: the container, and those that were deleted and can be restored, each under the moment of
-//! its deletion.
+//! The rows of a name: the container; those that were deleted and can be restored, each under the moment of its
+//! deletion; a container that is being renamed to this name; and [`forward`]s of containers that were renamed.
 
 mod delete;
+mod forward;
 mod list;
+mod rename;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
@@ -21,7 +23,9 @@ use crate::{Storage, Uid};
 use welkin_storage_wire::sas::StoredAccessPolicy;
 
 pub use delete::Deletion;
+pub(crate) use forward::Whereabouts;
 pub use list::{ListContainers, ListedContainer};
+pub(crate) use rename::{ARRIVAL, container_of};
 
 /// Names and values, in the order given.
 pub type Metadata = Vec<(String, String)>;
@@ -171,11 +175,18 @@ impl Storage {
             deleted: None,
             may_protect: false,
         };
-        let commit = Commit::new(CONTAINERS, account.key(name.as_bytes())).check_absent(&b""[..]);
-        match try_commit(self.store(), commit.put(&b""[..], record::encode(&record)?)).await? {
-            Some(_) => Ok(record),
-            None => Err(BlobError::ContainerAlreadyExists),
+        let partition = account.key(name.as_bytes());
+        let commit = Commit::new(CONTAINERS, partition.clone()).check_absent(&b""[..]).check_absent(ARRIVAL);
+        let commit = commit.put(&b""[..], record::encode(&record)?);
+        for _ in 0..COMMIT_TRIES_MAX {
+            if try_commit(self.store(), commit.clone()).await?.is_some() {
+                return Ok(record);
+            }
+            if self.settle(&partition).await? {
+                return Err(BlobError::ContainerAlreadyExists);
+            }
         }
+        Err(EngineError::Busy.into())
     }
 
     /// The container of that name.
@@ -262,16 +273,23 @@ impl Storage {
 
     /// After a write to a blob was committed: the container must be the one that the write began with. A commit
     /// is of one partition, and the container is in another, so that it may have been deleted in between. Then the
-    /// write went to where nobody can read it and the cleaner removes it, and must not be acknowledged.
+    /// write went to where nobody can read it and the cleaner removes it, and must not be acknowledged. A container
+    /// that was renamed in between is the same container: a name is resolved once, when the write begins.
     pub(crate) async fn confirm_container(
         &self,
         path: BlobPath<'_>,
         blob_partition: &[u8],
     ) -> Result<(), BlobError> {
-        let container = self.container(path.account.uid, path.container).await?;
-        match Uid::split(blob_partition) {
-            Some((uid, _)) if uid == container.uid => Ok(()),
-            _ => Err(BlobError::ContainerNotFound),
+        let Some((uid, _)) = Uid::split(blob_partition) else { return Err(BlobError::ContainerNotFound) };
+        match self.container(path.account.uid, path.container).await {
+            Ok(container) if container.uid == uid => return Ok(()),
+            Ok(_) | Err(BlobError::ContainerNotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let partition = path.account.uid.key(path.container.as_bytes());
+        match self.whereabouts(&partition, uid).await? {
+            Whereabouts::There => Ok(()),
+            Whereabouts::Deleted | Whereabouts::Gone => Err(BlobError::ContainerNotFound),
         }
     }
 
@@ -292,8 +310,11 @@ impl Storage {
     }
 
     async fn container_row(&self, account: Uid, name: &str) -> Result<(ContainerRecord, Version), BlobError> {
-        let row = self.store().get(CONTAINERS, &account.key(name.as_bytes()), b"").await?;
-        let row = row.ok_or(BlobError::ContainerNotFound)?;
+        let partition = account.key(name.as_bytes());
+        let row = match self.store().get(CONTAINERS, &partition, b"").await? {
+            Some(row) => row,
+            None => self.arrived(&partition).await?.ok_or(BlobError::ContainerNotFound)?,
+        };
         Ok((record::decode(&row.value)?, row.version))
     }
 

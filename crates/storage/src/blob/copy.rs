@@ -209,7 +209,7 @@ impl Storage {
         why: &str,
         now: Timestamp,
     ) -> Result<(), BlobError> {
-        let partition = self.blob_partition(path).await?;
+        let partition = self.copied_partition(path, id).await?;
         self.undo_copy(&partition, id, &Undone::Failed(why.to_owned()), now).await
     }
 

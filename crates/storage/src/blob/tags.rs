@@ -9,7 +9,7 @@ use welkin_storage_wire::blob::tag_filter::TagFilter;
 use welkin_store::ScanFrom;
 
 use crate::blob::condition::Conditions;
-use crate::blob::container::ContainerRecord;
+use crate::blob::container::{ARRIVAL, ContainerRecord};
 use crate::blob::state::{BlobRecord, Tags};
 use crate::blob::{BlobError, BlobPath, Page, Revision};
 use crate::record;
@@ -84,8 +84,13 @@ impl Storage {
         loop {
             let rows = self.store().scan(CONTAINERS, from, SCAN_ROWS).await?;
             let within = |partition: &Bytes| partition.starts_with(account.as_bytes());
+            let mut renamed = None;
             for row in rows.iter().take_while(|row| within(&row.partition)) {
-                // Deleted containers have a key.
+                if row.key == ARRIVAL && self.finish_rename(row).await? {
+                    renamed = Some(row.partition.clone());
+                    break;
+                }
+                // What is no container has a key.
                 let named = Uid::split(&row.partition).filter(|_| row.key.is_empty());
                 let Some((_, name)) = named else { continue };
                 let record: ContainerRecord = record::decode(&row.value)?;
@@ -95,12 +100,13 @@ impl Storage {
                     return Ok(search.page);
                 }
             }
-            match rows.last() {
-                Some(last) if rows.len() == SCAN_ROWS && within(&last.partition) => {
-                    from = ScanFrom::AfterPartition(last.partition.clone());
+            from = match (renamed, rows.last()) {
+                (Some(name), _) => ScanFrom::Partition(name),
+                (None, Some(last)) if rows.len() == SCAN_ROWS && within(&last.partition) => {
+                    ScanFrom::AfterPartition(last.partition.clone())
                 }
                 _ => return Ok(search.page),
-            }
+            };
         }
     }
 

@@ -1,10 +1,9 @@
 //! Deleting a container, and restoring it.
 
-use bytes::Bytes;
 use welkin_base::Timestamp;
 use welkin_store::{Commit, Row, ScanFrom};
 
-use super::ContainerRecord;
+use super::{ARRIVAL, ContainerRecord};
 use crate::blob::BlobError;
 use crate::blob::condition::{Access, Conditions};
 use crate::blob::retention::until;
@@ -112,20 +111,25 @@ impl Storage {
         now: Timestamp,
     ) -> Result<ContainerRecord, BlobError> {
         let (partition, key) = (account.uid.key(name.as_bytes()), deletion.key());
-        let row = self.store().get(CONTAINERS, &partition, &key).await?;
-        let row = row.ok_or(BlobError::ContainerNotFound)?;
-        let mut record: ContainerRecord = record::decode(&row.value)?;
-        if record.deleted.is_none_or(|deleted| deleted.until <= now) {
-            return Err(BlobError::ContainerNotFound);
+        for _ in 0..COMMIT_TRIES_MAX {
+            let row = self.store().get(CONTAINERS, &partition, &key).await?;
+            let row = row.ok_or(BlobError::ContainerNotFound)?;
+            let mut record: ContainerRecord = record::decode(&row.value)?;
+            if record.deleted.is_none_or(|deleted| deleted.until <= now) {
+                return Err(BlobError::ContainerNotFound);
+            }
+            record.deleted = None;
+            let commit = Commit::new(CONTAINERS, partition.clone()).check_version(key.clone(), row.version);
+            let commit = commit.check_absent(&b""[..]).check_absent(ARRIVAL).delete(key.clone());
+            let commit = commit.put(&b""[..], record::encode(&record)?);
+            if try_commit(self.store(), commit).await?.is_some() {
+                return Ok(record);
+            }
+            if self.settle(&partition).await? {
+                return Err(BlobError::ContainerAlreadyExists);
+            }
         }
-        record.deleted = None;
-        let commit =
-            Commit::new(CONTAINERS, partition).check_absent(&b""[..]).check_version(key.clone(), row.version);
-        let commit = commit.put(&b""[..], record::encode(&record)?).delete(key);
-        match try_commit(self.store(), commit).await? {
-            Some(_) => Ok(record),
-            None => Err(BlobError::ContainerAlreadyExists),
-        }
+        Err(EngineError::Busy.into())
     }
 
     /// A moment at which nothing of the name was deleted.
@@ -137,41 +141,20 @@ impl Storage {
     }
 
     async fn deleted_containers(&self, partition: &[u8]) -> Result<Vec<Row>, EngineError> {
-        let partition = Bytes::copy_from_slice(partition);
-        let mut found: Vec<Row> = Vec::new();
-        loop {
-            let from = match found.last() {
-                None => ScanFrom::Row(partition.clone(), Bytes::from_static(&[DELETED])),
-                Some(last) => ScanFrom::AfterRow(partition.clone(), last.key.clone()),
-            };
-            let rows = self.store().scan(CONTAINERS, from, SCAN_ROWS).await?;
-            let is_last = rows.len() < SCAN_ROWS || rows.last().is_some_and(|row| row.partition != partition);
-            found.extend(rows.into_iter().filter(|row| row.partition == partition));
-            if is_last {
-                return Ok(found);
-            }
-        }
+        let mut rows = self.rows_of_name(partition).await?;
+        rows.retain(|row| Deletion::of_key(&row.key).is_some());
+        Ok(rows)
     }
 
-    /// Whether a container of this name, deleted or not, has the uid.
-    pub(crate) async fn names_container(&self, partition: &[u8], uid: Uid) -> Result<bool, EngineError> {
-        let mut rows = self.deleted_containers(partition).await?;
-        rows.extend(self.store().get(CONTAINERS, partition, b"").await?);
-        for row in rows {
-            if record::decode::<ContainerRecord>(&row.value)?.uid == uid {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// For the cleaner: containers of this name whose time for restoring is over become garbage.
+    /// For the cleaner: what of a name is over. Containers whose time for restoring is become garbage; a rename that
+    /// was broken off comes to an end; and forwards that nobody needs go. False when something must wait.
     pub(crate) async fn remove_due_containers(
         &self,
         partition: &[u8],
         now: Timestamp,
     ) -> Result<bool, EngineError> {
-        let mut all = true;
+        self.settle(partition).await?;
+        let mut all = self.remove_forwards(partition, now).await?;
         for row in self.deleted_containers(partition).await? {
             let record: ContainerRecord = record::decode(&row.value)?;
             if record.deleted.is_none_or(|deleted| deleted.until <= now) {

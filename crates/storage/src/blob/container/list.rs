@@ -3,8 +3,9 @@
 use welkin_base::Timestamp;
 use welkin_store::ScanFrom;
 
-use super::{ContainerRecord, Deletion};
+use super::{ARRIVAL, ContainerRecord, Deletion};
 use crate::blob::{BlobError, Page};
+use crate::error::{COMMIT_TRIES_MAX, EngineError};
 use crate::record;
 use crate::space::CONTAINERS;
 use crate::{Storage, Uid};
@@ -53,6 +54,21 @@ impl Storage {
         ask: &ListContainers,
         now: Timestamp,
     ) -> Result<Page<ListedContainer>, BlobError> {
+        for _ in 0..COMMIT_TRIES_MAX {
+            if let Some(page) = self.page_of_containers(account, ask, now).await? {
+                return Ok(page);
+            }
+        }
+        Err(EngineError::Busy.into())
+    }
+
+    /// `None` when a rename happened meanwhile, so that a container might be on it twice or not at all.
+    async fn page_of_containers(
+        &self,
+        account: Uid,
+        ask: &ListContainers,
+        now: Timestamp,
+    ) -> Result<Option<Page<ListedContainer>>, BlobError> {
         let marker = ask.marker.as_deref().unwrap_or(b"");
         let (name, key) = match marker.iter().position(|byte| *byte == MARKER_SEPARATOR) {
             Some(at) => (&marker[..at], &marker[at + 1..]),
@@ -68,8 +84,14 @@ impl Storage {
                 let Some((_, name)) =
                     Uid::split(&row.partition).filter(|_| row.partition.starts_with(&within))
                 else {
-                    return Ok(page);
+                    return Ok(Some(page));
                 };
+                if row.key == ARRIVAL && self.finish_rename(row).await? {
+                    return Ok(None);
+                }
+                if !row.key.is_empty() && Deletion::of_key(&row.key).is_none() {
+                    continue;
+                }
                 let record: ContainerRecord = record::decode(&row.value)?;
                 let deletion = Deletion::of_key(&row.key);
                 let text = String::from_utf8_lossy(name);
@@ -79,7 +101,7 @@ impl Storage {
                 }
                 if page.items.len() == ask.items_max {
                     page.next = Some([name, &[MARKER_SEPARATOR], &row.key].concat());
-                    return Ok(page);
+                    return Ok(Some(page));
                 }
                 page.items.push(ListedContainer { name: text.into_owned(), deletion, record });
             }
@@ -87,7 +109,7 @@ impl Storage {
                 Some(last) if rows.len() == SCAN_ROWS => {
                     from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
                 }
-                _ => return Ok(page),
+                _ => return Ok(Some(page)),
             }
         }
     }

@@ -75,7 +75,7 @@ impl Storage {
         pieces: &mut Pieces,
         clock: fn() -> Timestamp,
     ) -> Result<BlobRecord, Stopped> {
-        let partition = self.blob_partition(path).await?;
+        let partition = self.copied_partition(path, id).await?;
         let mut filling = Filling { storage: self, partition, id, clock, copied_bytes: 0, written_bytes: 0 };
         let blob = match layout {
             Layout::Whole { length_bytes } => filling.whole(*length_bytes, pieces).await?,
@@ -95,7 +95,7 @@ impl Storage {
     /// # Errors
     /// When the copy is no longer pending, or the store fails.
     pub async fn restart_copy(&self, path: BlobPath<'_>, id: &str, now: Timestamp) -> Result<(), BlobError> {
-        let partition = self.blob_partition(path).await?;
+        let partition = self.copied_partition(path, id).await?;
         let change = |loaded: &Loaded, _: &mut Next, blob: &mut BlobRecord| {
             let copy = blob.pending(id)?;
             copy.copied_bytes = 0;

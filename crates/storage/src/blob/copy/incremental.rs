@@ -86,7 +86,7 @@ impl Storage {
         source: (BlobPath<'_>, Revision),
         clock: fn() -> Timestamp,
     ) -> Result<BlobRecord, Stopped> {
-        let partition = self.blob_partition(path).await?;
+        let partition = self.copied_partition(path, id).await?;
         let mut filling = Filling { storage: self, partition, id, clock, copied_bytes: 0, written_bytes: 0 };
         let (source_path, revision) = source;
         let unconditional = Conditions::default();

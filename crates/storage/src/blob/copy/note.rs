@@ -83,6 +83,20 @@ impl Storage {
         try_commit(self.store(), commit).await.map(|_| ())
     }
 
+    /// The partition of a blob that is copied to. Its container may have been renamed since the copy began.
+    pub(super) async fn copied_partition(&self, path: BlobPath<'_>, id: &str) -> Result<Vec<u8>, BlobError> {
+        let found = self.blob_partition(path).await;
+        let name = path.account.uid.key(path.container.as_bytes());
+        let renamed = self.renamed_from(&name).await?;
+        let elsewhere = renamed.iter().map(|uid| uid.key(path.name.as_bytes()));
+        for partition in found.as_ref().ok().cloned().into_iter().chain(elsewhere) {
+            if self.store().get(COPIES, &partition, id.as_bytes()).await?.is_some() {
+                return Ok(partition);
+            }
+        }
+        found
+    }
+
     /// The copies that are pending. Call it before any request is answered: then nobody carries them out.
     ///
     /// # Errors
@@ -114,7 +128,8 @@ impl Storage {
         let note: Note = record::decode(&row.value)?;
         let Some(account) = self.account(&note.account).await? else { return Ok(None) };
         let path = BlobPath { account: &account, container: &note.container, name: &note.name };
-        let found = match self.blob_partition(path).await {
+        let id = String::from_utf8_lossy(&row.key).into_owned();
+        let found = match self.copied_partition(path, &id).await {
             Ok(partition) if row.partition == partition => {
                 self.blob_head(&partition, Revision::Current, now).await
             }
@@ -126,7 +141,6 @@ impl Storage {
             Err(BlobError::Engine(error)) => return Err(error),
             Err(_) => return Ok(None),
         };
-        let id = String::from_utf8_lossy(&row.key).into_owned();
         let Ok(copy) = blob.pending(&id).cloned() else { return Ok(None) };
         let Note { container, name, source, .. } = note;
         Ok(Some(PendingCopy { account, container, name, copy, source }))
