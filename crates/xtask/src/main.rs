@@ -1,5 +1,6 @@
 //! Repository chores and house rules.
 
+mod fuzz;
 mod images;
 mod run;
 mod sample;
@@ -26,6 +27,8 @@ enum Chore {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Fuzz the parsers of the storage protocol.
+    Fuzz(fuzz::Fuzz),
     /// Check the house rules.
     Tidy,
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Images { out } => images::build(&out),
         Chore::Sample { out } => sample::build(&out),
+        Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Tidy => tidy::run(),
     };
     match done {
