@@ -60,6 +60,7 @@ pub async fn handle(context: &Context, operation: BlobOperation, body: &mut Requ
         Op::GetContainerAcl => container::access(context).await,
         Op::SetContainerAcl => container::set_access_policies(context, body).await,
         Op::RestoreContainer => container::restore(context).await,
+        Op::RenameContainer => container::rename(context).await,
         Op::LeaseContainer => lease::container(context).await,
         Op::DeleteContainer => container::delete(context).await,
         Op::ListBlobs => list::blobs(context).await,

@@ -5,6 +5,8 @@ use welkin_base::Timestamp;
 use welkin_storage::Uid;
 use welkin_storage::blob::condition::Conditions;
 use welkin_storage::blob::container::{ContainerRecord, Deletion, NewContainer, PublicAccess};
+use welkin_storage::blob::lease::LeaseId;
+use welkin_storage_wire::blob::lease as lease_wire;
 use welkin_storage_wire::operation::BlobResource;
 use welkin_storage_wire::{ErrorCode, ProtocolError, access as access_wire, metadata};
 use welkin_transport::Body;
@@ -141,6 +143,28 @@ pub(super) async fn restore(context: &Context) -> Answer {
     let deletion = parse_deletion(version).ok_or_else(|| ProtocolError::header(VERSION, version))?;
     let restored = context.storage.restore_container(&context.account, &name, deletion, context.now).await;
     Ok(state(StatusCode::CREATED, &restored.map_err(told)?))
+}
+
+/// Rename Container. A container whose name means something to the service keeps it, and no other gets it.
+pub(super) async fn rename(context: &Context) -> Answer {
+    const SOURCE: &str = "x-ms-source-container-name";
+    let name = container_name(context)?;
+    check_name(&name)?;
+    let source = context.head.header(SOURCE)?.ok_or_else(|| ProtocolError::missing_header(SOURCE))?;
+    if SPECIAL.contains(&&*name) {
+        return Err(ErrorCode::InvalidResourceName.into());
+    }
+    if check_name(source).is_err() || SPECIAL.contains(&source) {
+        return Err(ProtocolError::header(SOURCE, source));
+    }
+    let dates = container_conditions(context)?;
+    if dates.if_modified_since.is_some() || dates.if_unmodified_since.is_some() {
+        return Err(ErrorCode::ConditionHeadersNotSupported.into());
+    }
+    let lease = lease_wire::source_lease_id(&context.head)?.map(LeaseId);
+    let names = (source, name.as_str());
+    let renamed = context.storage.rename_container(context.account.uid, names, lease, context.now).await;
+    Ok(state(StatusCode::OK, &renamed.map_err(told)?))
 }
 
 /// A deletion as lists name it: 16 digits.

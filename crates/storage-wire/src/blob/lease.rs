@@ -7,6 +7,8 @@ use crate::request::RequestHead;
 
 /// The header of a lease's id.
 const LEASE_ID: &str = "x-ms-lease-id";
+/// The header of the id of the lease of what is renamed.
+const SOURCE_LEASE_ID: &str = "x-ms-source-lease-id";
 /// The header of the id that a lease is to get.
 const PROPOSED_ID: &str = "x-ms-proposed-lease-id";
 /// The header of a lease's duration.
@@ -79,6 +81,14 @@ impl LeaseRequest {
 /// When it is no GUID.
 pub fn lease_id(head: &RequestHead) -> Result<Option<[u8; 16]>, ProtocolError> {
     id(head, LEASE_ID)
+}
+
+/// The lease that the client says it holds of what is renamed: `x-ms-source-lease-id`.
+///
+/// # Errors
+/// When it is no GUID.
+pub fn source_lease_id(head: &RequestHead) -> Result<Option<[u8; 16]>, ProtocolError> {
+    id(head, SOURCE_LEASE_ID)
 }
 
 /// A lease's id as headers have it.

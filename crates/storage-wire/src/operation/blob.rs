@@ -27,7 +27,7 @@ operations! {
     SetContainerAcl, "Set Container ACL", Built, Container, "", "", Never, Writes;
     DeleteContainer, "Delete Container", Built, Container, "d", "", Never, Writes;
     RestoreContainer, "Restore Container", Built, Container, "w", "", Never, Writes;
-    RenameContainer, "Rename Container", NotBuilt, Container, "w", "", Never, Writes;
+    RenameContainer, "Rename Container", Built, Container, "w", "", Never, Writes;
     LeaseContainer, "Lease Container", Built, Container, "w", "", Never, Writes;
     ListBlobs, "List Blobs", Built, Container, "l", "l", PublicContainer, Reads;
     ContainerBatch, "Container Batch", Built, Container, "dw", "dw", Never, Writes;
