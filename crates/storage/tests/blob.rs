@@ -283,3 +283,28 @@ async fn accounts() {
     assert_eq!((rows(&storage, CONTAINERS).await, rows(&storage, BLOBS).await), (0, 0));
     assert_eq!(storage.accounts().await.unwrap(), Vec::<AccountName>::new());
 }
+
+/// A block that is put and then committed is in one of the lists at each moment, and so in what reads them.
+#[tokio::test(flavor = "multi_thread")]
+async fn block_lists_are_of_one_moment() {
+    let (_folder, storage) = with_container().await;
+    for round in 0..50_u8 {
+        let ids: Vec<Vec<u8>> = (0..5).map(|n| vec![round, n]).collect();
+        for id in &ids {
+            stage(&storage, "b", id, id.clone()).await.unwrap();
+        }
+        let list: Vec<_> = ids.iter().map(|id| (Source::Latest, id.clone())).collect();
+        let commit = tokio::spawn({
+            let storage = storage.clone();
+            async move { storage.put_block_list(path("b"), &list, &NewBlob::default(), now()).await }
+        });
+        while !commit.is_finished() {
+            let lists = storage.block_lists(path("b"), Revision::Current, &Conditions::default(), now()).await;
+            let lists = lists.unwrap();
+            let blocks = || lists.committed.iter().chain(&lists.uncommitted);
+            let found: Vec<_> = ids.iter().filter(|id| blocks().any(|block| block.id == **id)).collect();
+            assert_eq!(found.len(), ids.len(), "round {round}");
+        }
+        commit.await.unwrap().unwrap();
+    }
+}

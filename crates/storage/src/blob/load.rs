@@ -146,14 +146,15 @@ impl Storage {
         Ok(container.uid.key(path.name.as_bytes()))
     }
 
-    /// The rows of a blob.
+    /// The rows of a blob, as of one moment.
     pub(crate) async fn load_blob(&self, partition: &[u8]) -> Result<Loaded, EngineError> {
         let partition = Bytes::copy_from_slice(partition);
         let mut loaded = Loaded::default();
         let mut from = ScanFrom::Row(partition.clone(), Bytes::new());
         let mut rows_max = FIRST_ROWS;
+        let moment = self.store().moment();
         loop {
-            let rows = self.store().scan(BLOBS, from, rows_max).await?;
+            let rows = self.store().scan_at(&moment, BLOBS, from, rows_max).await?;
             let mut leap = None;
             for row in rows.iter().take_while(|row| row.partition == partition) {
                 leap = after_many(&row.key);
