@@ -22,6 +22,14 @@ pub enum Kind {
     Append,
 }
 
+/// What the blob is for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    pub kind: Kind,
+    /// Wide values lie in extents, narrow ones may lie in rows.
+    pub value_bytes: usize,
+}
+
 /// When a write happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum When {
@@ -130,7 +138,7 @@ struct Seen {
 /// A blob under test.
 pub struct BlobObject {
     name: String,
-    kind: Kind,
+    form: Form,
     history: History<Blob>,
     /// What some client saw last: many know the same ETag, and one of them can use it.
     seen: Mutex<Option<Seen>>,
@@ -139,15 +147,15 @@ pub struct BlobObject {
 }
 
 impl BlobObject {
-    pub fn new(name: &str, kind: Kind) -> Self {
+    pub fn new(name: &str, form: Form) -> Self {
         let (history, seen, staged) = Default::default();
-        Self { name: name.to_owned(), kind, history, seen, staged }
+        Self { name: name.to_owned(), form, history, seen, staged }
     }
 
     /// Asks and writes down; says what was answered, if anything was.
     fn call(&self, turn: &Turn<'_>, op: Op, etag: Option<&str>) -> Option<Told> {
         let began = turn.clock.now();
-        let answer = ask::ask(turn.client, self.kind, &self.name, &op, etag);
+        let answer = ask::ask(turn.client, self.form, &self.name, &op, etag);
         let ended = turn.clock.now();
         let (told, seen) = answer.unzip();
         if let Some(seen) = seen.flatten() {
@@ -161,7 +169,7 @@ impl BlobObject {
         let value = turn.value();
         let content = seen.map_or(&[][..], |seen| &seen.content);
         let is = || if content.is_empty() { When::Always } else { When::Is(content.to_vec()) };
-        match (self.kind, turn.random.random_range(0..20)) {
+        match (self.form.kind, turn.random.random_range(0..20)) {
             (_, 0..5) => Op::Get,
             (_, 5) => Op::Delete(When::Always),
             (_, 6) => Op::Delete(is()),
@@ -174,7 +182,9 @@ impl BlobObject {
             (Kind::Block, 11..14) => Op::Put(vec![value], is()),
             (Kind::Block, 14..17) => Op::Stage(value),
             (Kind::Block, _) => {
-                let mut list: Vec<u64> = content.iter().copied().take(KEPT_MAX).collect();
+                // What is there may be no blocks: then a list that keeps some of it is refused.
+                let kept = if turn.random.random_bool(0.5) { KEPT_MAX } else { 0 };
+                let mut list: Vec<u64> = content.iter().copied().take(kept).collect();
                 // The last block is asked for once only, so that no two contents are the same.
                 list.push(self.staged.lock().unwrap().pop().unwrap_or(value));
                 let whens = [When::Always, When::Absent, is()];
@@ -204,7 +214,7 @@ impl Object for BlobObject {
 
     fn check(&self) -> Result<Vec<Checked>, String> {
         let checked =
-            self.history.check(&[]).map_err(|calls| format!("{:?} blob {}:\n{calls}", self.kind, self.name));
+            self.history.check(&[]).map_err(|calls| format!("{:?} blob {}:\n{calls}", self.form.kind, self.name));
         Ok(vec![checked?])
     }
 }

@@ -7,8 +7,8 @@
 //! is lost, got twice within its visibility timeout or back after its deletion: each has no order that explains it.
 //!
 //! `WELKIN_CONSISTENCY_SEED` repeats the clients' choices (not their luck: threads and kills come as they come), and
-//! `WELKIN_CONSISTENCY_KILLS` makes it shorter or longer. SIGKILL loses no page cache: what a failure of power
-//! does is tested in `welkin-store`.
+//! `WELKIN_CONSISTENCY_KILLS` makes it shorter or longer. SIGKILL loses no page cache, so this does not
+//! show what a failure of power would do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Instant;
@@ -17,7 +17,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use welkin_storage_wire::operation::Service;
 
-use crate::blob::{BlobObject, Kind};
+use crate::blob::{BlobObject, Form, Kind};
 use crate::history::Checked;
 use crate::partition::PartitionObject;
 use crate::queue::QueueObject;
@@ -37,6 +37,9 @@ mod workload;
 const KILLS: u64 = 6;
 const BLOCK_BLOBS: usize = 3;
 const APPEND_BLOBS: usize = 2;
+/// More than the engine keeps in a row.
+const WIDE_BYTES: usize = 20_000;
+const NARROW_BYTES: usize = 8;
 const PARTITIONS: usize = 3;
 const QUEUES: [&str; 2] = ["queue0", "queue1"];
 
@@ -61,11 +64,12 @@ fn make_collections(client: &Client) {
 
 fn make_objects(client: &Client) -> Vec<Box<dyn Object>> {
     let mut objects: Vec<Box<dyn Object>> = Vec::new();
-    for number in 0..BLOCK_BLOBS {
-        objects.push(Box::new(BlobObject::new(&format!("block{number}"), Kind::Block)));
-    }
-    for number in 0..APPEND_BLOBS {
-        objects.push(Box::new(BlobObject::new(&format!("append{number}"), Kind::Append)));
+    for (kind, count) in [(Kind::Block, BLOCK_BLOBS), (Kind::Append, APPEND_BLOBS)] {
+        for number in 0..count {
+            let value_bytes = if number == 0 { WIDE_BYTES } else { NARROW_BYTES };
+            let name = format!("{kind:?}{number}");
+            objects.push(Box::new(BlobObject::new(&name, Form { kind, value_bytes })));
+        }
     }
     for number in 0..PARTITIONS {
         let partition = PartitionObject::new(&format!("p{number}"));

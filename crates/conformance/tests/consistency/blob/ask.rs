@@ -4,21 +4,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use welkin_storage_wire::operation::Service;
 
-use super::{CONTAINER, Kind, Op, Seen, Told, When};
+use super::{CONTAINER, Form, Op, Seen, Told, When};
 use crate::wire::{Answer, Client};
 
-/// Digits of a value.
+/// Digits of a value. In a blob they are repeated until the value is as wide as its form says.
 const DIGITS: usize = 8;
 
 /// Asks; `None` when no answer came. Says what was told, and what of the blob is known by it.
 pub fn ask(
     client: &Client,
-    kind: Kind,
+    form: Form,
     name: &str,
     op: &Op,
     etag: Option<&str>,
 ) -> Option<(Told, Option<Seen>)> {
-    let (method, query, headers, body) = request(kind, op);
+    let (method, query, headers, body) = request(form, op);
     let mut headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
     match op {
         Op::Put(_, When::Absent) | Op::Commit(_, When::Absent) => headers.push(("if-none-match", "*")),
@@ -29,19 +29,19 @@ pub fn ask(
     }
     let answer =
         client.send(Service::Blob, method, &format!("/{CONTAINER}/{name}{query}"), &headers, &body)?;
-    Some(understand(op, &answer))
+    Some(understand(form, op, &answer))
 }
 
 type Parts = (&'static str, String, Vec<(&'static str, String)>, String);
 
-fn request(kind: Kind, op: &Op) -> Parts {
-    let of_kind = || vec![("x-ms-blob-type", format!("{kind:?}Blob"))];
+fn request(form: Form, op: &Op) -> Parts {
+    let of_kind = || vec![("x-ms-blob-type", format!("{:?}Blob", form.kind))];
     match op {
         Op::Get => ("GET", String::new(), Vec::new(), String::new()),
-        Op::Put(values, _) => ("PUT", String::new(), of_kind(), values.iter().copied().map(digits).collect()),
+        Op::Put(values, _) => ("PUT", String::new(), of_kind(), values.iter().map(|value| text(form, *value)).collect()),
         Op::Stage(value) => {
             let id = STANDARD.encode(digits(*value)).replace('=', "%3D");
-            ("PUT", format!("?comp=block&blockid={id}"), Vec::new(), digits(*value))
+            ("PUT", format!("?comp=block&blockid={id}"), Vec::new(), text(form, *value))
         }
         Op::Commit(list, _) => {
             let id = |value: &u64| format!("<Latest>{}</Latest>", STANDARD.encode(digits(*value)));
@@ -49,14 +49,14 @@ fn request(kind: Kind, op: &Op) -> Parts {
             ("PUT", "?comp=blocklist".to_owned(), Vec::new(), format!("<BlockList>{ids}</BlockList>"))
         }
         Op::Append(value, at) => {
-            let at = at.map(|at| ("x-ms-blob-condition-appendpos", (at * DIGITS).to_string()));
-            ("PUT", "?comp=appendblock".to_owned(), at.into_iter().collect(), digits(*value))
+            let at = at.map(|at| ("x-ms-blob-condition-appendpos", (at * form.value_bytes).to_string()));
+            ("PUT", "?comp=appendblock".to_owned(), at.into_iter().collect(), text(form, *value))
         }
         Op::Delete(_) => ("DELETE", String::new(), Vec::new(), String::new()),
     }
 }
 
-fn understand(op: &Op, answer: &Answer) -> (Told, Option<Seen>) {
+fn understand(form: Form, op: &Op, answer: &Answer) -> (Told, Option<Seen>) {
     let seen = |content: &[u64]| {
         let etag = answer.header("etag").to_owned();
         assert!(!etag.is_empty(), "{op:?}: {answer:?}");
@@ -64,7 +64,7 @@ fn understand(op: &Op, answer: &Answer) -> (Told, Option<Seen>) {
     };
     match (op, answer.status, answer.code()) {
         (Op::Get, 200, _) => {
-            let content = values(&answer.body);
+            let content = values(form, &answer.body);
             (Told::Content(Some(content.clone())), seen(&content))
         }
         (Op::Get, 404, "BlobNotFound") => (Told::Content(None), None),
@@ -72,7 +72,7 @@ fn understand(op: &Op, answer: &Answer) -> (Told, Option<Seen>) {
         (Op::Stage(_), 201, _) | (Op::Delete(_), 202, _) => (Told::Done, None),
         (Op::Append(..), 201, _) => {
             let offset_bytes: usize = answer.header("x-ms-blob-append-offset").parse().unwrap();
-            (Told::Appended(offset_bytes / DIGITS), None)
+            (Told::Appended(offset_bytes / form.value_bytes), None)
         }
         (Op::Put(_, When::Absent) | Op::Commit(_, When::Absent), 409, "BlobAlreadyExists")
         | (
@@ -91,10 +91,15 @@ fn digits(value: u64) -> String {
     format!("{value:0DIGITS$}")
 }
 
-fn values(text: &str) -> Vec<u64> {
-    assert_eq!(text.len() % DIGITS, 0, "values are whole: {text:?}");
-    text.as_bytes()
-        .chunks(DIGITS)
-        .map(|digits| std::str::from_utf8(digits).unwrap().parse().unwrap())
-        .collect()
+fn text(form: Form, value: u64) -> String {
+    digits(value).repeat(form.value_bytes / DIGITS)
+}
+
+fn values(form: Form, content: &str) -> Vec<u64> {
+    let values = content.as_bytes().chunks(form.value_bytes).map(|bytes| {
+        let value = std::str::from_utf8(&bytes[..DIGITS]).unwrap().parse().unwrap();
+        assert!(bytes == text(form, value).as_bytes(), "{value} is not whole");
+        value
+    });
+    values.collect()
 }

@@ -11,8 +11,16 @@ use crate::wire::{Client, encoded};
 /// Messages of one get, at most.
 pub const GET_MAX: u32 = 32;
 
+/// Characters after the name and the revision of a message whose name is even: it does not fit into one row.
+const LONG: usize = 2000;
+
+fn text(name: u64, revision: u64) -> String {
+    let rest = "x".repeat(if name.is_multiple_of(2) { LONG } else { 0 });
+    format!("{name} {revision} {rest}")
+}
+
 fn body(name: u64, revision: u64) -> String {
-    format!("<QueueMessage><MessageText>{name} {revision}</MessageText></QueueMessage>")
+    format!("<QueueMessage><MessageText>{}</MessageText></QueueMessage>", text(name, revision))
 }
 
 fn child<'a>(message: &Node<'a, 'a>, name: &str) -> &'a str {
@@ -28,8 +36,11 @@ fn each<T>(body: &str, read: impl Fn(&Node<'_, '_>) -> T) -> Vec<T> {
 
 /// The name and the revision of a message, and how often it was got.
 fn identity(message: &Node<'_, '_>) -> (u64, u64, u32) {
-    let (name, revision) = child(message, "MessageText").split_once(' ').unwrap();
-    (name.parse().unwrap(), revision.parse().unwrap(), child(message, "DequeueCount").parse().unwrap())
+    let whole = child(message, "MessageText");
+    let mut parts = whole.split(' ').map(|part| part.parse().unwrap_or_default());
+    let (name, revision) = (parts.next().unwrap(), parts.next().unwrap());
+    assert_eq!(whole, text(name, revision));
+    (name, revision, child(message, "DequeueCount").parse().unwrap())
 }
 
 pub fn put(client: &Client, queue: &str, name: u64, hidden: Duration) -> Option<Held> {
