@@ -173,8 +173,8 @@ fn changed_target(target: &str, random: &mut StdRng) -> String {
 fn changed(sample: &mut Sample, random: &mut StdRng) {
     match random.random_range(0..10) {
         0 => {
-            sample.method =
-                ["GET", "HEAD", "PUT", "POST", "DELETE", "MERGE", "PATCH"].choose(random).unwrap().to_string()
+            let methods = ["GET", "HEAD", "PUT", "POST", "DELETE", "MERGE", "PATCH"];
+            (*methods.choose(random).unwrap()).clone_into(&mut sample.method);
         }
         1..4 => sample.target = changed_target(&sample.target, random),
         4..6 => {
