@@ -213,8 +213,7 @@ impl Object for BlobObject {
     }
 
     fn check(&self) -> Result<Vec<Checked>, String> {
-        let checked =
-            self.history.check(&[]).map_err(|calls| format!("{:?} blob {}:\n{calls}", self.form.kind, self.name));
-        Ok(vec![checked?])
+        let told = |calls| format!("{:?} blob {}:\n{calls}", self.form.kind, self.name);
+        Ok(vec![self.history.check(&[]).map_err(told)?])
     }
 }

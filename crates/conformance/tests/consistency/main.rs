@@ -27,6 +27,7 @@ use crate::workload::Object;
 mod blob;
 mod gate;
 mod history;
+mod message;
 mod partition;
 mod planted;
 mod queue;

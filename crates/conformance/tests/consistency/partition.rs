@@ -192,7 +192,7 @@ impl Object for PartitionObject {
     }
 
     fn check(&self) -> Result<Vec<Checked>, String> {
-        let checked = self.history.check(&[]).map_err(|calls| format!("partition {}:\n{calls}", self.name));
-        Ok(vec![checked?])
+        let told = |calls| format!("partition {}:\n{calls}", self.name);
+        Ok(vec![self.history.check(&[]).map_err(told)?])
     }
 }

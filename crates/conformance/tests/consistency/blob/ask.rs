@@ -38,7 +38,9 @@ fn request(form: Form, op: &Op) -> Parts {
     let of_kind = || vec![("x-ms-blob-type", format!("{:?}Blob", form.kind))];
     match op {
         Op::Get => ("GET", String::new(), Vec::new(), String::new()),
-        Op::Put(values, _) => ("PUT", String::new(), of_kind(), values.iter().map(|value| text(form, *value)).collect()),
+        Op::Put(values, _) => {
+            ("PUT", String::new(), of_kind(), values.iter().map(|value| text(form, *value)).collect())
+        }
         Op::Stage(value) => {
             let id = STANDARD.encode(digits(*value)).replace('=', "%3D");
             ("PUT", format!("?comp=block&blockid={id}"), Vec::new(), text(form, *value))

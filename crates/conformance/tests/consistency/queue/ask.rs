@@ -5,7 +5,8 @@ use std::time::Duration;
 use roxmltree::{Document, Node};
 use welkin_storage_wire::operation::Service;
 
-use super::{Held, Op, Told};
+use super::Held;
+use crate::message::{Op, Told};
 use crate::wire::{Client, encoded};
 
 /// Messages of one get, at most.
