@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use welkin_base::Timestamp;
-use welkin_store::{Commit, Row, ScanFrom};
+use welkin_store::{Commit, Moment, Row, ScanFrom};
 
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::queue::QueueError;
@@ -125,7 +125,7 @@ impl Storage {
             let now = clock();
             let released = self.live_queues().released();
             let rows_max = messages_max + self.live_queues().claims(queue) + SPARE_ROWS;
-            let found = self.head(queue, rows_max, now).await?;
+            let (found, _) = self.head(queue, rows_max, now).await?;
             let full = found.len() == rows_max;
             let (expired, visible): (Vec<_>, Vec<_>) =
                 found.into_iter().partition(|f| f.record.expires <= now);
@@ -146,7 +146,7 @@ impl Storage {
             if self.commit_placing(queue, visible, commit).await? {
                 expired.iter().take(gone).for_each(|f| self.live_queues().expired(queue, f.record.expires));
                 if !moved.is_empty() || !full {
-                    return self.with_texts(queue, moved).await;
+                    return self.with_texts(&self.store().moment(), queue, moved).await;
                 }
             }
         }
@@ -165,9 +165,9 @@ impl Storage {
         now: Timestamp,
     ) -> Result<Vec<Got>, QueueError> {
         let queue = self.queue(account, queue).await?.messages;
-        let found = self.head(queue, messages_max + EXPIRED_PER_GET, now).await?;
+        let (found, moment) = self.head(queue, messages_max + EXPIRED_PER_GET, now).await?;
         let alive = found.into_iter().filter(|f| f.record.expires > now).take(messages_max);
-        self.with_texts(queue, alive.map(|f| (f.id, f.visible, f.record)).collect()).await
+        self.with_texts(&moment, queue, alive.map(|f| (f.id, f.visible, f.record)).collect()).await
     }
 
     /// Makes a message that was got invisible until `visible`, with another text if there is one.
@@ -243,11 +243,18 @@ impl Storage {
         }
     }
 
-    /// Up to `rows_max` messages that are visible, those first that became so first.
-    async fn head(&self, queue: Uid, rows_max: usize, now: Timestamp) -> Result<Vec<Found>, QueueError> {
+    /// Up to `rows_max` messages that are visible, those first that became so first; and the moment of which they are.
+    async fn head(
+        &self,
+        queue: Uid,
+        rows_max: usize,
+        now: Timestamp,
+    ) -> Result<(Vec<Found>, Moment), QueueError> {
         let scan = self.live_queues().scan(queue);
+        // Not before: where the scan begins is what holds from now on.
+        let moment = self.store().moment();
         let from = ScanFrom::Row(partition(queue), time_start(scan.from));
-        let rows = self.store().scan(MESSAGES, from, rows_max).await?;
+        let rows = self.store().scan_at(&moment, MESSAGES, from, rows_max).await?;
         let of_queue = |row: &Row| row.partition == queue.as_bytes()[..];
         let first = rows.first().filter(|row| of_queue(row)).and_then(|row| split_time_key(&row.key));
         scan.end(first.map_or(Timestamp::MAX, |(visible, _)| visible));
@@ -261,17 +268,22 @@ impl Storage {
                 _ => break,
             }
         }
-        Ok(found)
+        Ok((found, moment))
     }
 
-    /// Messages with their texts; one that was cleared meanwhile is left out.
-    async fn with_texts(&self, queue: Uid, found: Vec<Placed>) -> Result<Vec<Got>, QueueError> {
+    /// Messages with their texts of that moment; one that was cleared meanwhile is left out.
+    async fn with_texts(
+        &self,
+        moment: &Moment,
+        queue: Uid,
+        found: Vec<Placed>,
+    ) -> Result<Vec<Got>, QueueError> {
         let mut got = Vec::with_capacity(found.len());
         for (id, visible, mut record) in found {
             let text = match record.text.take() {
                 Some(text) => Some(text),
                 None => {
-                    let row = self.store().get(MESSAGES, queue.as_bytes(), &id_key(id)).await?;
+                    let row = self.store().get_at(moment, MESSAGES, queue.as_bytes(), &id_key(id)).await?;
                     row.map(|row| record::decode::<TextRecord>(&row.value)).transpose()?.map(|text| text.0)
                 }
             };

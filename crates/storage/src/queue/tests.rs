@@ -296,3 +296,34 @@ async fn a_queue_with_messages_never_looks_empty() {
         worker.await.unwrap();
     }
 }
+
+/// A message that is peeked at is told as it was at one moment, also when its text lies in a row of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peek_sees_one_moment() {
+    let (_folder, storage) = storage().await;
+    let text = |count: u32| format!("{count} {}", "x".repeat(2000));
+    put(&storage, &text(0), at(0), at(999), at(0)).await;
+    let consumer = tokio::spawn({
+        let storage = storage.clone();
+        async move {
+            loop {
+                let now = || at(1);
+                let got =
+                    storage.get_messages(ACCOUNT, "work", 1, Duration::ZERO, drawn(), now).await.unwrap();
+                let Some(got) = got.into_iter().next() else { continue };
+                let change = (at(0), Some(text(got.dequeue_count)));
+                let held = (got.id, got.pop_receipt);
+                storage.update_message(ACCOUNT, "work", held, change, drawn(), at(1)).await.unwrap();
+            }
+        }
+    });
+    for peek in 0..5_000 {
+        for seen in storage.peek_messages(ACCOUNT, "work", 1, at(2)).await.unwrap() {
+            // Between a get and its update, the text has the count before.
+            let counts = [seen.dequeue_count, seen.dequeue_count.saturating_sub(1)];
+            let count = seen.text.split(' ').next().unwrap().parse().unwrap();
+            assert!(counts.contains(&count), "peek {peek}: got {counts:?} times, with the text of {count}");
+        }
+    }
+    consumer.abort();
+}
