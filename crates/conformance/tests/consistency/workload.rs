@@ -13,7 +13,7 @@ use crate::wire::{Client, Server};
 /// Clients at a time; the auditor is one more.
 const CLIENTS: usize = 8;
 /// Calls of all clients before a kill.
-const CALLS_PER_KILL: std::ops::Range<usize> = 400..1500;
+const CALLS_PER_KILL: std::ops::Range<usize> = 300..1000;
 /// Of so many kills, one is followed by another while the service starts.
 const KILLS_PER_SECOND_KILL: u32 = 3;
 /// A second kill comes within this time after the start.
