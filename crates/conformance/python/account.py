@@ -18,11 +18,12 @@ import unittest
 import urllib.parse
 import uuid
 
-from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import (AccountSasPermissions, BlobServiceClient, ContainerClient, ContainerEncryptionScope,
-                                ResourceTypes, generate_account_sas)
+                                ResourceTypes, generate_account_sas, generate_blob_sas,
+                                generate_container_sas)
 from azure.storage.queue import QueueServiceClient
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -255,6 +256,23 @@ class Settings(Tests):
         self.assertIsNone(blob.upload_blob(b"4", overwrite=True).get("version_id"))
         self.assertEqual(blob.download_blob(version_id=first).readall(), b"2")
 
+    def test_signatures_of_versions(self):
+        self.set(versioning=True)
+        blob = self.blobs().create_container("container").get_blob_client("b")
+        first, second = (blob.upload_blob(text, overwrite=True)["version_id"] for text in (b"1", b"2"))
+
+        def signed(permission, version=first):
+            sas = generate_blob_sas(self.account, "container", "b", version_id=version, permission=permission,
+                                    account_key=self.keys["primary"], expiry=soon())
+            return self.blobs(credential=sas).get_blob_client("container", "b")
+
+        self.assertEqual(signed("r").download_blob(version_id=first).readall(), b"1")
+        self.fails("AuthenticationFailed", signed("r").download_blob, version_id=second)
+        self.fails("AuthorizationFailure", signed("r").download_blob)
+        self.fails("AuthorizationPermissionMismatch", signed("rd").delete_blob, version_id=first)
+        signed("x").delete_blob(version_id=first)
+        self.fails("BlobNotFound", signed("r").download_blob, version_id=first)
+
     def test_retention_of_containers(self):
         service = self.blobs()
         service.create_container("gone")
@@ -276,6 +294,23 @@ class Settings(Tests):
         self.assertEqual(container.get_container_properties().encryption_scope.default_encryption_scope, "mine")
         self.fails("RequestForbiddenByContainerEncryptionPolicy", container.upload_blob, "b", b"x",
                    encryption_scope="other")
+
+    def test_encryption_scope_of_a_signature(self):
+        self.set(encryption_scopes=["mine", "other"])
+        service = self.blobs()
+        service.create_container("container").upload_blob("plain", b"x")
+        of_container = generate_container_sas(self.account, "container", account_key=self.keys["primary"],
+                                              permission="rcw", expiry=soon(), encryption_scope="mine")
+        of_account = generate_account_sas(self.account, self.keys["primary"], ResourceTypes(object=True),
+                                          AccountSasPermissions(read=True, write=True), soon(), encryption_scope="mine")
+        for number, sas in enumerate((of_container, of_account)):
+            container = self.blobs(credential=sas).get_container_client("container")
+            blob = container.upload_blob(f"b{number}", b"x")
+            self.assertEqual(blob.get_blob_properties().encryption_scope, "mine")
+            container.upload_blob(f"same{number}", b"x", encryption_scope="mine")
+            self.fails("InvalidHeaderValue", container.upload_blob, "no", b"x", encryption_scope="other")
+            # Reads are not limited to it.
+            self.assertEqual(container.download_blob("plain").readall(), b"x")
 
 
 class Names(Tests):

@@ -13,7 +13,7 @@ use welkin_storage_wire::{ErrorCode, ProtocolError};
 use welkin_transport::Body;
 
 use crate::answer::set;
-use crate::context::Context;
+use crate::context::{Authorization, Context};
 
 /// The headers that bring a key.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) const SOURCE_KEY: KeyHeaders = KeyHeaders {
 };
 const KEY_SHA256: &str = "x-ms-encryption-key-sha256";
 const SCOPE: &str = "x-ms-encryption-scope";
+/// Since then a shared access signature can name the scope (STORAGE, section 0.2).
+const SCOPE_SIGNED_SINCE: &str = "2020-12-06";
 /// The one algorithm.
 const AES256: &str = "AES256";
 
@@ -70,13 +72,25 @@ pub(super) fn key_of(context: &Context, headers: &KeyHeaders) -> Result<Option<C
     }
 }
 
+/// The scope that the request asks for: by its header, or by its shared access signature, which must not differ.
+fn asked_scope(context: &Context) -> Result<Option<&str>, ProtocolError> {
+    let asked = context.head.header(SCOPE)?.map(str::trim).filter(|text| !text.is_empty());
+    let query = &context.head.query;
+    let signs_scope = matches!(context.authorization, Authorization::Sas { .. })
+        && query.get("sv").is_some_and(|version| version >= SCOPE_SIGNED_SINCE);
+    match (asked, query.get_filled("ses").filter(|_| signs_scope)) {
+        (Some(asked), Some(signed)) if asked != signed => Err(ProtocolError::header(SCOPE, asked)),
+        (asked, signed) => Ok(asked.or(signed)),
+    }
+}
+
 /// How a blob that is written in the container is encrypted.
 pub(super) fn of_new(
     context: &Context,
     key: Option<&CustomerKey>,
     container: &ContainerRecord,
 ) -> Result<Encryption, ProtocolError> {
-    let asked = context.head.header(SCOPE)?.map(str::trim).filter(|text| !text.is_empty());
+    let asked = asked_scope(context)?;
     let own = container.encryption_scope.as_deref();
     let scope = match asked {
         Some(scope) if container.denies_other_scopes && Some(scope) != own => {
