@@ -274,6 +274,30 @@ class Users(Tests):
         key.value = base64.b64encode(b"f" * 32).decode()
         self.fails("AuthenticationFailed", self.delegated(key).download_blob)
 
+    def test_delegation_to_one_user(self):
+        """A signature that only one user may use, who brings a token beside it."""
+        key = self.service("Storage Blob Data Owner").get_user_delegation_key(soon(-1), soon(60))
+        sas = generate_blob_sas(ACCOUNT, self.name, "blob", user_delegation_key=key, permission="r", expiry=soon(),
+                                user_delegation_oid="other")
+        url = f"{BLOB_HTTPS}/{self.name}/blob?{sas}"
+        use = lambda credential: BlobClient.from_blob_url(url, credential=credential, **secure())
+        self.assertEqual(use(Token(user="other")).download_blob().readall(), b"content")
+        self.fails("AuthorizationPermissionMismatch", use(Token(user="other")).delete_blob)
+        self.fails("AuthenticationFailed", use(Token("Storage Blob Data Owner", user="third")).download_blob)
+        self.fails("AuthenticationFailed", use(None).download_blob)
+        changed = url.replace("sduoid=other", "sduoid=third")
+        self.fails("AuthenticationFailed",
+                   BlobClient.from_blob_url(changed, credential=Token(user="third"), **secure()).download_blob)
+
+    def test_who_signs_for_whom(self):
+        """The agents that a signature names are signed, and change nothing of what it permits."""
+        key = self.service("Storage Blob Data Reader").get_user_delegation_key(soon(-1), soon(60))
+        for more in ({"preauthorized_agent_object_id": "agent"}, {"agent_object_id": "agent"}, {"correlation_id": "c"}):
+            sas = generate_container_sas(ACCOUNT, self.name, user_delegation_key=key, permission="r", expiry=soon(), **more)
+            self.assertEqual(self.blob(sas).download_blob().readall(), b"content")
+            changed = sas.replace("=agent", "=other").replace("scid=c", "scid=d")
+            self.fails("AuthenticationFailed", self.blob(changed).download_blob)
+
     def test_a_reader_hands_on_no_more(self):
         key = self.service("Storage Blob Data Reader").get_user_delegation_key(soon(-1), soon(60))
         self.assertEqual(self.delegated(key, "rw").download_blob().readall(), b"content")
