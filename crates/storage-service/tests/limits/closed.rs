@@ -36,6 +36,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ),
     ("storage-wire/blob/copy URL_CHARS_MAX", "its own test: a source's URL is read before it is asked"),
     ("storage-wire/service/read PARTS_MAX", "more are refused in any case: there are no more names"),
+    ("storage-service/blob/copy SYNCHRONOUS_BYTES_MAX", "a source of 256 MiB takes too long in this test"),
     // What an error repeats.
     ("storage-wire/error ECHO_CHARS_MAX", "no limit of requests: how much of one an error repeats"),
     // Times and numbers that protect the server, and are not of requests.
@@ -49,9 +50,13 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("storage-service/auth/issuer FETCH_TIME_MAX", "what the issuer of tokens sends"),
     ("storage-service/auth/issuer PAUSE_MAX", "what the issuer of tokens sends"),
     ("storage-service/auth/issuer KEYS_AGE_MAX", "what the issuer of tokens sends"),
+    ("storage-service/copies COPIES_MAX", "how many copies run at a time; others are told to come again"),
+    ("storage-service/copies/foreign CONNECT_TIME_MAX", "a time that a silent source has"),
+    ("storage-service/copies/foreign READ_TIME_MAX", "a time that a silent source has"),
     // How the engine works within: no client sees a difference on either side.
     ("storage/error COMMIT_TRIES_MAX", "how often a commit is tried"),
     ("storage/blob/copy/incremental RANGES_MAX", "how many ranges are looked up at a time"),
+    ("storage-service/blob/copy AT_ONCE_BYTES_MAX", "whether a copy is done within the request"),
     ("storage/blob/content INLINE_BYTES_MAX", "where content lies"),
     ("storage/blob/content BLOCK_INLINE_BYTES_MAX", "where content lies"),
     ("storage/blob/page/edit INLINE_BYTES_MAX", "where content lies"),
