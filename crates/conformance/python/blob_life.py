@@ -5,9 +5,12 @@ import unittest
 import uuid
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobLeaseClient, RetentionPolicy
+from azure.storage.blob import (
+    AccessPolicy, AccountSasPermissions, BlobClient, BlobLeaseClient, ContainerSasPermissions, ResourceTypes,
+    RetentionPolicy, generate_account_sas, generate_container_sas,
+)
 
-from blob_case import ENDPOINT, KEY, Blobs, service
+from blob_case import ACCOUNT, ENDPOINT, KEY, Blobs, service, soon
 
 
 def lease_id():
@@ -120,6 +123,95 @@ class Leases(Blobs):
             self.container.delete_container, lease=lease_id(),
         )
         self.container.delete_container(lease=lease)
+
+
+class Renames(Blobs):
+    def test_a_container_keeps_all_but_its_name(self):
+        old, new = self.container.container_name, f"r{uuid.uuid4().hex}"
+        blob = self.blob("a/b")
+        blob.upload_blob(b"content", metadata={"of": "blob"})
+        snapshot = blob.create_snapshot()["snapshot"]
+        lease = blob.acquire_lease()
+        self.container.set_container_metadata({"of": "container"})
+        policy = AccessPolicy(ContainerSasPermissions(read=True), expiry=soon())
+        self.container.set_container_access_policy({"reader": policy}, public_access="blob")
+        before = self.container.get_container_properties()
+        self.container = self.container._rename_container(new)
+        after = self.container.get_container_properties()
+        self.assertEqual((after.name, after.metadata, after.public_access), (new, {"of": "container"}, "blob"))
+        self.assertNotEqual(after.etag, before.etag)
+        self.assertGreaterEqual(after.last_modified, before.last_modified)
+        policies = self.container.get_container_access_policy()["signed_identifiers"]
+        self.assertEqual([policy.id for policy in policies], ["reader"])
+        blob = self.blob("a/b")
+        self.assertEqual(blob.download_blob().readall(), b"content")
+        properties = blob.get_blob_properties()
+        self.assertEqual((properties.metadata, properties.lease.state), ({"of": "blob"}, "leased"))
+        blob.upload_blob(b"more", overwrite=True, lease=lease.id)
+        then = BlobClient(ENDPOINT, new, "a/b", snapshot=snapshot, credential=KEY, retry_total=0)
+        self.assertEqual(then.download_blob().readall(), b"content")
+        names = [container.name for container in service().list_containers()]
+        self.assertIn(new, names)
+        self.assertNotIn(old, names)
+        self.fails(ResourceNotFoundError, "ContainerNotFound", blob_of(old, "a/b").download_blob)
+        # The old name is free, and the new one is a name like any other.
+        other = service().create_container(old)
+        self.assertEqual(list(other.list_blobs()), [])
+        other.delete_container()
+        self.container = service()._rename_container(new, old)
+        self.assertEqual(self.blob("a/b").download_blob().readall(), b"more")
+        self.blob("a/b").delete_blob(delete_snapshots="include", lease=lease.id)
+
+    def test_what_it_needs(self):
+        own, new = self.container.container_name, f"r{uuid.uuid4().hex}"
+        rename = service()._rename_container
+        self.fails(ResourceNotFoundError, "ContainerNotFound", rename, f"x{uuid.uuid4().hex}", new)
+        other = service().create_container(new)
+        self.addCleanup(other.delete_container)
+        for taken in (new, own):
+            self.fails(ResourceExistsError, "ContainerAlreadyExists", rename, own, taken)
+        free = f"r{uuid.uuid4().hex}"
+        for code, names in (
+            ("InvalidResourceName", (own, "Not-A-Name")),
+            ("InvalidResourceName", (own, "$web")),
+            ("InvalidHeaderValue", ("$logs", free)),
+            ("InvalidHeaderValue", ("NOT", free)),
+            ("OutOfRangeInput", (own, "ab")),
+        ):
+            self.fails(HttpResponseError, code, rename, *names)
+        self.fails(HttpResponseError, "ConditionHeadersNotSupported", rename, own, free, headers={"If-Match": "*"})
+        wrong = "LeaseNotPresentWithContainerOperation"
+        self.fails(HttpResponseError, wrong, rename, own, free, lease=lease_id())
+        lease = self.container.acquire_lease()
+        self.fails(HttpResponseError, "LeaseIdMissing", rename, own, free)
+        wrong = "LeaseIdMismatchWithContainerOperation"
+        self.fails(HttpResponseError, wrong, rename, own, free, lease=lease_id())
+        self.container = rename(own, free, lease=lease)
+        self.assertEqual(self.container.get_container_properties().lease.state, "leased")
+        BlobLeaseClient(self.container, lease_id=lease.id).release()
+
+    def test_who_may(self):
+        own, new = self.container.container_name, f"r{uuid.uuid4().hex}"
+        of_both = generate_container_sas(
+            ACCOUNT, new, account_key=KEY, permission=ContainerSasPermissions(read=True, write=True, delete=True),
+            expiry=soon(),
+        )
+        by_container = service(credential=of_both)._rename_container
+        self.fails(HttpResponseError, "AuthorizationPermissionMismatch", by_container, own, new)
+        for permission, may in (("rdlac", False), ("w", True)):
+            token = generate_account_sas(
+                ACCOUNT, KEY, ResourceTypes(container=True), AccountSasPermissions.from_string(permission), soon()
+            )
+            rename = service(credential=token)._rename_container
+            if may:
+                rename(own, new)
+                self.container = service().get_container_client(new)
+            else:
+                self.fails(HttpResponseError, "AuthorizationPermissionMismatch", rename, own, new)
+
+
+def blob_of(container, name):
+    return BlobClient(ENDPOINT, container, name, credential=KEY, retry_total=0)
 
 
 class Snapshots(Blobs):
