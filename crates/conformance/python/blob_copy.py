@@ -180,6 +180,9 @@ class Copies(Blobs):
         sas = generate_blob_sas(ACCOUNT, self.container.container_name, "copy", account_key=KEY,
                                 permission=BlobSasPermissions(write=True, create=True), expiry=soon())
         copy = BlobClient.from_blob_url(f"{self.blob('copy').url}?{sas}", retry_total=0)
+        # A signature for HTTPS alone is not for what comes by HTTP, whatever scheme the URL has.
+        secure = readable(source, protocol="https").replace("http://", "https://", 1)
+        self.fails(HttpResponseError, "CannotVerifyCopySource", copy.start_copy_from_url, secure)
         # Who writes by a signature needs one for the source, or a public source.
         self.fails(ResourceNotFoundError, "CannotVerifyCopySource", copy.start_copy_from_url, source.url)
         self.fails(HttpResponseError, "CannotVerifyCopySource", copy.start_copy_from_url,
@@ -304,6 +307,7 @@ class Incremental(Blobs):
         self.assertEqual([r["start"] for r in cleared], [512])
         # The blob itself takes nothing else, and cannot be read.
         refused = "OperationNotAllowedOnIncrementalCopyBlob"
+        self.fails(ResourceExistsError, refused, copy.create_snapshot)
         self.fails(ResourceExistsError, refused, copy.upload_page, b"x" * 512, 0, 512)
         self.fails(ResourceExistsError, refused, copy.download_blob)
         self.fails(ResourceExistsError, "IncrementalCopyOfEralierVersionSnapshotNotAllowed", copy.start_copy_from_url,
@@ -355,6 +359,12 @@ class Source(http.server.BaseHTTPRequestHandler):
             return self.end_headers()
         if self.path.startswith("/forbidden"):
             return self.send_error(403)
+        if self.path == "/wrong-range":
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes 5-14/{len(self.content)}")
+            self.send_header("Content-Length", "10")
+            self.end_headers()
+            return self.wfile.write(self.content[5:15])
         self.send_response(200)
         self.send_header("Content-Type", "text/z")
         self.send_header("Content-Length", str(len(self.content)))
@@ -430,9 +440,12 @@ class Foreign(Blobs):
         for path, code in (("redirect", "CannotVerifyCopySource"), ("forbidden", "CannotVerifyCopySource"),
                            ("short", "CannotVerifyCopySource")):
             self.fails(HttpResponseError, code, self.copy.upload_blob_from_url, f"{self.url}/{path}")
-        # It does not serve ranges.
-        self.fails(HttpResponseError, "CannotVerifyCopySource", self.copy.stage_block_from_url, "1",
-                   f"{self.url}/fine", source_offset=1, source_length=10)
+        # It does not serve ranges, or others than it is asked for.
+        for path in ("fine", "wrong-range"):
+            self.fails(HttpResponseError, "CannotVerifyCopySource", self.copy.stage_block_from_url, "1",
+                       f"{self.url}/{path}", source_offset=1, source_length=10)
+        self.fails(HttpResponseError, "CannotVerifyCopySource", self.copy.upload_blob_from_url,
+                   f"{self.url}/wrong-range")
         self.assertFalse(self.copy.exists())
         self.copy.start_copy_from_url(f"{self.url}/short")
         found = wait(self.copy, "failed")

@@ -8,14 +8,18 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use welkin_pki::PkiError;
+use welkin_storage::Uid;
 use welkin_storage_wire::blob::copy::SourceUrl;
 use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 
 use crate::config::Config;
+use crate::throttle::{Handled, Throttle};
 use foreign::Client;
 
 /// Copies that are carried out at a time; more are told that the server is busy.
-const COPIES_MAX: usize = 64;
+const COPIES_MAX: usize = 256;
+/// Of those, for one account: slow sources of one must not keep the others from copying.
+const ACCOUNT_COPIES_MAX: usize = 32;
 
 /// Why copies cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,14 @@ pub struct Copies {
     /// What asks other servers, where that is permitted.
     pub(crate) client: Option<Client>,
     places: Arc<Semaphore>,
+    accounts: Arc<Throttle>,
+}
+
+/// A place among the copies that are carried out, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _copy: OwnedSemaphorePermit,
+    _of_account: Handled,
 }
 
 impl Copies {
@@ -66,6 +78,7 @@ impl Copies {
             host_suffixes: config.host_suffixes.clone(),
             client,
             places: Arc::new(Semaphore::new(COPIES_MAX)),
+            accounts: Throttle::new(ACCOUNT_COPIES_MAX),
         }))
     }
 
@@ -81,12 +94,14 @@ impl Copies {
             || self.host_suffixes.iter().any(|suffix| host.ends_with(&format!(".blob.{suffix}")))
     }
 
-    /// A place among the copies that are carried out.
+    /// A place among the copies that are carried out, for an account.
     ///
     /// # Errors
     /// When there is none.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, ProtocolError> {
-        let busy = |_| ProtocolError::from(ErrorCode::ServerBusy).with_header("retry-after", "1");
-        self.places.clone().try_acquire_owned().map_err(busy)
+    pub(crate) fn place(&self, account: Uid) -> Result<Place, ProtocolError> {
+        let copy = self.places.clone().try_acquire_owned().ok();
+        let place = copy.zip(self.accounts.enter(account));
+        let place = place.map(|(copy, of_account)| Place { _copy: copy, _of_account: of_account });
+        place.ok_or_else(|| ProtocolError::from(ErrorCode::ServerBusy).with_header("retry-after", "1"))
     }
 }

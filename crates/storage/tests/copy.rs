@@ -11,12 +11,13 @@ use tempfile::TempDir;
 use welkin_base::{AccountName, Timestamp};
 use welkin_storage::blob::append::AppendConditions;
 use welkin_storage::blob::block_list::Source;
-use welkin_storage::blob::condition::Conditions;
+use welkin_storage::blob::condition::{Conditions, ETags};
 use welkin_storage::blob::container::NewContainer;
 use welkin_storage::blob::copy::{CopyError, CopyPiece, Layout, LocalSource, PieceSender, Pieces, Stopped};
 use welkin_storage::blob::delete::Deleting;
+use welkin_storage::blob::encryption::CustomerKey;
 use welkin_storage::blob::page::{PageWrite, SequenceConditions};
-use welkin_storage::blob::state::{BlobRecord, CopyState, CopyStatus};
+use welkin_storage::blob::state::{BlobRecord, CopyState, CopyStatus, Encryption};
 use welkin_storage::blob::write::NewBlob;
 use welkin_storage::blob::{BlobError, BlobPath, Revision};
 use welkin_storage::space::{BLOBS, COPIES, GARBAGE};
@@ -253,6 +254,42 @@ async fn goes_on_after_a_restart() {
     }
 }
 
+/// The container is renamed while a copy to it is pending, and its name is taken by another.
+#[tokio::test]
+async fn follows_its_container() {
+    let rename = async |storage: &Storage, round: u8| {
+        let renamed = storage.rename_container(OWNER.uid, ("c", "renamed"), None, now()).await;
+        renamed.unwrap();
+        let new = NewContainer::private(Uid::from_bytes([round; 16]));
+        storage.create_container(OWNER.uid, "c", new, now()).await.unwrap();
+        // However long the copy takes.
+        while storage.clean(now().plus(cleaner::GRACE * 9)).await.unwrap() {}
+    };
+    let copied = async |storage: &Storage| {
+        let path = BlobPath { container: "renamed", ..path("copy") };
+        let blob = storage.blob(path, Revision::Current, &always(), now()).await.unwrap();
+        (blob.copy.unwrap().status, blob.length_bytes > 0)
+    };
+    for kind in KINDS {
+        let (_folder, storage) = with_container().await;
+        make(&storage, kind).await;
+        let (layout, mut pieces) = begin(&storage).await;
+        rename(&storage, 7).await;
+        assert_eq!(storage.pending_copies(now()).await.unwrap().len(), 1, "{kind}");
+        storage.restart_copy(path("copy"), ID, now()).await.unwrap();
+        storage.carry_out_copy(path("copy"), ID, &layout, &mut pieces, now).await.ok();
+        assert_eq!(copied(&storage).await, (CopyStatus::Success, true), "{kind}");
+        assert_eq!(storage.pending_copies(now()).await.unwrap().len(), 0, "{kind}");
+
+        let (_folder, storage) = with_container().await;
+        make(&storage, kind).await;
+        begin(&storage).await;
+        rename(&storage, 7).await;
+        storage.fail_copy(path("copy"), ID, "lost", now()).await.unwrap();
+        assert_eq!(copied(&storage).await, (CopyStatus::Failed, false), "{kind}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_abort_and_success_one_happens() {
     for round in 0..24 {
@@ -303,6 +340,7 @@ async fn nothing_else_writes_meanwhile() {
     refused(storage.put_block(path("copy"), b"1", content().await, None, now()).await);
     refused(storage.set_blob_metadata(path("copy"), &Vec::new(), &always(), now()).await.map(drop));
     refused(storage.delete_blob(path("copy"), Deleting::Blob, &always(), now()).await.map(drop));
+    refused(storage.snapshot_blob(path("copy"), None, &always(), now()).await.map(drop));
     let other = storage.abort_copy(path("copy"), "other", &always(), now()).await;
     assert!(matches!(other, Err(BlobError::Copy(CopyError::OtherPending))), "{other:?}");
     // Not even as a source is it of use.
@@ -323,8 +361,8 @@ async fn over_itself_with_versions() {
         for round in 0..3 {
             let metadata = vec![("round".to_owned(), round.to_string())];
             let new = NewBlob { metadata, ..NewBlob::default() };
-            let done =
-                storage.copy_within(versioned("source"), Revision::Current, &new, now()).await.unwrap();
+            let state = (Revision::Current, blob(&storage, "source").await.etag);
+            let done = storage.copy_within(versioned("source"), state, &new, now()).await.unwrap();
             let version = done.unwrap().version.unwrap();
             assert!(read(&storage, "source").await == content, "{kind}");
             // Versions share what they have; one that goes takes nothing from the others.
@@ -345,4 +383,41 @@ async fn over_itself_with_versions() {
         }
         nothing_is_left(&storage, kind).await;
     }
+}
+
+#[tokio::test]
+async fn over_itself_only_what_stays_as_it_is() {
+    let (_folder, storage) = with_container().await;
+    make(&storage, "whole").await;
+    let (new, etag) = (NewBlob::default(), blob(&storage, "source").await.etag);
+    let other = storage.copy_within(path("source"), (Revision::Current, etag - 1), &new, now()).await;
+    assert_eq!(other.unwrap(), None, "another state");
+    let key = CustomerKey::new([7; 32], [8; 16]);
+    let conditions = Conditions { customer_key: Some(key.clone()), ..always() };
+    let sealed =
+        NewBlob { encryption: Encryption::CustomerKey(key.sha256()), conditions, ..NewBlob::default() };
+    let mut writer = storage.blob_writer(None).sealed_with(Some(&key)).unwrap();
+    writer.write(Bytes::from_static(b"secret")).await.unwrap();
+    let content = writer.finish().await.unwrap();
+    let etag = storage.put_blob(path("source"), content, &sealed, now()).await.unwrap().etag;
+    let sealed = storage.copy_within(path("source"), (Revision::Current, etag), &new, now()).await;
+    assert_eq!(sealed.unwrap(), None, "encrypted with a client's key, which the copy is not");
+    nothing_is_left(&storage, "within").await;
+}
+
+#[tokio::test]
+async fn what_does_not_begin_leaves_no_note() {
+    let (_folder, storage) = with_container().await;
+    make(&storage, "whole").await;
+    make(&storage, "pages").await;
+    let source =
+        storage.copy_source(path("source"), Revision::Current, &always(), false, now()).await.unwrap();
+    let copy = Some(CopyState::begun(ID.to_owned(), "http://h/source".to_owned(), 1));
+    let conditions = Conditions { if_none_match: Some(ETags::Any), ..always() };
+    let new = NewBlob { copy, conditions, ..NewBlob::default() };
+    let begun = storage.begin_copy(path("source"), &new, &source.layout, None, now()).await;
+    assert!(matches!(begun, Err(BlobError::BlobAlreadyExists)), "{begun:?}");
+    assert_eq!(storage.store().scan(COPIES, ScanFrom::Start, 10).await.unwrap(), []);
+    drop(source);
+    nothing_is_left(&storage, "not begun").await;
 }

@@ -4,7 +4,8 @@ mod pending;
 
 use http::{Response, StatusCode};
 use uuid::Uuid;
-use welkin_storage::blob::copy::{CopyPiece, Layout, LocalSource, Pieces};
+use welkin_storage::blob::Revision;
+use welkin_storage::blob::copy::{CopyPiece, Layout, Pieces};
 use welkin_storage::blob::state::{BlobRecord, BlobType, CopyState, CopyStatus, Encryption};
 use welkin_storage::blob::write::NewBlob;
 use welkin_storage_wire::blob::copy::SourceUrl;
@@ -12,14 +13,14 @@ use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 use welkin_transport::Body;
 
 use super::properties::{copy_status_text, of_set, set_state, set_version};
-use super::source::{self, Described, Read, Source};
+use super::source::{self, Described, Local, Read, Source};
 use super::write::{checked_target, new_blob, put_content, without_body, written_blob};
 use super::{Answer, Target, append, block_list, conditions, current_target, hash, page, told};
 use crate::answer::{empty, set};
 use crate::context::{Context, RequestBody};
 use crate::copies::foreign;
 
-use pending::Pending;
+use pending::Bytes;
 pub(crate) use pending::resume;
 
 /// The largest source of Copy Blob From URL (STORAGE, section 3).
@@ -48,19 +49,20 @@ pub(super) async fn copy_from_url(context: &Context, body: &RequestBody) -> Answ
 /// Put Block From URL.
 pub(super) async fn put_block(context: &Context, body: &RequestBody) -> Answer {
     without_body(body)?;
-    block_list::put_block(context, &mut Source::read(context).await?.body).await
+    block_list::put_block(context, &mut Source::read(context, source::asked_range(context)?).await?.body)
+        .await
 }
 
 /// Append Block From URL.
 pub(super) async fn append(context: &Context, body: &RequestBody) -> Answer {
     without_body(body)?;
-    append::append(context, &mut Source::read(context).await?.body).await
+    append::append(context, &mut Source::read(context, source::asked_range(context)?).await?.body).await
 }
 
 /// Put Page From URL.
 pub(super) async fn put_page(context: &Context, body: &RequestBody) -> Answer {
     without_body(body)?;
-    page::put_page(context, &mut Source::read(context).await?.body).await
+    page::put_page(context, &mut Source::read(context, source::asked_range(context)?).await?.body).await
 }
 
 /// What is put from a URL as a whole; `copies` for Copy Blob From URL, which takes block blobs only.
@@ -73,19 +75,19 @@ async fn put_from_url(
     let target = checked_target(context)?;
     let mut new = new_blob(context, &target).await?;
     let url = SourceUrl::of(&context.head)?;
-    let Read { described, blob_type, mut body } = Source::read(context).await?;
+    let Read { described, blob_type, mut body } = Source::read(context, None).await?;
     if copies && blob_type != BlobType::Block {
         return Err(ErrorCode::InvalidSourceBlobType.into());
     }
     let md5 = described.properties.content_md5;
-    describe(&context.head, &mut new, described)?;
+    let all = copies || copies_properties(&context.head)?;
+    describe(&context.head, &mut new, described, all)?;
     let bytes_max = match copies {
         true => SYNCHRONOUS_BYTES_MAX,
         false => super::limit::put_blob_bytes_max(&context.head.version),
     };
     if copies {
-        let copy =
-            CopyState::begun(Uuid::new_v4().to_string(), url.public(), body.length_bytes().unwrap_or(0));
+        let copy = begun(&url, body.length_bytes().unwrap_or(0));
         new.copy = Some(copy.ended(CopyStatus::Success, context.now));
     }
     // The source's MD5 is of the same bytes; where it is wrong there, it would be wrong here.
@@ -99,49 +101,54 @@ async fn put_from_url(
 pub(super) async fn copy(context: &Context, body: &RequestBody) -> Answer {
     without_body(body)?;
     let target = checked_target(context)?;
-    let mut new = new_copy(context, &target).await?;
+    let new = new_copy(context, &target).await?;
     let url = SourceUrl::of(&context.head)?;
-    let place = context.copies.place()?;
-    match Source::find(context, &url).await? {
-        Source::Local(local) => {
-            let blob = local.look(context).await?;
-            check_tier(&new, &blob)?;
-            describe(&context.head, &mut new, local.describe(&blob))?;
-            let mut copy = begun(&url, blob.length_bytes);
-            if local.is_within(context, &target) {
-                new.copy = Some(copy.clone().ended(CopyStatus::Success, context.now));
-                let path = target.path(context);
-                let done = context.storage.copy_within(path, local.revision(), &new, context.now);
-                if let Some(blob) = done.await.map_err(told)? {
-                    return Ok(accepted(&blob));
-                }
-            }
-            let source = local.open(context, new.tier).await?;
-            copy.total_bytes = source.blob.length_bytes;
-            new.copy = Some(copy);
-            let layout = sealed(&context.head, source.layout)?;
-            let begun = begin(context, &target, &new, &layout, Some(local.named(&source.blob))).await?;
-            let pending = Pending::new(context, &target, &begun, place);
-            let pieces = Pieces::of(source.reader);
-            match source.blob.length_bytes <= AT_ONCE_BYTES_MAX {
-                true => Ok(accepted(&pending.carry_out(layout, pieces).await.unwrap_or(begun))),
-                false => {
-                    tokio::spawn(pending.carry_out(layout, pieces));
-                    Ok(accepted(&begun))
-                }
-            }
-        }
-        Source::Foreign(answer) => {
-            let described = source::describe(answer.headers())?;
-            describe(&context.head, &mut new, described)?;
-            new.copy = Some(begun(&url, answer.length_bytes().unwrap_or(0)));
-            let layout = sealed(&context.head, layout_of(&answer)?)?;
-            let begun = begin(context, &target, &new, &layout, None).await?;
-            let pending = Pending::new(context, &target, &begun, place);
-            tokio::spawn(pending.carry_out(layout, pieces_of(answer)));
-            Ok(accepted(&begun))
+    match Source::find(context, &url, None).await? {
+        Source::Local(local) => copy_local(context, target, new, &url, &local).await,
+        Source::Foreign(answer) => copy_foreign(context, target, new, &url, answer).await,
+    }
+}
+
+async fn copy_local(
+    context: &Context,
+    target: Target,
+    mut new: NewBlob,
+    url: &SourceUrl,
+    local: &Local,
+) -> Answer {
+    let source = local.open(context, new.tier).await?;
+    let blob = &source.blob;
+    check_tier(&new, blob)?;
+    describe(&context.head, &mut new, local.describe(blob), true)?;
+    let copy = begun(url, blob.length_bytes);
+    if local.is_within(context, &target) {
+        let copy = Some(copy.clone().ended(CopyStatus::Success, context.now));
+        let (new, state) = (NewBlob { copy, ..new.clone() }, (local.revision(), blob.etag));
+        let done = context.storage.copy_within(target.path(context), state, &new, context.now);
+        if let Some(blob) = done.await.map_err(told)? {
+            return Ok(accepted(&blob));
         }
     }
+    new.copy = Some(copy);
+    let named = Some(local.named(blob));
+    let at_once = blob.length_bytes <= AT_ONCE_BYTES_MAX;
+    let layout = sealed(&context.head, source.layout)?;
+    let bytes = Bytes::All { layout, pieces: Pieces::of(source.reader), source: named };
+    pending::start(context, target, new, bytes, at_once).await.map(|blob| accepted(&blob))
+}
+
+async fn copy_foreign(
+    context: &Context,
+    target: Target,
+    mut new: NewBlob,
+    url: &SourceUrl,
+    answer: foreign::Answer,
+) -> Answer {
+    describe(&context.head, &mut new, source::describe(answer.headers())?, true)?;
+    new.copy = Some(begun(url, answer.length_bytes().unwrap_or(0)));
+    let layout = sealed(&context.head, layout_of(&answer)?)?;
+    let bytes = Bytes::All { layout, pieces: pieces_of(answer), source: None };
+    pending::start(context, target, new, bytes, false).await.map(|blob| accepted(&blob))
 }
 
 /// Incremental Copy Blob.
@@ -150,25 +157,19 @@ pub(super) async fn incremental(context: &Context, body: &RequestBody) -> Answer
     let target = checked_target(context)?;
     let mut new = new_copy(context, &target).await?;
     let url = SourceUrl::of(&context.head)?;
-    let place = context.copies.place()?;
-    let Source::Local(local) = Source::find(context, &url).await? else {
+    let Source::Local(local) = Source::find(context, &url, None).await? else {
         let why = "The source of an incremental copy must be a blob of this server.";
         return Err(ProtocolError::saying(ErrorCode::CannotVerifyCopySource, why));
     };
-    let blob = local.look(context).await?;
-    if blob.blob_type() != BlobType::Page || local.revision() == welkin_storage::blob::Revision::Current {
+    let blob = local.open(context, None).await?.blob;
+    if blob.blob_type() != BlobType::Page || local.revision() == Revision::Current {
         return Err(ErrorCode::IncrementalCopySourceMustBeSnapshot.into());
     }
     new.properties = blob.properties.clone();
     new.metadata.clone_from(&blob.metadata);
     new.copy = Some(begun(&url, blob.length_bytes));
-    let source = local.named(&blob);
-    let path = target.path(context);
-    let begun = context.storage.begin_incremental_copy(path, &new, source.clone(), context.now);
-    let begun = begun.await.map_err(told)?;
-    let pending = Pending::new(context, &target, &begun, place);
-    tokio::spawn(pending.carry_out_incremental(local.account.clone(), source));
-    Ok(accepted(&begun))
+    let bytes = Bytes::Changed { account: Box::new(local.account.clone()), source: local.named(&blob) };
+    pending::start(context, target, new, bytes, false).await.map(|blob| accepted(&blob))
 }
 
 /// Abort Copy Blob.
@@ -202,26 +203,13 @@ fn begun(url: &SourceUrl, total_bytes: u64) -> CopyState {
     CopyState::begun(Uuid::new_v4().to_string(), url.public(), total_bytes)
 }
 
-async fn begin(
-    context: &Context,
-    target: &Target,
-    new: &NewBlob,
-    layout: &Layout,
-    source: Option<LocalSource>,
-) -> Result<BlobRecord, ProtocolError> {
-    let begun = context.storage.begin_copy(target.path(context), new, layout, source, context.now);
-    begun.await.map_err(told)
-}
-
 /// Gives the new blob what the source has and the request does not say otherwise.
-fn describe(head: &RequestHead, new: &mut NewBlob, source: Described) -> Result<(), ProtocolError> {
-    const COPIES_PROPERTIES: &str = "x-ms-copy-source-blob-properties";
-    let copies = match head.header(COPIES_PROPERTIES)? {
-        None => true,
-        Some(text) if text.eq_ignore_ascii_case("true") => true,
-        Some(text) if text.eq_ignore_ascii_case("false") => false,
-        Some(other) => return Err(ProtocolError::header(COPIES_PROPERTIES, other)),
-    };
+fn describe(
+    head: &RequestHead,
+    new: &mut NewBlob,
+    source: Described,
+    copies: bool,
+) -> Result<(), ProtocolError> {
     let (own, theirs) = (of_set(head)?, if copies { source.properties } else { Default::default() });
     let properties = &mut new.properties;
     properties.content_type = own.content_type.or(theirs.content_type);
@@ -231,13 +219,24 @@ fn describe(head: &RequestHead, new: &mut NewBlob, source: Described) -> Result<
     properties.content_disposition = own.content_disposition.or(theirs.content_disposition);
     properties.cache_control = own.cache_control.or(theirs.cache_control);
     properties.content_md5 = own.content_md5.or(theirs.content_md5);
-    if new.metadata.is_empty() && copies {
+    if new.metadata.is_empty() {
         new.metadata = source.metadata;
     }
     if new.tags.is_empty() {
         new.tags = source.tags;
     }
     Ok(())
+}
+
+/// Whether Put Blob From URL copies the source's properties.
+fn copies_properties(head: &RequestHead) -> Result<bool, ProtocolError> {
+    const NAME: &str = "x-ms-copy-source-blob-properties";
+    match head.header(NAME)? {
+        None => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(other) => Err(ProtocolError::header(NAME, other)),
+    }
 }
 
 /// An append blob is sealed where the source is, unless the request says otherwise.

@@ -3,7 +3,7 @@
 mod local;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, RANGE};
+use http::header::AUTHORIZATION;
 use welkin_storage::blob::read::ByteRange;
 use welkin_storage::blob::state::{BlobType, Properties};
 use welkin_storage_wire::blob::copy::{self, SourceUrl};
@@ -45,12 +45,16 @@ pub(super) struct Read {
 }
 
 impl Source {
-    /// Finds the source, and sees that the client may read it. Of a source on another server, only the range that
-    /// the request names is asked for.
+    /// Finds the source, and sees that the client may read it. Of a source on another server, the range is asked
+    /// for.
     ///
     /// # Errors
     /// With the source's own status when it cannot be read, or when other servers are not asked.
-    pub(super) async fn find(context: &Context, url: &SourceUrl) -> Result<Self, ProtocolError> {
+    pub(super) async fn find(
+        context: &Context,
+        url: &SourceUrl,
+        range: Option<ByteRange>,
+    ) -> Result<Self, ProtocolError> {
         if context.copies.is_own(&context.head, url) {
             return Ok(Self::Local(Box::new(Local::find(context, url, copies_tags(context)?).await?)));
         }
@@ -62,18 +66,18 @@ impl Source {
         if copies_tags(context)? {
             return Err(ProtocolError::header(TAG_OPTION, "COPY"));
         }
-        client.get(url, foreign_headers(context)?).await.map(Self::Foreign)
+        client.get(url, foreign_headers(context)?, range).await.map(Self::Foreign)
     }
 
-    /// The bytes of the range that the request names, or all of them.
+    /// The bytes of the source, or a range of them.
     ///
     /// # Errors
     /// When a condition on the source does not hold, or the range is outside.
-    pub(super) async fn read(context: &Context) -> Result<Read, ProtocolError> {
+    pub(super) async fn read(context: &Context, range: Option<ByteRange>) -> Result<Read, ProtocolError> {
         let url = SourceUrl::of(&context.head)?;
-        match Self::find(context, &url).await? {
+        match Self::find(context, &url, range).await? {
             Self::Local(local) => {
-                let (blob, range, reader) = local.read(context, asked_range(context)?).await?;
+                let (blob, range, reader) = local.read(context, range).await?;
                 let body = RequestBody::of_source(read_ahead(reader), Some(range.end - range.start));
                 Ok(Read { blob_type: blob.blob_type(), described: local.describe(&blob), body })
             }
@@ -86,7 +90,8 @@ impl Source {
     }
 }
 
-fn asked_range(context: &Context) -> Result<Option<ByteRange>, ProtocolError> {
+/// The range that the request names: `x-ms-source-range`.
+pub(super) fn asked_range(context: &Context) -> Result<Option<ByteRange>, ProtocolError> {
     let range = copy::source_range(&context.head)?;
     Ok(range.map(|(first, last)| ByteRange { first, last }))
 }
@@ -110,10 +115,6 @@ fn foreign_headers(context: &Context) -> Result<HeaderMap, ProtocolError> {
             "x-ms-version",
             context.head.version.as_str().parse().map_err(|_| ErrorCode::InvalidInput)?,
         );
-    }
-    copy::source_range(&context.head)?;
-    if let Some(range) = context.head.headers.get("x-ms-source-range") {
-        headers.insert(RANGE, range.clone());
     }
     Ok(headers)
 }

@@ -9,13 +9,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::mpsc;
 use welkin_pki::{ServerAuth, client_config};
+use welkin_storage::blob::read::ByteRange;
 use welkin_storage_wire::blob::copy::{self, SourceUrl};
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 
@@ -30,7 +31,7 @@ const READ_TIME_MAX: Duration = Duration::from_secs(60);
 const READ_AHEAD: usize = 2;
 /// Addresses that are not public (the registries of special-purpose addresses, RFC 6890), multicast ones, and those
 /// that carry an address of IPv4 within.
-const NOT_PUBLIC: [&str; 25] = [
+const NOT_PUBLIC: [&str; 23] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -46,16 +47,15 @@ const NOT_PUBLIC: [&str; 25] = [
     "203.0.113.0/24",
     "224.0.0.0/4",
     "240.0.0.0/4",
-    "::/96",
-    "64:ff9b::/96",
-    "64:ff9b:1::/48",
-    "100::/64",
+    // Of IPv6, only 2000::/3 is given out, and not all of it.
+    "::/3",
+    "4000::/2",
+    "8000::/1",
     "2001::/23",
     "2001:db8::/32",
     "2002::/16",
-    "fc00::/7",
-    "fe80::/9",
-    "ff00::/8",
+    "3ffe::/16",
+    "3fff::/20",
 ];
 static NETS: LazyLock<Vec<IpNet>> =
     LazyLock::new(|| NOT_PUBLIC.iter().filter_map(|net| net.parse().ok()).collect());
@@ -119,7 +119,12 @@ impl Client {
     ///
     /// # Errors
     /// With what the source's server says, or why it cannot be asked.
-    pub(crate) async fn get(&self, url: &SourceUrl, headers: HeaderMap) -> Result<Answer, ProtocolError> {
+    pub(crate) async fn get(
+        &self,
+        url: &SourceUrl,
+        mut headers: HeaderMap,
+        range: Option<ByteRange>,
+    ) -> Result<Answer, ProtocolError> {
         let unreadable = |why: &str| {
             let message = format!("The source of the copy cannot be read: {why}.");
             ProtocolError::saying(ErrorCode::CannotVerifyCopySource, message)
@@ -130,23 +135,49 @@ impl Client {
         if literal.is_some_and(|address| !self.permitted.has(address)) {
             return Err(unreadable(NOT_PERMITTED));
         }
-        let ranged = headers.contains_key(http::header::RANGE);
+        if let Some(range) = range {
+            let last = range.last.map(|last| last.to_string()).unwrap_or_default();
+            let value = format!("bytes={}-{last}", range.first).parse();
+            headers.insert(header::RANGE, value.map_err(|_| ErrorCode::InvalidInput)?);
+        }
         // An error of the client names the URL, which holds secrets.
         let sent = self.client.get(url).headers(headers).send().await.map_err(reqwest::Error::without_url);
-        let answer = sent.map_err(|error| unreadable(&innermost(&error)))?;
-        match answer.status() {
-            StatusCode::OK if ranged => Err(unreadable("its server does not serve ranges")),
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(Answer(answer)),
-            StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED => {
+        let answer = sent.map_err(|error| {
+            // What a connection fails of would tell the client about hosts that it cannot reach itself.
+            tracing::info!(why = innermost(&error), "the source of a copy cannot be reached");
+            unreadable("it cannot be reached")
+        })?;
+        match (answer.status(), range) {
+            (StatusCode::OK, None) => Ok(Answer(answer)),
+            (StatusCode::PARTIAL_CONTENT, Some(range)) if has_range(answer.headers(), range) => {
+                Ok(Answer(answer))
+            }
+            (StatusCode::OK | StatusCode::PARTIAL_CONTENT, Some(_)) => {
+                Err(unreadable("its server does not send the range that it is asked for"))
+            }
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => Err(ErrorCode::InvalidRange.into()),
+            (StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED, _) => {
                 Err(ErrorCode::SourceConditionNotMet.into())
             }
-            status => {
+            (status, _) => {
                 let error = unreadable(&format!("its server answers {status}"));
                 let code = answer.headers().get("x-ms-error-code").and_then(|code| code.to_str().ok());
                 Err(copy::of_source(error, status, code))
             }
         }
     }
+}
+
+/// Whether an answer says that it has the range: from its first byte on, and not beyond its last.
+fn has_range(headers: &HeaderMap, range: ByteRange) -> bool {
+    let told =
+        headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes "));
+    let ends = told.and_then(|told| told.split_once('/')?.0.split_once('-'));
+    let Some((Ok(first), Ok(last))) = ends.map(|(first, last)| (first.parse::<u64>(), last.parse::<u64>()))
+    else {
+        return false;
+    };
+    first == range.first && range.last.is_none_or(|asked| last <= asked)
 }
 
 /// What is at the bottom of an error; those above it say only that something failed.
@@ -233,6 +264,9 @@ mod tests {
             ("::ffff:8.8.8.8", true),
             ("64:ff9b::7f00:1", false),
             ("2002:7f00:1::", false),
+            ("::ffff:0:7f00:1", false),
+            ("5f00::1", false),
+            ("ff02::1", false),
             ("fe80::1", false),
             ("fd00::1", false),
             ("2606:4700::1111", true),

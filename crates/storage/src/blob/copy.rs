@@ -17,11 +17,11 @@ use welkin_base::Timestamp;
 
 use crate::Storage;
 use crate::blob::change::Next;
-use crate::blob::condition::{Access, Conditions};
+use crate::blob::condition::{Access, Conditions, ETag};
 use crate::blob::content::{NewContent, Piece};
 use crate::blob::lease::{self, LeaseOf};
 use crate::blob::load::Loaded;
-use crate::blob::state::{BlobRecord, Content, CopyState, CopyStatus};
+use crate::blob::state::{BlobRecord, Content, CopyState, CopyStatus, Encryption};
 use crate::blob::write::{NewBlob, Replacement};
 use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::{COMMIT_TRIES_MAX, EngineError};
@@ -142,25 +142,48 @@ impl Storage {
             }
             Ok(Replacement::of(content, 0))
         };
-        self.replace_blob(path, &mut [], new, now, make).await
+        let begun = self.replace_blob(path, &mut [], new, now, make).await;
+        self.unless_begun(path, new, begun).await
+    }
+
+    /// A copy that surely did not begin needs no note.
+    async fn unless_begun(
+        &self,
+        path: BlobPath<'_>,
+        new: &NewBlob,
+        begun: Result<BlobRecord, BlobError>,
+    ) -> Result<BlobRecord, BlobError> {
+        match (&begun, &new.copy) {
+            (Err(BlobError::Engine(_) | BlobError::ContainerNotFound) | Ok(_), _) | (_, None) => {}
+            (Err(_), Some(copy)) => {
+                let partition = self.blob_partition(path).await?;
+                self.forget_copy(&partition, &copy.id).await?;
+            }
+        }
+        begun
     }
 
     /// Copies a state of a blob over the blob itself, with other metadata or another tier: no bytes are copied.
-    /// `None` where they must be.
+    /// `None` where they must be, or where the state is no longer that of the ETag.
     ///
     /// # Errors
-    /// When there is no such state, or a condition does not hold.
+    /// When a condition does not hold.
     pub async fn copy_within(
         &self,
         path: BlobPath<'_>,
-        revision: Revision,
+        (revision, etag): (Revision, ETag),
         new: &NewBlob,
         now: Timestamp,
     ) -> Result<Option<BlobRecord>, BlobError> {
         let shared = |loaded: &Loaded| -> Result<Option<Replacement>, BlobError> {
             let head = loaded.heads.iter().find(|head| head.revision == revision);
-            let source =
-                &head.filter(|head| head.record.is_visible(now)).ok_or(BlobError::BlobNotFound)?.record;
+            let Some(source) = head.map(|head| &head.record).filter(|source| source.is_visible(now)) else {
+                return Ok(None);
+            };
+            // What is encrypted with a client's key stays so, and the copy is not.
+            if source.etag != etag || matches!(source.encryption, Encryption::CustomerKey(_)) {
+                return Ok(None);
+            }
             let last = loaded.visible(now);
             last.map_or(Ok(()), |last| last.check_type(source.blob_type()))?;
             let content = match &source.content {
@@ -177,7 +200,7 @@ impl Storage {
         if shared(&self.load_blob(&partition).await?)?.is_none() {
             return Ok(None);
         }
-        let make = |loaded: &Loaded| shared(loaded)?.ok_or(BlobError::BlobNotFound);
+        let make = |loaded: &Loaded| shared(loaded)?.ok_or(BlobError::ConditionNotMet);
         self.replace_blob(path, &mut [], new, now, make).await.map(Some)
     }
 
@@ -232,9 +255,12 @@ impl Storage {
             }
             Ok(())
         };
-        self.change_copied(partition, &mut [], now, change).await?;
-        self.forget_copy(partition, id).await?;
-        Ok(())
+        let undone = self.change_copied(partition, &mut [], now, change).await.map(drop);
+        if !matches!(undone, Err(BlobError::Engine(_))) {
+            // It is not pending, whether or not it was until now.
+            self.forget_copy(partition, id).await?;
+        }
+        undone
     }
 
     /// Changes the head of a blob with a pending copy, and what else of it there is.

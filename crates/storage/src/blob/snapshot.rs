@@ -42,6 +42,7 @@ impl Storage {
             // Whoever does not hold the lease may still make a snapshot, as he may read.
             lease::check(blob.lease.as_ref(), conditions.lease, Access::Read, LeaseOf::Blob, now)?;
             conditions.check_headers(Some(blob), Access::Write)?;
+            blob.check_no_copy()?;
             let mut next = Next::of(&loaded);
             retention::purge(&mut next, now);
             let at = retention::free_moment(&next, now);

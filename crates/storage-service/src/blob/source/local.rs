@@ -11,7 +11,7 @@ use welkin_storage::blob::copy::{CopySource, LocalSource};
 use welkin_storage::blob::read::{BlobReader, ByteRange};
 use welkin_storage::blob::state::{AccessTier, BlobRecord};
 use welkin_storage_wire::blob::copy::{self, SourceUrl};
-use welkin_storage_wire::sas::{Arrival, Sas};
+use welkin_storage_wire::sas::Sas;
 use welkin_storage_wire::{BlobOperation, ErrorCode, Operation, ProtocolError, RequestHead, Service};
 
 use super::{Described, unreadable};
@@ -45,7 +45,7 @@ impl Local {
         let mut account = None;
         let tags = copies_tags.then_some(BlobOperation::GetBlobTags);
         for operation in [Some(BlobOperation::GetBlob), tags].into_iter().flatten().map(Operation::Blob) {
-            account = Some(authorize(context, &head, operation, url).await.map_err(unreadable)?);
+            account = Some(authorize(context, &head, operation).await.map_err(unreadable)?);
         }
         let conditions = copy::conditions(&context.head.headers)?;
         let key = encryption::key_of(context, &SOURCE_KEY)?;
@@ -85,13 +85,6 @@ impl Local {
         let rehydrated = tier.is_some_and(|tier| tier != AccessTier::Archive);
         let source = context.storage.copy_source(path, self.target.revision, conditions, rehydrated, now);
         source.await.map_err(|error| unreadable(told(error)))
-    }
-
-    /// Its properties alone.
-    pub(in crate::blob) async fn look(&self, context: &Context) -> Result<BlobRecord, ProtocolError> {
-        let path = self.target.path_in(&self.account);
-        let blob = context.storage.blob(path, self.target.revision, &self.conditions, context.now);
-        blob.await.map_err(|error| unreadable(told(error)))
     }
 
     /// What is known of it beside its bytes.
@@ -146,7 +139,6 @@ async fn authorize(
     context: &Context,
     head: &RequestHead,
     operation: Operation,
-    url: &SourceUrl,
 ) -> Result<Account, ProtocolError> {
     let same = head.account == context.account.name.as_str();
     let unsigned = !head.headers.contains_key(AUTHORIZATION) && Sas::of(head)?.is_none();
@@ -158,7 +150,8 @@ async fn authorize(
     if same && unsigned && own {
         return Ok(context.account.clone());
     }
-    let arrival = Arrival { https: url.is_https() || context.arrival.https, ..context.arrival };
+    // Whatever scheme the URL has, it came the way that the request came.
+    let arrival = context.arrival;
     let found = auth::authorize(&context.storage, context.issuer.as_deref(), head, operation, arrival).await;
     found.map(|(account, _)| account)
 }

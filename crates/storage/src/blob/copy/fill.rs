@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use welkin_base::Timestamp;
@@ -25,6 +26,8 @@ use crate::space::BLOBS;
 
 /// After so many bytes, the progress of a copy is written.
 const PROGRESS_BYTES: u64 = 32 << 20;
+/// And after so long: a copy that was aborted ends soon, however slow its source is.
+const PROGRESS_TIME: Duration = Duration::from_secs(5);
 /// Appended blocks of one commit.
 const APPENDED_ROWS: usize = 64;
 /// A block is appended of so much where the source does not say how it is parted.
@@ -60,6 +63,19 @@ pub(super) struct Filling<'a> {
     pub copied_bytes: u64,
     /// Bytes that were appended.
     pub written_bytes: u64,
+    /// When the progress was written last.
+    pub told: Timestamp,
+}
+
+impl<'a> Filling<'a> {
+    pub(super) fn new(
+        storage: &'a Storage,
+        partition: Vec<u8>,
+        id: &'a str,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self { storage, partition, id, clock, copied_bytes: 0, written_bytes: 0, told: clock() }
+    }
 }
 
 impl Storage {
@@ -76,7 +92,7 @@ impl Storage {
         clock: fn() -> Timestamp,
     ) -> Result<BlobRecord, Stopped> {
         let partition = self.copied_partition(path, id).await?;
-        let mut filling = Filling { storage: self, partition, id, clock, copied_bytes: 0, written_bytes: 0 };
+        let mut filling = Filling::new(self, partition, id, clock);
         let blob = match layout {
             Layout::Whole { length_bytes } => filling.whole(*length_bytes, pieces).await?,
             Layout::Blocks(blocks) => filling.blocks(blocks, pieces).await?,
@@ -201,7 +217,7 @@ impl Filling<'_> {
         }
         for _ in 0..COMMIT_TRIES_MAX {
             let mut head = self.storage.blob_head(&self.partition, Revision::Current, self.now()).await?;
-            head.record.pending(self.id)?.copied_bytes = self.copied_bytes;
+            self.progress(&mut head.record)?;
             let Content::Appended { list, blocks, .. } = &mut head.record.content else {
                 return Err(BlobError::InvalidBlobType.into());
             };
@@ -286,7 +302,7 @@ impl Filling<'_> {
         for _ in 0..COMMIT_TRIES_MAX {
             let head = self.storage.blob_head(&self.partition, Revision::Current, self.now()).await?;
             let mut record = head.record.clone();
-            record.pending(self.id)?.copied_bytes = self.copied_bytes;
+            self.progress(&mut record)?;
             let edit = Edit { cleared: range.clone(), runs, key: None };
             if self.storage.edit_pages(&self.partition, &head, record, edit, contents).await?.is_some() {
                 return Ok(());
@@ -314,18 +330,30 @@ impl Filling<'_> {
             left -= length_bytes;
             let last = self.copied_bytes;
             self.copied_bytes += length_bytes;
-            if last / PROGRESS_BYTES != self.copied_bytes / PROGRESS_BYTES {
+            let now = self.now();
+            if last / PROGRESS_BYTES != self.copied_bytes / PROGRESS_BYTES
+                || now.since(self.told) >= PROGRESS_TIME
+            {
                 self.tell().await?;
+                self.told = now;
             }
         }
         Ok(writer.finish().await?)
+    }
+
+    /// How far the copy is, if it is still pending. A source may have more bytes than it said.
+    fn progress(&self, blob: &mut BlobRecord) -> Result<(), BlobError> {
+        let copy = blob.pending(self.id)?;
+        copy.copied_bytes = self.copied_bytes;
+        copy.total_bytes = copy.total_bytes.max(self.copied_bytes);
+        Ok(())
     }
 
     /// Writes how far the copy is. The ETag stays.
     async fn tell(&self) -> Result<(), Stopped> {
         for _ in 0..COMMIT_TRIES_MAX {
             let mut head = self.storage.blob_head(&self.partition, Revision::Current, self.now()).await?;
-            head.record.pending(self.id)?.copied_bytes = self.copied_bytes;
+            self.progress(&mut head.record)?;
             let commit = Commit::new(BLOBS, self.partition.clone()).check_version(Vec::new(), head.row);
             let commit = commit.put(Vec::new(), record::encode(&head.record)?);
             if try_commit(self.storage.store(), commit).await?.is_some() {

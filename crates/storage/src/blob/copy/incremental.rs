@@ -50,6 +50,17 @@ impl Storage {
             CopyState { incremental: Some(Incremental { source: at, snapshot: None }), ..copy.clone() };
         new.copy = Some(copy.clone());
         self.note_copy(path, &new, Some(source)).await?;
+        let begun = self.begin_noted_copy(path, &new, &copy, now).await;
+        self.unless_begun(path, &new, begun).await
+    }
+
+    async fn begin_noted_copy(
+        &self,
+        path: BlobPath<'_>,
+        new: &NewBlob,
+        copy: &CopyState,
+        now: Timestamp,
+    ) -> Result<BlobRecord, BlobError> {
         let partition = self.blob_partition(path).await?;
         for _ in 0..COMMIT_TRIES_MAX {
             let loaded = self.load_blob(&partition).await?;
@@ -58,12 +69,13 @@ impl Storage {
                     None => Ok(Replacement::of(Content::no_pages(loaded.new_epoch(), 0), 0)),
                     Some(_) => Err(EngineError::Busy.into()),
                 };
-                return self.replace_blob(path, &mut [], &new, now, make).await;
+                return self.replace_blob(path, &mut [], new, now, make).await;
             };
             let mut blob = last.clone();
             lease::check(blob.lease.as_ref(), new.conditions.lease, Access::Write, LeaseOf::Blob, now)?;
             new.conditions.check_headers(Some(&blob), Access::Write)?;
-            check_goes_on(&loaded, &blob, &copy, now)?;
+            blob.check_mutable(now)?;
+            check_goes_on(&loaded, &blob, copy, now)?;
             blob.copy = Some(copy.clone());
             blob.touch(now);
             let mut next = Next::of(&loaded);
@@ -87,31 +99,26 @@ impl Storage {
         clock: fn() -> Timestamp,
     ) -> Result<BlobRecord, Stopped> {
         let partition = self.copied_partition(path, id).await?;
-        let mut filling = Filling { storage: self, partition, id, clock, copied_bytes: 0, written_bytes: 0 };
+        let mut filling = Filling::new(self, partition, id, clock);
         let (source_path, revision) = source;
         let unconditional = Conditions::default();
         let state = self.blob(source_path, revision, &unconditional, clock()).await.map_err(source_lost)?;
         let last = self.last_copied(&filling.partition, clock()).await?;
-        let since = last.map(|last| last.source);
         let head = self.blob_head(&filling.partition, Revision::Current, clock()).await?;
         let end = head.record.length_bytes;
-        let changed = self.page_changes(source_path, revision, since, clock()).await;
-        let own =
-            self.page_changes(path, Revision::Current, last.and_then(|last| last.snapshot), clock()).await;
-        let ranges = match (changed, own) {
-            (Ok(changed), Ok(own)) => [changed, own].concat(),
-            // The source's last snapshot is gone, or the source was overwritten since: all of it is copied.
-            (Err(BlobError::PreviousSnapshotNotFound | BlobError::Overwritten), _) => {
-                std::iter::once(0..end.max(state.length_bytes)).filter(|range| !range.is_empty()).collect()
-            }
-            (Err(error), _) | (_, Err(error)) => return Err(source_lost(error)),
-        };
         // What a copy that was not carried out wrote behind the end.
         if end < PAGE_BLOB_BYTES_MAX {
             filling.edit(end..PAGE_BLOB_BYTES_MAX, &[], &mut []).await?;
         }
-        for range in ranges {
-            filling.copy_pages(range, source, state.length_bytes).await?;
+        let from = (source, state.length_bytes);
+        let own = last.and_then(|last| last.snapshot);
+        filling.copy_changes((path, Revision::Current), own, from).await.map_err(unread)?;
+        match filling.copy_changes(source, last.map(|last| last.source), from).await {
+            // The source's last snapshot is gone, or the source was overwritten since: all of it is copied.
+            Err(Changes::Blob(BlobError::PreviousSnapshotNotFound | BlobError::Overwritten)) => {
+                filling.copy_pages(0..end.max(state.length_bytes), source, state.length_bytes).await?;
+            }
+            changed => changed.map_err(unread)?,
         }
         let blob = filling.finish_incremental(&state).await?;
         self.forget_copy(&filling.partition, id).await?;
@@ -127,24 +134,6 @@ impl Storage {
     ) -> Result<Option<Incremental>, EngineError> {
         let loaded = self.load_blob(partition).await?;
         Ok(last_of(&loaded, now))
-    }
-
-    /// All ranges that changed since a snapshot, or that are written.
-    async fn page_changes(
-        &self,
-        path: BlobPath<'_>,
-        revision: Revision,
-        previous: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<Vec<Range<u64>>, BlobError> {
-        let (mut ranges, mut from) = (Vec::new(), Some(0));
-        while let Some(at) = from {
-            let ask = AskRanges { range: None, from: at, ranges_max: RANGES_MAX, previous };
-            let found = self.page_ranges(path, revision, &ask, &Conditions::default(), now).await?;
-            ranges.extend(found.ranges.into_iter().map(|range| range.bytes));
-            from = found.next;
-        }
-        Ok(ranges)
     }
 }
 
@@ -185,6 +174,19 @@ fn last_of(loaded: &Loaded, now: Timestamp) -> Option<Incremental> {
     copied.max_by_key(|last| last.snapshot)
 }
 
+/// Why changes cannot be copied: they cannot be told, or the copy has stopped.
+enum Changes {
+    Blob(BlobError),
+    Stopped(Stopped),
+}
+
+fn unread(changes: Changes) -> Stopped {
+    match changes {
+        Changes::Blob(error) => source_lost(error),
+        Changes::Stopped(stopped) => stopped,
+    }
+}
+
 fn source_lost(error: BlobError) -> Stopped {
     match error {
         BlobError::Engine(error) => error.into(),
@@ -193,6 +195,26 @@ fn source_lost(error: BlobError) -> Stopped {
 }
 
 impl Filling<'_> {
+    /// Makes what changed of a blob since a snapshot, or is written at all, as it is in the source.
+    async fn copy_changes(
+        &mut self,
+        (path, revision): (BlobPath<'_>, Revision),
+        previous: Option<Timestamp>,
+        (source, source_bytes): ((BlobPath<'_>, Revision), u64),
+    ) -> Result<(), Changes> {
+        let (mut from, conditions) = (Some(0), Conditions::default());
+        while let Some(at) = from {
+            let ask = AskRanges { range: None, from: at, ranges_max: RANGES_MAX, previous };
+            let found = self.storage.page_ranges(path, revision, &ask, &conditions, self.now()).await;
+            let found = found.map_err(Changes::Blob)?;
+            for range in found.ranges {
+                self.copy_pages(range.bytes, source, source_bytes).await.map_err(Changes::Stopped)?;
+            }
+            from = found.next;
+        }
+        Ok(())
+    }
+
     /// Makes a range as it is in the source.
     async fn copy_pages(
         &mut self,
@@ -201,7 +223,7 @@ impl Filling<'_> {
         source_bytes: u64,
     ) -> Result<(), Stopped> {
         let mut at = range.start;
-        if at < source_bytes {
+        if at < source_bytes.min(range.end) {
             let asked = ByteRange { first: at, last: Some(range.end - 1) };
             let conditions = Conditions::default();
             let read = self.storage.read_blob(path, revision, Some(asked), &conditions, self.now());
