@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use welkin_storage_wire::blob::copy::{self, SourceUrl};
-use welkin_storage_wire::blob::lease::{LeaseRequest, id_text, lease_id};
+use welkin_storage_wire::blob::lease::{LeaseRequest, id_text, lease_id, source_lease_id};
 use welkin_storage_wire::condition::ConditionHeaders;
 use welkin_storage_wire::service::CorsRule;
 use welkin_storage_wire::service::cors::{Headers, actual, preflight};
@@ -39,6 +39,7 @@ pub(crate) fn headers(data: &[u8]) {
     }
     let Some(head) = accepted(asked.head()) else { return };
     let _ = accepted(LeaseRequest::of(&head));
+    let _ = accepted(source_lease_id(&head));
     if let Some(Some(id)) = accepted(lease_id(&head)) {
         let mut again = head.clone();
         if let Ok(value) = id_text(id).parse() {

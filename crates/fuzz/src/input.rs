@@ -33,6 +33,11 @@ pub(crate) struct Asked {
 impl Asked {
     /// The request; `None` when a server of HTTP would refuse it.
     pub fn of(data: &[u8]) -> Option<Self> {
+        Self::with_body(data).map(|(asked, _)| asked)
+    }
+
+    /// The request, and what follows its head.
+    pub fn with_body(data: &[u8]) -> Option<(Self, &[u8])> {
         let mut names = [Service::Blob, Service::Queue, Service::Table].into_iter();
         let (service, request) = names.find_map(|service| {
             let rest = data.strip_prefix(service.as_str().as_bytes())?.strip_prefix(b" ")?;
@@ -40,14 +45,14 @@ impl Asked {
         })?;
         let mut found = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut head = httparse::Request::new(&mut found);
-        let httparse::Status::Complete(_) = head.parse(request).ok()? else { return None };
+        let httparse::Status::Complete(end) = head.parse(request).ok()? else { return None };
         let mut headers = HeaderMap::new();
         for header in head.headers.iter() {
             let name = header.name.parse::<HeaderName>().ok()?;
             headers.append(name, HeaderValue::from_bytes(header.value).ok()?);
         }
         let (method, uri) = (head.method?.parse().ok()?, head.path?.parse().ok()?);
-        Some(Self { service, method, uri, headers })
+        Some((Self { service, method, uri, headers }, &request[end..]))
     }
 
     /// Its head, as the protocol reads it.

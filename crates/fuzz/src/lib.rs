@@ -6,7 +6,7 @@
 //! and sees to it that every parser is in the list.
 //!
 //! Modules by noun: [`request`], [`signature`], [`sas`], [`header`], [`list`]: heads of requests. [`xml`], [`tags`],
-//! [`table`], [`batch`], [`sql`]: bodies. [`large`]: anything, many times over. [`canary`] must fail.
+//! [`table`], [`batch`], [`sql`]: bodies. [`large`]: anything, many times over. [`server`]: whole requests. [`canary`] must fail.
 //! [`input`], [`outcome`]: what they share.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target fails by panicking")]
@@ -20,6 +20,7 @@ mod list;
 mod outcome;
 mod request;
 mod sas;
+mod server;
 mod signature;
 mod sql;
 mod table;
@@ -83,6 +84,7 @@ pub const TARGETS: &[Target] = &[
         parsers: &[
             "blob::lease::LeaseRequest::of",
             "blob::lease::lease_id",
+            "blob::lease::source_lease_id",
             "condition::ConditionHeaders::of",
             "metadata::of",
             "table::answer::MetadataLevel::of",
@@ -160,6 +162,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target { name: "transaction", run: batch::transaction, parsers: &["table::batch::Batch::parse"] },
     Target { name: "large", run: large::repeated, parsers: &[] },
+    Target { name: "server", run: server::requests, parsers: &[] },
 ];
 
 /// The target of that name.

@@ -82,14 +82,39 @@ fn functions() -> Vec<Function> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut found = Vec::new();
     for source in CRATES.map(|name| crates.join(name).join("src")) {
-        for file in files(&source) {
-            let relative = file.strip_prefix(&source).unwrap().with_extension("");
-            let module = relative.to_str().unwrap().replace('/', "::");
-            let parsed = syn::parse_file(&fs::read_to_string(&file).unwrap()).unwrap();
-            parsed.items.iter().for_each(|item| take(item, &module, &mut found));
+        let modules = modules(&source);
+        let for_tests: Vec<String> =
+            modules.iter().flat_map(|(name, file)| test_modules(name, file)).collect();
+        for (name, file) in modules.iter().filter(|(name, _)| !for_tests.contains(name)) {
+            file.items.iter().for_each(|item| take(item, name, &mut found));
         }
     }
     found
+}
+
+/// Every file of a crate, by the path of its module.
+fn modules(source: &Path) -> Vec<(String, syn::File)> {
+    let is_rust = |file: &PathBuf| file.extension().is_some_and(|end| end == "rs");
+    let read = |file: PathBuf| {
+        let relative = file.strip_prefix(source).unwrap().with_extension("");
+        let parsed = syn::parse_file(&fs::read_to_string(&file).unwrap());
+        let parsed = parsed.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        (relative.to_str().unwrap().replace('/', "::"), parsed)
+    };
+    files(source).into_iter().filter(is_rust).map(read).collect()
+}
+
+/// The modules that a file declares for tests only.
+fn test_modules(name: &str, file: &syn::File) -> Vec<String> {
+    let declared = file.items.iter().filter_map(|item| match item {
+        Item::Mod(module) => Some(module),
+        _ => None,
+    });
+    let for_tests = declared.filter(|module| {
+        let mut attributes = module.attrs.iter().map(|attribute| attribute.to_token_stream().to_string());
+        attributes.any(|attribute| attribute.replace(' ', "") == "#[cfg(test)]")
+    });
+    for_tests.map(|module| format!("{name}::{}", module.ident)).collect()
 }
 
 fn take(item: &Item, module: &str, found: &mut Vec<Function>) {
