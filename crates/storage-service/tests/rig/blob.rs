@@ -39,12 +39,9 @@ pub fn sample(operation: BlobOperation) -> Sample {
         Op::SetContainerAcl => of("PUT", &at("?restype=container&comp=acl"), &[], "<SignedIdentifiers/>"),
         Op::DeleteContainer => of("DELETE", "/none?restype=container", &[], ""),
         Op::RestoreContainer => of("PUT", "/none?restype=container&comp=undelete", &[], ""),
-        Op::RenameContainer => of(
-            "PUT",
-            "/none?restype=container&comp=rename",
-            &[("x-ms-source-container-name", "absent")],
-            "",
-        ),
+        Op::RenameContainer => {
+            of("PUT", "/none?restype=container&comp=rename", &[("x-ms-source-container-name", "absent")], "")
+        }
         Op::LeaseContainer => of(
             "PUT",
             "/none?restype=container&comp=lease",

@@ -44,7 +44,8 @@ pub struct ListedContainer {
 }
 
 impl Storage {
-    /// A page of the account's containers, in the order of names; of one name, the deleted ones come last.
+    /// A page of the account's containers, in the order of names; of one name, the deleted ones come last. A page is
+    /// of one moment: only between pages can a container that is renamed be missed or found twice.
     ///
     /// # Errors
     /// When the store fails.
@@ -62,7 +63,7 @@ impl Storage {
         Err(EngineError::Busy.into())
     }
 
-    /// `None` when a rename happened meanwhile, so that a container might be on it twice or not at all.
+    /// `None` when a rename to one of the names had happened or just did, and the page is to be made anew.
     async fn page_of_containers(
         &self,
         account: Uid,
@@ -77,9 +78,10 @@ impl Storage {
         let start = account.key(name.max(ask.prefix.as_bytes()));
         let within = account.key(ask.prefix.as_bytes());
         let mut from = ScanFrom::Row(start.into(), key.to_vec().into());
+        let moment = self.store().moment();
         let mut page = Page { items: Vec::new(), next: None };
         loop {
-            let rows = self.store().scan(CONTAINERS, from, SCAN_ROWS).await?;
+            let rows = self.store().scan_at(&moment, CONTAINERS, from, SCAN_ROWS).await?;
             for row in &rows {
                 let Some((_, name)) =
                     Uid::split(&row.partition).filter(|_| row.partition.starts_with(&within))
