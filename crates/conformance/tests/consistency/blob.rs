@@ -1,12 +1,12 @@
 //! Blobs: what one is, and what the clients do to it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use rand::Rng as _;
 use welkin_storage_wire::operation::Service;
 
-use crate::history::{Call, Checked, History, Model};
+use crate::history::{Call, Checked, History, Model, Moment};
 use crate::workload::{Object, Turn};
 
 mod ask;
@@ -70,7 +70,11 @@ pub struct State {
     content: Option<Vec<u64>>,
     /// Whether the values are committed blocks.
     blocks: bool,
-    staged: BTreeSet<u64>,
+    /// Uncommitted blocks, and when they had been put.
+    staged: BTreeMap<u64, Moment>,
+    /// Blocks that were on their way when a write that drops uncommitted ones began. The service may keep one that it
+    /// took meanwhile, though others still saw the blob as it was before: no block is lost that way.
+    kept: BTreeMap<u64, Moment>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,7 +86,12 @@ impl Model for Blob {
     type Answer = Told;
 
     fn step(state: &State, call: &Call<Self>) -> Option<State> {
-        let (told, next) = state.after(&call.op);
+        if let (Op::Commit(list, when), Some(Told::Refused)) = (&call.op, &call.answer) {
+            // Where it is not known whether a block was kept, it may also not have been.
+            let refused = !state.holds(when) || !list.iter().all(|value| state.has_block(*value));
+            return refused.then(|| state.clone());
+        }
+        let (told, next) = state.after(call);
         call.answer.as_ref().is_none_or(|answer| *answer == told).then_some(next)
     }
 }
@@ -99,22 +108,26 @@ impl State {
     fn has_block(&self, value: u64) -> bool {
         let committed =
             || self.blocks && self.content.as_ref().is_some_and(|content| content.contains(&value));
-        self.staged.contains(&value) || committed()
+        self.staged.contains_key(&value) || committed()
     }
 
-    fn after(&self, op: &Op) -> (Told, Self) {
-        let become_ = |content, blocks| (Told::Done, Self { content, blocks, staged: BTreeSet::new() });
-        match (op, &self.content) {
+    /// The answer to a call, and what is there then.
+    fn after(&self, call: &Call<Blob>) -> (Told, Self) {
+        let become_ = |content, blocks| {
+            let late = self.staged.iter().chain(&self.kept).filter(|(_, put)| **put > call.began);
+            let kept = late.map(|(value, put)| (*value, *put)).collect();
+            (Told::Done, Self { content, blocks, staged: BTreeMap::new(), kept })
+        };
+        let may_have = |value: &u64| self.has_block(*value) || self.kept.contains_key(value);
+        match (&call.op, &self.content) {
             (Op::Get, content) => (Told::Content(content.clone()), self.clone()),
             (Op::Put(values, when), _) if self.holds(when) => become_(Some(values.clone()), false),
             (Op::Stage(value), _) => {
                 let mut next = self.clone();
-                next.staged.insert(*value);
+                next.staged.insert(*value, call.ended);
                 (Told::Done, next)
             }
-            (Op::Commit(list, when), _)
-                if self.holds(when) && list.iter().all(|value| self.has_block(*value)) =>
-            {
+            (Op::Commit(list, when), _) if self.holds(when) && list.iter().all(may_have) => {
                 become_(Some(list.clone()), true)
             }
             (Op::Append(value, at), Some(content)) if at.is_none_or(|at| at == content.len()) => {

@@ -28,7 +28,7 @@ pub trait Model: Debug + Clone {
 }
 
 /// A point in time, and its place in the order of all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment {
     pub order: u64,
     pub at: Duration,

@@ -110,6 +110,16 @@ fn blobs() {
             false,
         ),
         (
+            "a block that came during a Put Blob",
+            vec![
+                (1, 0, 5, put(2), done.clone()),
+                (2, 1, 2, Stage(1), done.clone()),
+                (2, 3, 4, Get, nothing.clone()),
+                (2, 6, 7, Commit(vec![1], Always), done.clone()),
+            ],
+            true,
+        ),
+        (
             "an acknowledged block is lost",
             vec![(1, 0, 1, Stage(1), done.clone()), (1, 2, 3, Commit(vec![1], Always), Some(Refused))],
             false,
