@@ -175,7 +175,7 @@ fn parse_name(name: &str) -> Result<AccountName, Refusal> {
 fn refuse(error: &AccountError) -> Refusal {
     let status = match error {
         AccountError::NotFound(_) => StatusCode::NOT_FOUND,
-        AccountError::AlreadyExists(_) => StatusCode::CONFLICT,
+        AccountError::AlreadyExists(_) | AccountError::Protected(_) => StatusCode::CONFLICT,
         AccountError::Engine(error) => {
             tracing::error!(%error, "the engine failed");
             return Refusal::new(

@@ -58,7 +58,7 @@ pub(crate) async fn set_properties(context: &Context, body: &mut RequestBody) ->
         Ok(_) => Ok(empty(StatusCode::ACCEPTED)),
         Err(AccountError::Engine(error)) => Err(error::engine(&error)),
         // The account was deleted meanwhile.
-        Err(AccountError::NotFound(_) | AccountError::AlreadyExists(_)) => {
+        Err(AccountError::NotFound(_) | AccountError::AlreadyExists(_) | AccountError::Protected(_)) => {
             Err(ErrorCode::ResourceNotFound.into())
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use welkin_base::{AccountName, Timestamp};
 use welkin_store::{Commit, ScanFrom};
 
+use crate::blob::BlobError;
 use crate::cleaner::Garbage;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
 use crate::record::{self, Record};
@@ -27,6 +28,9 @@ pub enum AccountError {
     /// The name is taken.
     #[error("the storage account {0} exists already")]
     AlreadyExists(AccountName),
+    /// A blob of it may not be deleted.
+    #[error("a blob of the storage account {0} is protected by an immutability policy or a legal hold")]
+    Protected(AccountName),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -233,13 +237,18 @@ impl Storage {
     /// Deletes the account. All in it is out of reach at once, and removed by the cleaner.
     ///
     /// # Errors
-    /// When there is no such account.
+    /// When there is no such account, or an immutability policy or a legal hold protects a blob of it.
     pub async fn delete_account(&self, name: &AccountName, now: Timestamp) -> Result<(), AccountError> {
         let partition = name.as_str().as_bytes();
         for _ in 0..COMMIT_TRIES_MAX {
             let row = self.store().get(ACCOUNTS, partition, b"").await.map_err(EngineError::from)?;
             let row = row.ok_or_else(|| AccountError::NotFound(name.clone()))?;
             let account: Account = record::decode(&row.value)?;
+            match self.check_containers_mutable(account.uid, now).await {
+                Ok(()) => {}
+                Err(BlobError::Engine(error)) => return Err(error.into()),
+                Err(_) => return Err(AccountError::Protected(name.clone())),
+            }
             self.add_garbage(account.uid, Garbage::account(name.clone(), now)).await?;
             let commit = Commit::new(ACCOUNTS, partition.to_vec()).check_version(&b""[..], row.version);
             if try_commit(self.store(), commit.delete(&b""[..])).await?.is_some() {

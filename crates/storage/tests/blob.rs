@@ -275,7 +275,11 @@ async fn accounts() {
     assert_eq!((replaced.primary_key, replaced.secondary_key), (vec![1; 64], vec![3; 64]));
     assert!(!format!("{mine:?}").contains("key"));
     create(&storage, 4).await;
-    put(&storage, "b", pattern(LARGE, 1), &NewBlob::default()).await.unwrap();
+    let held = NewBlob { legal_hold: true, ..NewBlob::default() };
+    put(&storage, "b", pattern(LARGE, 1), &held).await.unwrap();
+    assert!(matches!(storage.delete_account(&name, now()).await, Err(AccountError::Protected(_))));
+    let (current, always) = (Revision::Current, Conditions::default());
+    storage.set_legal_hold(path("b"), current, false, &always, now()).await.unwrap();
     storage.delete_account(&name, now()).await.unwrap();
     assert!(storage.account(&name).await.unwrap().is_none());
     assert!(matches!(storage.delete_account(&name, now()).await, Err(AccountError::NotFound(_))));
@@ -299,7 +303,8 @@ async fn block_lists_are_of_one_moment() {
             async move { storage.put_block_list(path("b"), &list, &NewBlob::default(), now()).await }
         });
         while !commit.is_finished() {
-            let lists = storage.block_lists(path("b"), Revision::Current, &Conditions::default(), now()).await;
+            let lists =
+                storage.block_lists(path("b"), Revision::Current, &Conditions::default(), now()).await;
             let lists = lists.unwrap();
             let blocks = || lists.committed.iter().chain(&lists.uncommitted);
             let found: Vec<_> = ids.iter().filter(|id| blocks().any(|block| block.id == **id)).collect();

@@ -27,6 +27,9 @@ pub(crate) use forward::Whereabouts;
 pub use list::{ListContainers, ListedContainer};
 pub(crate) use rename::{ARRIVAL, container_of};
 
+/// Containers of one list, where all are looked at.
+const CONTAINERS_AT_ONCE: usize = 1000;
+
 /// Names and values, in the order given.
 pub type Metadata = Vec<(String, String)>;
 
@@ -307,6 +310,30 @@ impl Storage {
             }
         }
         Err(EngineError::Busy.into())
+    }
+
+    /// Whether no blob of the account is protected. One that is protected while this looks may be missed.
+    pub(crate) async fn check_containers_mutable(
+        &self,
+        account: Uid,
+        now: Timestamp,
+    ) -> Result<(), BlobError> {
+        let mut ask = ListContainers {
+            items_max: CONTAINERS_AT_ONCE,
+            deleted: true,
+            system: true,
+            ..Default::default()
+        };
+        loop {
+            let page = self.list_containers(account, &ask, now).await?;
+            for container in page.items.iter().filter(|container| container.record.may_protect) {
+                self.check_blobs_mutable(container.record.uid, now).await?;
+            }
+            match page.next {
+                Some(marker) => ask.marker = Some(marker),
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn container_row(&self, account: Uid, name: &str) -> Result<(ContainerRecord, Version), BlobError> {

@@ -78,7 +78,7 @@ impl Storage {
 
     /// Whether no blob, snapshot or version of the container is protected. A protection that comes later changes
     /// the container's row first, so that a deletion that did not see it is done anew.
-    async fn check_blobs_mutable(&self, container: Uid, now: Timestamp) -> Result<(), BlobError> {
+    pub(super) async fn check_blobs_mutable(&self, container: Uid, now: Timestamp) -> Result<(), BlobError> {
         let mut from = ScanFrom::Partition(container.as_bytes().to_vec().into());
         loop {
             let rows = self.store().scan(BLOBS, from, SCAN_ROWS).await?;
