@@ -260,7 +260,8 @@ async fn writes_and_lists_while_a_container_goes_to_and_fro() {
         }
         tokio::task::yield_now().await;
     }
-    (moving.await.unwrap(), listing.await.unwrap());
+    moving.await.unwrap();
+    listing.await.unwrap();
     for name in &written {
         assert!(has(&storage, "a", name).await, "{name}");
     }
