@@ -1,7 +1,7 @@
-//! Containers: create, metadata, access, lease; [`rename`], [`delete`].
+//! Containers: create, metadata, access, lease. `delete`, `list`, `rename`: what is done with whole containers.
 //!
 //! The rows of a name: the container; those that were deleted and can be restored, each under the moment of its
-//! deletion; a container that is being renamed to this name; and [`forward`]s of containers that were renamed.
+//! deletion; a container that is being renamed to this name; and forwards of containers that were renamed.
 
 mod delete;
 mod forward;

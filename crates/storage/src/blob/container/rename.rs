@@ -4,7 +4,7 @@
 //!
 //! 1. Under the new name, an *arrival* says what is to come, and from where. By itself it is nothing that anyone
 //!    sees, and while it is there the name gets no container.
-//! 2. Under the old name, the container gives way to a [*forward*](super::forward), which names the arrival by its
+//! 2. Under the old name, the container gives way to a *forward*, which names the arrival by its
 //!    version. This is the moment of the rename: the commit happens only if the container's row still has the
 //!    version that the arrival says.
 //! 3. Under the new name, the arrival becomes the container.

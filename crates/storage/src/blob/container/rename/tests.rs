@@ -187,7 +187,7 @@ async fn whoever_comes_first_finishes_what_happened() {
         assert_eq!(run.listed().await, [(name.clone(), OWN)]);
         run.end(&name).await;
         let run = Run::broken_off(steps).await;
-        assert_eq!(run.found().await, [name.clone()]);
+        assert_eq!(run.found().await, std::slice::from_ref(&name));
         run.end(&name).await;
         let run = Run::broken_off(steps).await;
         let created = run.create(&name, Uid::from_bytes([3; 16])).await;
