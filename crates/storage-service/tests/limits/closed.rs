@@ -51,6 +51,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("storage-service/auth/issuer PAUSE_MAX", "what the issuer of tokens sends"),
     ("storage-service/auth/issuer KEYS_AGE_MAX", "what the issuer of tokens sends"),
     ("storage-service/blob/copy/pending FAIL_TRIES_MAX", "how often it is tried to tell that a copy failed"),
+    ("storage-service/copies ACCOUNT_COPIES_MAX", "how many copies of an account run at a time"),
     ("storage-service/copies COPIES_MAX", "how many copies run at a time; others are told to come again"),
     ("storage-service/copies/foreign CONNECT_TIME_MAX", "a time that a silent source has"),
     ("storage-service/copies/foreign READ_TIME_MAX", "a time that a silent source has"),
