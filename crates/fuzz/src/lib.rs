@@ -77,6 +77,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sas", run: sas::sas, parsers: &["sas::Sas::of"] },
     Target { name: "sas_made", run: sas::sas_made, parsers: &["sas::blob_read_query"] },
     Target { name: "delegation", run: sas::key_info, parsers: &["delegation::KeyInfo::parse"] },
+    Target {
+        name: "bearer_token",
+        run: sas::bearer_token,
+        parsers: &["auth::token::of", "auth::token::user"],
+    },
     Target { name: "roles", run: sas::roles, parsers: &["bearer::Roles::of", "bearer::challenge"] },
     Target {
         name: "headers",

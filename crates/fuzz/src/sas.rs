@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use welkin_base::Timestamp;
+use welkin_storage_service::auth::token;
 use welkin_storage_wire::bearer::{Roles, challenge};
 use welkin_storage_wire::delegation::KeyInfo;
 use welkin_storage_wire::sas::{Arrival, Sas, blob_read_query};
@@ -71,6 +72,18 @@ pub(crate) fn key_info(data: &[u8]) {
     if let Some(info) = accepted(KeyInfo::parse(data, now)) {
         assert!(info.start < info.expiry && info.expiry > now);
         assert!(info.expiry.since(now).as_secs() <= 7 * 24 * 3600);
+    }
+}
+
+/// The header of a bearer token, and in the next line the claims of one that is sound.
+pub(crate) fn bearer_token(data: &[u8]) {
+    let (header, claims) = line(data);
+    if let Some(token) = token::of(&text(header)) {
+        assert_eq!(token, token.trim());
+    }
+    let Ok(claims) = serde_json::from_slice(claims) else { return };
+    if let Some(user) = token::user(&claims, "roles", "account") {
+        assert!(!user.object_id.is_empty() && !user.tenant_id.is_empty());
     }
 }
 

@@ -26,7 +26,8 @@ pub struct User {
 }
 
 /// The token of an `Authorization` header, if it has one.
-pub(super) fn of(value: &str) -> Option<&str> {
+#[must_use]
+pub fn of(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
@@ -64,7 +65,9 @@ pub(super) async fn verify(
     user(&claims, issuer.roles_claim(), &head.account).ok_or_else(|| refuse("it names no user".to_owned()))
 }
 
-fn user(claims: &Map<String, Value>, roles_claim: &str, account: &str) -> Option<User> {
+/// The user whom the claims of a sound token name, if they name one.
+#[must_use]
+pub fn user(claims: &Map<String, Value>, roles_claim: &str, account: &str) -> Option<User> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let names: Vec<&str> = match claims.get(roles_claim) {
         Some(Value::String(name)) => vec![name],
