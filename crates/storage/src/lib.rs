@@ -15,6 +15,7 @@ pub mod blob;
 pub mod cleaner;
 mod due;
 pub mod error;
+mod orphan;
 pub mod queue;
 pub mod record;
 pub mod release;
@@ -44,6 +45,7 @@ struct Inner {
     releaser: release::Releaser,
     releasing: Mutex<Option<JoinHandle<()>>>,
     live_queues: queue::live::LiveQueues,
+    named: orphan::Named,
     staged_counts: blob::staged::StagedCounts,
 }
 
@@ -55,7 +57,8 @@ impl Storage {
         let releasing = Mutex::new(Some(tokio::spawn(release::run(store.clone(), freed))));
         let live_queues = queue::live::LiveQueues::default();
         let staged_counts = blob::staged::StagedCounts::default();
-        Self { inner: Arc::new(Inner { store, releaser, releasing, live_queues, staged_counts }) }
+        let named = orphan::Named::default();
+        Self { inner: Arc::new(Inner { store, releaser, releasing, live_queues, staged_counts, named }) }
     }
 
     /// The store beneath.
@@ -81,6 +84,10 @@ impl Storage {
 
     pub(crate) fn releaser(&self) -> &release::Releaser {
         &self.inner.releaser
+    }
+
+    pub(crate) fn named(&self) -> &orphan::Named {
+        &self.inner.named
     }
 
     pub(crate) fn live_queues(&self) -> &queue::live::LiveQueues {

@@ -12,6 +12,7 @@ use crate::extent::{ExtentRef, ExtentWriter};
 use crate::local::{Local, LocalOptions};
 use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
+use crate::stats::StoreStats;
 
 /// What a backend does. The contract of each method is that of the method of [`Store`].
 pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
@@ -54,6 +55,14 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
         after: Option<&'a ExtentRef>,
         extents_max: usize,
     ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>>;
+
+    fn old_extents<'a>(
+        &'a self,
+        after: Option<&'a ExtentRef>,
+        extents_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>>;
+
+    fn stats(&self) -> StoreStats;
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
@@ -190,6 +199,24 @@ impl Store {
         extents_max: usize,
     ) -> Result<Vec<ExtentRef>, StoreError> {
         self.backend.live_extents(after, extents_max).await
+    }
+
+    /// As [`Store::live_extents`], and only those that were there when the store was opened.
+    ///
+    /// # Errors
+    /// When the disk fails or what is on it is damaged.
+    pub async fn old_extents(
+        &self,
+        after: Option<&ExtentRef>,
+        extents_max: usize,
+    ) -> Result<Vec<ExtentRef>, StoreError> {
+        self.backend.old_extents(after, extents_max).await
+    }
+
+    /// What the store counts.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        self.backend.stats()
     }
 
     /// Makes everything durable and ends background work. Later writes fail. The folder may be

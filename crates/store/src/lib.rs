@@ -21,6 +21,7 @@ pub mod error;
 pub mod extent;
 pub mod moment;
 pub mod row;
+pub mod stats;
 
 mod backend;
 mod local;
@@ -35,3 +36,4 @@ pub use local::{
 };
 pub use moment::Moment;
 pub use row::{Row, ScanFrom, Space, Version};
+pub use stats::StoreStats;

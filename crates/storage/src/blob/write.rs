@@ -9,7 +9,7 @@ use crate::Storage;
 use crate::blob::change::{Change, Next, change};
 use crate::blob::condition::{Access, Conditions, next_etag};
 use crate::blob::container::Metadata;
-use crate::blob::content::NewContent;
+use crate::blob::content::{NewContent, Piece};
 use crate::blob::load::Loaded;
 use crate::blob::row::{Block, RowKey};
 use crate::blob::state::{
@@ -170,6 +170,9 @@ impl Storage {
         for at in next.new_deadlines(loaded) {
             self.note_due(Due::Blob, partition, at).await?;
         }
+        // A search for extents that no row names may have read the rows that this one goes into.
+        let pieces = next.lists.values().flatten().map(|block| &block.piece);
+        let _noted = self.named().add(pieces.filter_map(Piece::extent)).await;
         contents.iter_mut().for_each(NewContent::claim);
         if try_commit(self.store(), commit).await?.is_some() {
             self.releaser().free(freed);

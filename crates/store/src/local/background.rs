@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::StoreError;
+use crate::local::counters::Counters;
 use crate::local::health::Health;
 use crate::local::reserve::Reserve;
 use crate::local::tables::Tables;
@@ -25,6 +26,7 @@ pub(crate) struct Background {
 struct Shared {
     tables: Arc<Tables>,
     health: Arc<Health>,
+    counters: Arc<Counters>,
     /// Commits up to this are in durable tables.
     flushed: AtomicU64,
     reserve: Reserve,
@@ -38,6 +40,7 @@ impl Background {
     pub(crate) fn start(
         tables: Arc<Tables>,
         health: Arc<Health>,
+        counters: Arc<Counters>,
         reserve: Reserve,
         flushed: u64,
     ) -> Result<Self, StoreError> {
@@ -46,6 +49,7 @@ impl Background {
         let shared = Arc::new(Shared {
             tables,
             health,
+            counters,
             flushed: AtomicU64::new(flushed),
             reserve,
             table_bytes,
@@ -120,6 +124,7 @@ impl Shared {
         loop {
             match self.tables.flush() {
                 Ok(()) => {
+                    self.counters.memtable_flushes.add(1);
                     self.flushed.fetch_max(version, Ordering::SeqCst);
                     self.table_bytes.store(self.tables.disk_bytes(), Ordering::Relaxed);
                     self.look_for_room();
@@ -150,7 +155,7 @@ impl Shared {
             }
             is_owed = false;
             match self.tables.compact(&|| self.is_stopping.load(Ordering::SeqCst)) {
-                Ok(()) => {}
+                Ok(()) => self.counters.compactions.add(1),
                 Err(StoreError::Full) => {
                     self.health.set_full(true);
                     is_owed = true;

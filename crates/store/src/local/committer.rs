@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use crate::commit::CommitError;
 use crate::error::StoreError;
 use crate::local::background::Background;
+use crate::local::counters::Counters;
 use crate::local::group::{GroupBuilder, HEAD_BYTES, StoredWrite, commit_bytes};
 use crate::local::health::Health;
 use crate::local::log::Log;
@@ -71,6 +72,7 @@ pub(crate) struct Committer {
     pub(crate) log: Log,
     pub(crate) tables: Arc<Tables>,
     pub(crate) health: Arc<Health>,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) background: Background,
     pub(crate) options: LocalOptions,
     /// Disk space that extents take.
@@ -93,6 +95,7 @@ impl Committer {
         log: Log,
         tables: Arc<Tables>,
         health: Arc<Health>,
+        counters: Arc<Counters>,
         background: Background,
         options: LocalOptions,
         extent_bytes: Arc<AtomicU64>,
@@ -101,6 +104,7 @@ impl Committer {
             log,
             tables,
             health,
+            counters,
             background,
             options,
             extent_bytes,
@@ -149,6 +153,9 @@ impl Committer {
             return;
         }
         for decided in decided {
+            if let Err(CommitError::Conflict { .. }) = decided.outcome {
+                self.counters.conflicts.add(1);
+            }
             let _ = decided.answer.send(decided.outcome);
         }
         self.seal_when_large();
@@ -215,7 +222,10 @@ impl Committer {
         let Some((last, _)) = writes.last() else {
             return Ok(());
         };
-        self.log.append(&mut self.group)?;
+        let written = self.log.append(&mut self.group)?;
+        self.counters.log_flushes.add(1);
+        self.counters.log_bytes.add(written);
+        self.counters.commits.add(writes.len() as u64);
         for (version, writes) in writes {
             self.tables.apply(*version, writes.iter().map(|(key, value)| (key.as_slice(), value.as_deref())));
         }

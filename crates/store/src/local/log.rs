@@ -135,8 +135,8 @@ impl Log {
     }
 
     /// Appends a group for which there is room, and makes it durable. After an error nothing
-    /// more may be appended: what is on the disk is unknown.
-    pub(crate) fn append(&mut self, group: &mut GroupBuilder) -> Result<(), StoreError> {
+    /// more may be appended: what is on the disk is unknown. Says how many bytes were written.
+    pub(crate) fn append(&mut self, group: &mut GroupBuilder) -> Result<u64, StoreError> {
         let commits = u64::from(group.commits());
         let bytes = group.finish(self.salt, self.current.number, self.next, LOG_PAGE_BYTES);
         self.current
@@ -144,10 +144,11 @@ impl Log {
             .write_all_at(bytes, self.offset)
             .map_err(StoreError::io("write", &self.current.path))?;
         (self.flush)(&self.current.file).map_err(StoreError::io("flush", &self.current.path))?;
-        self.offset += bytes.len() as u64;
+        let written = bytes.len() as u64;
+        self.offset += written;
         self.next += commits;
         self.current.last = self.next - 1;
-        Ok(())
+        Ok(written)
     }
 
     /// Disk space of the segments.

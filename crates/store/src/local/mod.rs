@@ -15,6 +15,7 @@
 
 mod background;
 mod committer;
+mod counters;
 mod extents;
 mod folder;
 mod group;
@@ -31,7 +32,7 @@ mod tables;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -43,8 +44,10 @@ use crate::error::StoreError;
 use crate::extent::ExtentRef;
 use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
+use crate::stats::StoreStats;
 use background::Background;
 use committer::{Committer, Expect};
+use counters::Counters;
 use extents::Extents;
 use folder::Folder;
 use health::Health;
@@ -69,6 +72,11 @@ pub(crate) struct Local {
     extents: Arc<Extents>,
     tables: Arc<Tables>,
     pace: Arc<Pace>,
+    health: Arc<Health>,
+    counters: Arc<Counters>,
+    background: Background,
+    /// Disk space that extents take.
+    extent_bytes: Arc<AtomicU64>,
 }
 
 impl Local {
@@ -83,13 +91,22 @@ impl Local {
         let Opened { tables, log, health, options, extents, extent_bytes, flushed } = opened;
         // Two memtables may wait to be flushed together.
         let reserve = Reserve::new(folder.join("reserve"), 2 * options.memtable_bytes);
-        let background = Background::start(tables.clone(), health.clone(), reserve, flushed)?;
-        let committer =
-            Committer::new(log, tables.clone(), health.clone(), background, options, extent_bytes);
-        let queue = Arc::new(Queue::start(committer, health, folder)?);
+        let counters = Arc::new(Counters::default());
+        let background =
+            Background::start(tables.clone(), health.clone(), counters.clone(), reserve, flushed)?;
+        let committer = Committer::new(
+            log,
+            tables.clone(),
+            health.clone(),
+            counters.clone(),
+            background.clone(),
+            options,
+            extent_bytes.clone(),
+        );
+        let queue = Arc::new(Queue::start(committer, health.clone(), folder)?);
         let pace = Arc::new(Pace::default());
         let extents = Arc::new(extents.connect(tables.clone(), queue.clone(), pace.clone()));
-        Ok(Self { queue, extents, tables, pace })
+        Ok(Self { queue, extents, tables, pace, health, counters, background, extent_bytes })
     }
 
     async fn read_row(
@@ -248,6 +265,29 @@ impl Backend for Local {
         self.extents.list(after, extents_max).boxed()
     }
 
+    fn old_extents<'a>(
+        &'a self,
+        after: Option<&'a ExtentRef>,
+        extents_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>> {
+        self.extents.list_old(after, extents_max).boxed()
+    }
+
+    fn stats(&self) -> StoreStats {
+        StoreStats {
+            commits: self.counters.commits.get(),
+            conflicts: self.counters.conflicts.get(),
+            log_flushes: self.counters.log_flushes.get(),
+            log_bytes: self.counters.log_bytes.get(),
+            memtable_flushes: self.counters.memtable_flushes.get(),
+            compactions: self.counters.compactions.get(),
+            table_bytes: self.background.table_bytes(),
+            extent_bytes: self.extent_bytes.load(Ordering::Relaxed),
+            is_full: self.health.is_full(),
+            is_poisoned: self.health.is_poisoned(),
+        }
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         let queue = self.queue.clone();
         run_blocking(move || queue.close()).boxed()
@@ -286,7 +326,7 @@ fn to_stored(commit: &Commit) -> Result<Stored, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 

@@ -57,6 +57,8 @@ pub(crate) struct Extents {
     unlogged: Mutex<HashMap<u64, Arc<Layout>>>,
     extent_bytes: Arc<AtomicU64>,
     next_id: AtomicU64,
+    /// Extents below this were there when the store was opened.
+    first_id: u64,
 }
 
 impl Extents {
@@ -182,6 +184,17 @@ impl Extents {
                 .collect()
         })
         .await
+    }
+
+    /// Those of [`Self::list`] that were there when the store was opened.
+    pub(crate) async fn list_old(
+        self: &Arc<Self>,
+        after: Option<&ExtentRef>,
+        extents_max: usize,
+    ) -> Result<Vec<ExtentRef>, StoreError> {
+        let mut listed = self.list(after, extents_max).await?;
+        listed.retain(|extent| extent.place.0 < self.first_id);
+        Ok(listed)
     }
 
     async fn layout(&self, extent: &ExtentRef) -> Result<Arc<Layout>, StoreError> {

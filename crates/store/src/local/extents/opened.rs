@@ -114,6 +114,7 @@ impl Opened {
             unlogged: Mutex::default(),
             extent_bytes: self.extent_bytes,
             next_id: AtomicU64::new(self.next_id),
+            first_id: self.next_id,
         }
     }
 }
