@@ -61,6 +61,9 @@ pub struct StorageArgs {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub key: Option<PathBuf>,
+    /// Serve metrics for Prometheus at this address, at /metrics
+    #[arg(long, value_name = "ADDRESS", requires = "dev")]
+    pub metrics: Option<SocketAddr>,
     /// Keep the state before each write of a blob as a version
     #[arg(long, requires = "dev")]
     pub versioning: bool,
@@ -88,6 +91,9 @@ pub async fn storage(arguments: &StorageArgs) -> Result<(), CliError> {
                 if arguments.https { "https" } else { "http" }
             );
         }
+        if let Some(address) = arguments.metrics {
+            println!("metrics http://{address}/metrics");
+        }
         println!("data    {}", config.data_folder.display());
     }
     run(|shutdown| welkin_storage_service::run(config, shutdown)).await
@@ -106,6 +112,7 @@ fn development(arguments: &StorageArgs) -> Config {
         data_folder: data,
         dev: true,
         dev_settings: Some(settings),
+        metrics_listen: arguments.metrics,
         tls: files.map(|(certificate, key)| TlsFiles { certificate, key }),
         ..Config::default()
     };

@@ -39,6 +39,10 @@ pub struct Config {
     /// the first segment of the path.
     #[serde(default)]
     pub host_suffixes: Vec<String>,
+    /// Where metrics are served for Prometheus, over plain HTTP at `/metrics`; without it, nowhere. They name no
+    /// accounts, and anyone who reaches the address can read them.
+    #[serde(default)]
+    pub metrics_listen: Option<SocketAddr>,
     /// Requests of one account that are handled at a time; more are told that the server is busy.
     #[serde(default = "account_requests_max")]
     pub account_requests_max: usize,
@@ -77,6 +81,7 @@ impl Default for Config {
             queue_https_listen: Vec::new(),
             table_https_listen: Vec::new(),
             host_suffixes: Vec::new(),
+            metrics_listen: None,
             account_requests_max: ACCOUNT_REQUESTS_MAX,
             dev: false,
             dev_settings: None,

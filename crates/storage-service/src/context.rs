@@ -92,6 +92,7 @@ pub struct RequestBody {
     /// The client waits for `100 Continue` before it sends.
     expects_continue: bool,
     started: bool,
+    received_bytes: u64,
 }
 
 impl RequestBody {
@@ -99,18 +100,23 @@ impl RequestBody {
     #[must_use]
     pub fn new(incoming: Incoming, headers: &http::HeaderMap) -> Self {
         let expects_continue = headers.contains_key(http::header::EXPECT);
-        Self { sent: Sent::ByClient(incoming), expects_continue, started: false }
+        Self { sent: Sent::ByClient(incoming), expects_continue, started: false, received_bytes: 0 }
     }
 
     /// A body of nothing.
     #[must_use]
     pub fn empty() -> Self {
-        Self { sent: Sent::Nothing, expects_continue: false, started: false }
+        Self { sent: Sent::Nothing, expects_continue: false, started: false, received_bytes: 0 }
     }
 
     /// The bytes of a source, which count as the body of a request that names it.
     pub(crate) fn of_source(pieces: mpsc::Receiver<io::Result<Bytes>>, length_bytes: Option<u64>) -> Self {
-        Self { sent: Sent::BySource(pieces, length_bytes), expects_continue: false, started: false }
+        Self {
+            sent: Sent::BySource(pieces, length_bytes),
+            expects_continue: false,
+            started: false,
+            received_bytes: 0,
+        }
     }
 
     /// Its length, where the client says it.
@@ -121,6 +127,11 @@ impl RequestBody {
             Sent::ByClient(incoming) => incoming.size_hint().exact(),
             Sent::BySource(_, length_bytes) => *length_bytes,
         }
+    }
+
+    /// How much of it the client has sent so far, as it was read.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     /// The next piece; `None` at the end.
@@ -146,6 +157,7 @@ impl RequestBody {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(bytes) = frame.into_data() {
+                        self.received_bytes += bytes.len() as u64;
                         return Ok(Some(bytes));
                     }
                 }

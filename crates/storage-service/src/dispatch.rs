@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
 use http::{Method, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -24,6 +25,7 @@ use crate::answer::Frame;
 use crate::auth::issuer::Issuer;
 use crate::context::{Context, RequestBody};
 use crate::copies::Copies;
+use crate::metrics::{Answered, Metrics};
 use crate::throttle::Throttle;
 use crate::{auth, blob, queue, service, table};
 
@@ -52,6 +54,8 @@ pub struct FrontEnd {
     pub issuer: Option<Arc<Issuer>>,
     /// What copies need of the server.
     pub copies: Arc<Copies>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// How many requests of an account are handled at a time.
     pub(crate) throttle: Arc<Throttle>,
 }
@@ -74,6 +78,7 @@ impl FrontEnd {
         request_id: String,
     ) -> Response<Body> {
         let begun = Instant::now();
+        let _in_hand = self.metrics.request(self.service);
         let now = Timestamp::from(SystemTime::now());
         let (parts, incoming) = request.into_parts();
         let mut body = RequestBody::new(incoming, &parts.headers);
@@ -115,8 +120,17 @@ impl FrontEnd {
             }
         };
         service::add_cors(&mut response, &cors, &method, origin.as_ref());
-        let status = response.status().as_u16();
-        let elapsed_us = begun.elapsed().as_micros();
+        let answered = Answered {
+            service: self.service,
+            operation,
+            status: response.status(),
+            code,
+            elapsed: begun.elapsed(),
+            received_bytes: body.received_bytes(),
+            sent_bytes: length_of(&response),
+        };
+        self.metrics.answered(&answered);
+        let (status, elapsed_us) = (answered.status.as_u16(), answered.elapsed.as_micros());
         let user_agent = user_agent.as_ref().and_then(|name| name.to_str().ok());
         tracing::info!(%method, operation, status, code, user_agent, elapsed_us, "answered");
         response
@@ -212,6 +226,12 @@ fn check_form(operation: Operation, head: &RequestHead) -> Result<(), ProtocolEr
         true => Err(ErrorCode::MissingContentLengthHeader.into()),
         false => Ok(()),
     }
+}
+
+/// How long an answer's body is, by what the client is told or the body itself says.
+fn length_of(response: &Response<Body>) -> u64 {
+    let told = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    response.body().size_hint().exact().or(told).unwrap_or(0)
 }
 
 /// Operations whose body is content: without its length an empty body could be one that was cut off.

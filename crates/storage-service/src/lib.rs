@@ -9,6 +9,7 @@
 //! * `copies`: what copies need of the server, and sources on other servers.
 //! * [`context`]: what a handler knows; [`answer`]: what it answers with; [`error`]: what went wrong.
 //! * [`blob`], [`queue`], [`table`]: the handlers, one `handle` each; [`service`]: what all three have.
+//! * `metrics`: what is counted, for Prometheus.
 //! * `admin`: accounts and keys, apart from the protocol.
 
 pub mod answer;
@@ -25,6 +26,7 @@ mod config;
 mod copies;
 mod delegation;
 mod dispatch;
+mod metrics;
 mod run;
 mod server;
 mod throttle;

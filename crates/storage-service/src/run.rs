@@ -21,6 +21,7 @@ use crate::auth::issuer::{Issuer, IssuerError};
 use crate::config::Config;
 use crate::copies::{Copies, CopiesError};
 use crate::dispatch::FrontEnd;
+use crate::metrics::Metrics;
 use crate::throttle::Throttle;
 use crate::{admin, blob, server, tls};
 
@@ -93,6 +94,10 @@ pub async fn run(
     let copies = Copies::new(&config)?;
     let throttle = Throttle::new(config.account_requests_max);
     let listeners = listen(&config).await?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let admin = match config.admin {
         Some(ref admin) => Some(admin::bind(admin).await?),
         None => None,
@@ -104,6 +109,7 @@ pub async fn run(
     if config.dev {
         create_dev_account(&storage, config.dev_settings.as_ref()).await?;
     }
+    let metrics = Metrics::new(&storage);
     let resumed = blob::copy::resume(&storage, &copies).await;
     resumed.map_err(|error| RunError::Resume(error.to_string()))?;
     let tls = match listeners.iter().any(|listener| listener.https) {
@@ -121,14 +127,19 @@ pub async fn run(
             plain_at_https: false,
             issuer: issuer.clone(),
             copies: copies.clone(),
+            metrics: metrics.clone(),
             throttle: throttle.clone(),
         };
         let tls = tls.clone().filter(|_| https);
         tasks.spawn(server::serve(listener, tls, front_end, ended.clone()));
     }
+    if let Some(listener) = metrics_listener {
+        tasks.spawn(crate::metrics::serve(listener, metrics, ended.clone()));
+    }
     if let Some(admin) = admin {
         tasks.spawn(admin.serve(storage.clone(), ended.clone()));
     }
+    tasks.spawn(release_orphans(storage.clone(), ended.clone()));
     tasks.spawn(clean(storage.clone(), ended));
     tracing::info!(folder = %config.data_folder.display(), "the storage service answers");
     shutdown.await;
@@ -194,6 +205,19 @@ async fn create_dev_account(storage: &Storage, settings: Option<&AccountSettings
         changed.map_err(|error| failed(&error))?;
     }
     Ok(())
+}
+
+/// Gives back the space of what a crash left behind.
+async fn release_orphans(storage: Storage, mut ended: watch::Receiver<bool>) {
+    let released = tokio::select! {
+        released = storage.release_orphans() => released,
+        _ = ended.wait_for(|ended| *ended) => return,
+    };
+    match released {
+        Ok(0) => {}
+        Ok(extents) => tracing::info!(extents, "what a crash had left was given back"),
+        Err(error) => tracing::error!(%error, "what a crash may have left cannot be looked for"),
+    }
 }
 
 async fn clean(storage: Storage, mut ended: watch::Receiver<bool>) {

@@ -55,13 +55,14 @@ pub(crate) async fn serve(
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let connected = front_end.metrics.connection(front_end.service);
         let (front_end, acceptor, watcher) = (front_end.clone(), acceptor.clone(), graceful.watcher());
         tokio::spawn(async move {
             match acceptor {
                 None => connection(stream, peer, front_end, watcher).await,
                 Some(acceptor) => secured(acceptor, stream, peer, front_end, watcher).await,
             }
-            drop(place);
+            drop((place, connected));
         });
     }
     drop(listener);

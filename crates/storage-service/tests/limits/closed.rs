@@ -42,6 +42,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     // Times and numbers that protect the server, and are not of requests.
     ("storage-service/server HEAD_TIME_MAX", "a time that a silent client has"),
     ("storage-service/server HANDSHAKE_TIME_MAX", "a time that a silent client has"),
+    ("storage-service/metrics HEAD_TIME_MAX", "a time that a silent reader of metrics has"),
     ("storage-service/server CONNECTIONS_MAX", "further connections wait, and none is refused"),
     ("storage-service/context BODY_IDLE_MAX", "a time that a silent client has"),
     ("storage-service/context DRAIN_BYTES_MAX", "how much is read of a body that is refused"),
