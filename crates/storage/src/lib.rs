@@ -7,7 +7,7 @@
 //! * [`blob`]: containers, block blobs, their blocks and contents.
 //! * [`table`]: tables and their entities. [`queue`]: queues and their messages.
 //! * `due`: what ceases to exist at a moment. [`cleaner`]: removes what lies under deleted things.
-//! * [`release`]: when the bytes of an extent may go.
+//! * [`release`]: when the bytes of an extent may go. `orphan`: extents that a crash left.
 //! * [`record`], [`space`], [`uid`]: how all of it lies in the store.
 
 pub mod account;

@@ -5,8 +5,8 @@
 //! belongs to the generation of that moment, and then a new one begins. A generation ends when no reader holds
 //! it or an earlier one (each holds the next); only then are its extents released.
 //!
-//! A crash between a commit and the release loses the space of the extents that the commit freed, and nothing
-//! else: the store has garbage, and no hole.
+//! A crash between a commit and the release leaves the extents that the commit freed, and nothing else: the store
+//! has garbage, and no hole. The next start finds it (`orphan`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -157,8 +157,12 @@ mod tests {
 
     #[test]
     fn body() {
-        let asked =
-            ListQuery { prefix: "a\0\r\u{FFFF}".into(), marker: String::new(), given_max: None, metadata: true };
+        let asked = ListQuery {
+            prefix: "a\0\r\u{FFFF}".into(),
+            marker: String::new(),
+            given_max: None,
+            metadata: true,
+        };
         let queues = [ListedQueue { name: "q".into(), metadata: vec![("k".into(), "<v>".into())] }];
         let text = list_body("http://h/a", &asked, &queues, Some("r"));
         let document = roxmltree::Document::parse(&text).unwrap();
