@@ -5,8 +5,10 @@
 //! named (the deletion did not happen, or not yet) is left alone, and dropped after [`GRACE`]. A note stays for
 //! that long after everything is removed, since a write that began before the deletion may end after it.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use welkin_base::{AccountName, Timestamp};
 use welkin_store::{Commit, Row, ScanFrom, Space};
@@ -75,6 +77,21 @@ impl Garbage {
     }
 }
 
+/// The note that the cleaner came to; `None` when it came to the end. Notes stay for a while after all is done, and
+/// those behind them must not wait so long.
+#[derive(Debug, Default)]
+pub(crate) struct Cleaned(Mutex<Option<Bytes>>);
+
+impl Cleaned {
+    fn set(&self, partition: Option<Bytes>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = partition;
+    }
+
+    fn take(&self) -> Option<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 impl Storage {
     pub(crate) async fn add_garbage(&self, uid: Uid, garbage: Garbage) -> Result<(), EngineError> {
         let commit = Commit::new(GARBAGE, uid.as_bytes().to_vec()).put(&b""[..], record::encode(&garbage)?);
@@ -86,8 +103,11 @@ impl Storage {
     /// # Errors
     /// When the store fails.
     pub async fn clean(&self, now: Timestamp) -> Result<bool, EngineError> {
-        let notes = self.store().scan(GARBAGE, ScanFrom::Start, NOTES_PER_PASS).await?;
-        let mut more = self.clean_due(now).await?;
+        let from = self.cleaned().take().map_or(ScanFrom::Start, ScanFrom::AfterPartition);
+        let notes = self.store().scan(GARBAGE, from, NOTES_PER_PASS).await?;
+        let last = notes.last().filter(|_| notes.len() == NOTES_PER_PASS).map(|note| note.partition.clone());
+        let mut more = self.clean_due(now).await? || last.is_some();
+        self.cleaned().set(last);
         for row in notes {
             let Some((uid, _)) = Uid::split(&row.partition) else {
                 continue;

@@ -47,6 +47,7 @@ struct Inner {
     live_queues: queue::live::LiveQueues,
     named: orphan::Named,
     staged_counts: blob::staged::StagedCounts,
+    cleaned: cleaner::Cleaned,
 }
 
 impl Storage {
@@ -58,7 +59,9 @@ impl Storage {
         let live_queues = queue::live::LiveQueues::default();
         let staged_counts = blob::staged::StagedCounts::default();
         let named = orphan::Named::default();
-        Self { inner: Arc::new(Inner { store, releaser, releasing, live_queues, staged_counts, named }) }
+        let cleaned = cleaner::Cleaned::default();
+        let inner = Inner { store, releaser, releasing, live_queues, named, staged_counts, cleaned };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The store beneath.
@@ -84,6 +87,10 @@ impl Storage {
 
     pub(crate) fn releaser(&self) -> &release::Releaser {
         &self.inner.releaser
+    }
+
+    pub(crate) fn cleaned(&self) -> &cleaner::Cleaned {
+        &self.inner.cleaned
     }
 
     pub(crate) fn named(&self) -> &orphan::Named {

@@ -263,6 +263,28 @@ async fn a_deleted_container_is_out_of_reach_and_then_gone() {
     assert_eq!((rows(&storage, GARBAGE).await, rows(&storage, BLOBS).await), (0, 1));
 }
 
+/// Notes of what is gone stay for a while, and must not keep the cleaner from those behind them.
+#[tokio::test]
+async fn many_deleted_containers_are_gone_soon() {
+    const CONTAINERS: u16 = 250;
+    let folder = TempDir::new().unwrap();
+    let storage = open(&folder).await;
+    storage.create_account(&OWNER).await.unwrap();
+    for number in 0..CONTAINERS {
+        let mut uid = [9; 16];
+        uid[..2].copy_from_slice(&number.to_be_bytes());
+        storage
+            .create_container(ACCOUNT, "c", NewContainer::private(Uid::from_bytes(uid)), now())
+            .await
+            .unwrap();
+        put(&storage, "b", pattern(10, 1), &NewBlob::default()).await.unwrap();
+        storage.delete_container(&OWNER, "c", &Conditions::default(), now()).await.unwrap();
+    }
+    assert_eq!(rows(&storage, BLOBS).await, usize::from(CONTAINERS));
+    while storage.clean(now()).await.unwrap() {}
+    assert_eq!(rows(&storage, BLOBS).await, 0);
+}
+
 #[tokio::test]
 async fn accounts() {
     let folder = TempDir::new().unwrap();
