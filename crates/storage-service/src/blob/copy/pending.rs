@@ -123,11 +123,13 @@ impl Pending {
     async fn ended(&self, done: Result<BlobRecord, Stopped>) -> Option<BlobRecord> {
         let why = match done {
             Ok(blob) => return Some(blob),
-            Err(Stopped::Blob(
-                BlobError::Copy(_) | BlobError::BlobNotFound | BlobError::ContainerNotFound,
-            )) => {
-                tracing::info!(copy = self.id, "a copy was aborted, or its blob is gone");
+            Err(Stopped::Blob(BlobError::Copy(_))) => {
+                tracing::info!(copy = self.id, "a copy was aborted");
                 return None;
+            }
+            Err(Stopped::Blob(BlobError::BlobNotFound | BlobError::ContainerNotFound)) => {
+                tracing::info!(copy = self.id, "the blob of a copy is gone");
+                "The blob is gone.".to_owned()
             }
             Err(Stopped::Source(why)) => why,
             Err(Stopped::Blob(error)) => {
