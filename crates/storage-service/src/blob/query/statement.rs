@@ -15,6 +15,8 @@ const DEPTH_MAX: usize = 50;
 /// Operators and keywords of a query. A chain of operators is a tree as deep as it is long, and each step down takes
 /// from the stack.
 const OPERATORS_MAX: usize = 250;
+/// Bytes of the pattern of `LIKE`: to compare a text may take as many steps as both lengths multiplied.
+const PATTERN_BYTES_MAX: usize = 1000;
 /// A query is understood on a stack of its own, since what is left of the caller's is not known.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
@@ -237,6 +239,9 @@ impl Source {
                 let escape = escape_char.as_ref().map(|value| constant(&value.value)).transpose()?;
                 let escape = escape.and_then(|value| value.to_text().chars().next());
                 match self.expr(pattern)? {
+                    Expr::Constant(Value::Text(pattern)) if pattern.len() > PATTERN_BYTES_MAX => {
+                        refuse(format!("a pattern of more than {PATTERN_BYTES_MAX} bytes"))
+                    }
                     Expr::Constant(Value::Text(pattern)) => {
                         Ok(negated_if(*negated, Expr::Like(self.boxed(expr)?, pattern, escape)))
                     }
@@ -391,6 +396,10 @@ mod tests {
         let chain = |operators: usize| format!("SELECT a FROM b WHERE 0 = 0{}", "+1".repeat(operators - 4));
         for (operators, served) in [(249, true), (250, true), (251, false), (100_000, false)] {
             assert_eq!(Statement::parse(&chain(operators)).is_ok(), served, "{operators}");
+        }
+        for (length, served) in [(999, true), (1000, true), (1001, false)] {
+            let like = format!("SELECT a FROM b WHERE a LIKE '{}'", "%".repeat(length));
+            assert_eq!(Statement::parse(&like).is_ok(), served, "{length}");
         }
     }
 }
