@@ -41,6 +41,9 @@ pub struct Fuzz {
     /// Seconds for each target.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// The seed of what is tried, so that a short run tries the same again; 0 is another each time.
+    #[arg(long, default_value_t = 0)]
+    seed: u32,
     /// Targets that run at a time.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
@@ -69,7 +72,7 @@ pub fn run(fuzz: &Fuzz) -> Result<(), ChoreError> {
         return chosen.iter().try_for_each(|name| known.again(name, &fuzz.inputs));
     }
     known.check_canary()?;
-    let failures = each(&chosen, fuzz.jobs, |name| known.fuzz(name, fuzz.seconds));
+    let failures = each(&chosen, fuzz.jobs, |name| known.fuzz(name, fuzz.seconds, fuzz.seed));
     match failures.is_empty() {
         true => Ok(()),
         false => Err(ChoreError::Wrong(failures.join("\n"))),
@@ -124,7 +127,7 @@ impl Built {
     fn check_canary(&self) -> Result<(), ChoreError> {
         let (name, seconds) = CANARY;
         let found = self.out.join("canary-");
-        let output = self.drive(name, seconds, &found, &[])?;
+        let output = self.drive(name, (seconds, 0), &found, &[])?;
         match output.status.success() {
             true => {
                 Err(ChoreError::Wrong("the fuzzer does not find the canary: it sees no coverage".to_owned()))
@@ -134,13 +137,17 @@ impl Built {
         }
     }
 
-    fn fuzz(&self, name: &str, seconds: u32) -> Result<(), ChoreError> {
+    fn fuzz(&self, name: &str, seconds: u32, seed: u32) -> Result<(), ChoreError> {
         let (new, found) = (self.out.join("corpus").join(name), self.out.join("found"));
         for folder in [&new, &found] {
             fs::create_dir_all(folder).map_err(|e| run::io("make", folder, e))?;
         }
-        let output =
-            self.drive(name, seconds, &found.join(format!("{name}-")), &[&new, &self.kept.join(name)])?;
+        let output = self.drive(
+            name,
+            (seconds, seed),
+            &found.join(format!("{name}-")),
+            &[&new, &self.kept.join(name)],
+        )?;
         if !output.status.success() {
             return Err(failed(name, &output));
         }
@@ -154,9 +161,16 @@ impl Built {
         Ok(())
     }
 
-    fn drive(&self, name: &str, seconds: u32, found: &Path, folders: &[&Path]) -> Result<Output, ChoreError> {
+    fn drive(
+        &self,
+        name: &str,
+        (seconds, seed): (u32, u32),
+        found: &Path,
+        folders: &[&Path],
+    ) -> Result<Output, ChoreError> {
         let mut command = Command::new(&self.program);
         command.env(TARGET, name).arg("-print_final_stats=1").arg(format!("-max_total_time={seconds}"));
+        command.arg(format!("-seed={seed}"));
         command.arg(format!("-timeout={INPUT_S_MAX}")).arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"));
         command.arg(format!("-artifact_prefix={}", found.display())).args(folders);
         command.output().map_err(|e| run::io("start", &self.program, e))
