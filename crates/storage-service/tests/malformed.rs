@@ -20,16 +20,7 @@ async fn check_alive(rig: &Rig, what: &str) {
 }
 
 async fn set_up(rig: &Rig) {
-    for (made, name) in [
-        (Operation::Blob(BlobOperation::CreateContainer), "container"),
-        (Operation::Queue(QueueOperation::CreateQueue), "queue"),
-        (Operation::Table(TableOperation::CreateTable), "table"),
-    ] {
-        let mut request = sample(made);
-        request.target = request.target.replace("made", name);
-        request.body = String::from_utf8(request.body).unwrap().replace("made", name).into_bytes();
-        assert_eq!(rig.send(&request.signed(&dev_key())).await.status, 201, "{name}");
-    }
+    rig.furnish().await;
     assert_eq!(
         rig.send(&sample(Operation::Blob(BlobOperation::PutBlob)).signed(&dev_key())).await.status,
         201

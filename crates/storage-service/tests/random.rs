@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rig::{Rig, Sample, account_sas, dev_key, sample};
 use tokio::task::JoinSet;
-use welkin_storage_wire::operation::{BlobOperation, Operation, QueueOperation, TableOperation};
+use welkin_storage_wire::operation::{BlobOperation, Operation};
 
 /// Requests of a run.
 const REQUESTS: usize = 6000;
@@ -198,16 +198,7 @@ fn changed(sample: &mut Sample, random: &mut StdRng) {
 }
 
 async fn set_up(rig: &Rig) {
-    for (made, name) in [
-        (Operation::Blob(BlobOperation::CreateContainer), "container"),
-        (Operation::Queue(QueueOperation::CreateQueue), "queue"),
-        (Operation::Table(TableOperation::CreateTable), "table"),
-    ] {
-        let mut request = sample(made);
-        request.target = request.target.replace("made", name);
-        request.body = String::from_utf8(request.body).unwrap().replace("made", name).into_bytes();
-        assert!([201, 204, 409].contains(&rig.send(&request.signed(&dev_key())).await.status), "{name}");
-    }
+    rig.furnish().await;
     for operation in [BlobOperation::PutBlob, BlobOperation::PutAppendBlob, BlobOperation::PutPageBlob] {
         rig.send(&sample(Operation::Blob(operation)).signed(&dev_key())).await;
     }

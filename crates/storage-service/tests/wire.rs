@@ -12,16 +12,7 @@ async fn send(rig: &Rig, request: &Sample) -> Reply {
 }
 
 async fn set_up(rig: &Rig) {
-    for (made, name) in [
-        (Operation::Blob(BlobOperation::CreateContainer), "container"),
-        (Operation::Queue(QueueOperation::CreateQueue), "queue"),
-        (Operation::Table(TableOperation::CreateTable), "table"),
-    ] {
-        let mut request = sample(made);
-        request.target = request.target.replace("made", name);
-        request.body = String::from_utf8(request.body).unwrap().replace("made", name).into_bytes();
-        assert_eq!(send(rig, &request).await.status, 201, "{name}");
-    }
+    rig.furnish().await;
     for operation in [BlobOperation::PutBlob, BlobOperation::PutAppendBlob, BlobOperation::PutPageBlob] {
         assert_eq!(send(rig, &sample(Operation::Blob(operation))).await.status, 201);
     }

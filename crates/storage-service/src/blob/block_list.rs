@@ -8,14 +8,11 @@ use welkin_storage_wire::xml::XML_BYTES_MAX;
 use welkin_storage_wire::{ErrorCode, ProtocolError};
 
 use super::limit::block_bytes_max;
-use super::properties::{of_set, refuse_unbuilt, set_state};
+use super::properties::{CONTENT_TYPE_DEFAULT, of_set, refuse_unbuilt, set_state};
 use super::write::{checked_target, new_blob, receive, written, written_blob};
 use super::{Answer, conditions, encryption, hash, target, told};
 use crate::answer::{set, xml};
 use crate::context::{Context, RequestBody};
-
-/// What a blob has whose client said nothing.
-const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 
 pub(super) async fn put_block(context: &Context, body: &mut RequestBody) -> Answer {
     refuse_unbuilt(&context.head)?;

@@ -12,7 +12,7 @@ use welkin_storage_wire::blob::copy::SourceUrl;
 use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 use welkin_transport::Body;
 
-use super::properties::{copy_status_text, of_set, set_state, set_version};
+use super::properties::{CONTENT_TYPE_DEFAULT, copy_status_text, of_set, set_state, set_version};
 use super::source::{self, Described, Local, Read, Source};
 use super::write::{checked_target, new_blob, put_content, without_body, written_blob};
 use super::{Answer, Target, append, block_list, conditions, current_target, hash, page, told};
@@ -27,8 +27,6 @@ pub(crate) use pending::resume;
 const SYNCHRONOUS_BYTES_MAX: u64 = 256 << 20;
 /// A copy of at most this much within the server is carried out before it is answered.
 const AT_ONCE_BYTES_MAX: u64 = 4 << 20;
-/// What a blob has whose source has no type.
-const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// Put Blob From URL.
 pub(super) async fn put_blob(context: &Context, body: &RequestBody) -> Answer {
@@ -48,21 +46,23 @@ pub(super) async fn copy_from_url(context: &Context, body: &RequestBody) -> Answ
 
 /// Put Block From URL.
 pub(super) async fn put_block(context: &Context, body: &RequestBody) -> Answer {
-    without_body(body)?;
-    block_list::put_block(context, &mut Source::read(context, source::asked_range(context)?).await?.body)
-        .await
+    block_list::put_block(context, &mut part(context, body).await?).await
 }
 
 /// Append Block From URL.
 pub(super) async fn append(context: &Context, body: &RequestBody) -> Answer {
-    without_body(body)?;
-    append::append(context, &mut Source::read(context, source::asked_range(context)?).await?.body).await
+    append::append(context, &mut part(context, body).await?).await
 }
 
 /// Put Page From URL.
 pub(super) async fn put_page(context: &Context, body: &RequestBody) -> Answer {
+    page::put_page(context, &mut part(context, body).await?).await
+}
+
+/// The range of the source that the request names, in place of the body that it must not have.
+async fn part(context: &Context, body: &RequestBody) -> Result<RequestBody, ProtocolError> {
     without_body(body)?;
-    page::put_page(context, &mut Source::read(context, source::asked_range(context)?).await?.body).await
+    Ok(Source::read(context, source::asked_range(context)?).await?.body)
 }
 
 /// What is put from a URL as a whole; `copies` for Copy Blob From URL, which takes block blobs only.
@@ -80,7 +80,7 @@ async fn put_from_url(
         return Err(ErrorCode::InvalidSourceBlobType.into());
     }
     let md5 = described.properties.content_md5;
-    let all = copies || copies_properties(&context.head)?;
+    let all = copies || flag(&context.head, "x-ms-copy-source-blob-properties")?.unwrap_or(true);
     describe(&context.head, &mut new, described, all)?;
     let bytes_max = match copies {
         true => SYNCHRONOUS_BYTES_MAX,
@@ -228,26 +228,19 @@ fn describe(
     Ok(())
 }
 
-/// Whether Put Blob From URL copies the source's properties.
-fn copies_properties(head: &RequestHead) -> Result<bool, ProtocolError> {
-    const NAME: &str = "x-ms-copy-source-blob-properties";
-    match head.header(NAME)? {
-        None => Ok(true),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(other) => Err(ProtocolError::header(NAME, other)),
+/// A header that says `true` or `false`.
+fn flag(head: &RequestHead, name: &'static str) -> Result<Option<bool>, ProtocolError> {
+    match head.header(name)? {
+        None => Ok(None),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
+        Some(other) => Err(ProtocolError::header(name, other)),
     }
 }
 
 /// An append blob is sealed where the source is, unless the request says otherwise.
 fn sealed(head: &RequestHead, mut layout: Layout) -> Result<Layout, ProtocolError> {
-    const SEAL: &str = "x-ms-seal-blob";
-    let asked = match head.header(SEAL)? {
-        None => return Ok(layout),
-        Some(text) if text.eq_ignore_ascii_case("true") => true,
-        Some(text) if text.eq_ignore_ascii_case("false") => false,
-        Some(other) => return Err(ProtocolError::header(SEAL, other)),
-    };
+    let Some(asked) = flag(head, "x-ms-seal-blob")? else { return Ok(layout) };
     match &mut layout {
         Layout::Appended { sealed, .. } => *sealed = asked,
         _ if asked => return Err(ErrorCode::InvalidBlobType.into()),

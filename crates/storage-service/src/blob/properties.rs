@@ -13,7 +13,7 @@ use super::immutability;
 use crate::answer::{http_date, set, set_named};
 
 /// What a blob has whose client said nothing.
-const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
+pub(super) const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 /// Characters of one property.
 const PROPERTY_CHARS_MAX: usize = 1024;
 /// Headers that ask for something that is not built. They are refused, since to ignore them would be to lie.

@@ -18,10 +18,10 @@ mod table;
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use rig::{LIMIT, Reply, Rig, Sample, account_sas, dev_key, sample};
+use rig::{LIMIT, Reply, Rig, Sample, account_sas, dev_key};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use welkin_storage_wire::operation::{BlobOperation, Operation, QueueOperation, Service, TableOperation};
+use welkin_storage_wire::operation::Service;
 
 /// A limit: what is limited, where that is written, and what is answered around it.
 struct Limit {
@@ -161,16 +161,7 @@ async fn first_answer(rig: &Rig, request: &Sample) -> String {
 
 /// What the rows ask about: a container, blobs of each kind, a queue and a table.
 async fn set_up(rig: &Rig) {
-    for (made, name) in [
-        (Operation::Blob(BlobOperation::CreateContainer), "container"),
-        (Operation::Queue(QueueOperation::CreateQueue), "queue"),
-        (Operation::Table(TableOperation::CreateTable), "table"),
-    ] {
-        let mut request = sample(made);
-        request.target = request.target.replace("made", name);
-        request.body = String::from_utf8(request.body).unwrap().replace("made", name).into_bytes();
-        assert_eq!(rig.send(&request.signed(&dev_key())).await.status, 201, "{name}");
-    }
+    rig.furnish().await;
     let page = [("x-ms-blob-type", "PageBlob"), ("x-ms-blob-content-length", "8388608")];
     for request in [
         put_blob("/container/blob", &[], "content"),

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use welkin_storage_service::{Config, DEV_ACCOUNT, DEV_KEY, RunError, run};
 use welkin_storage_wire::operation::{Operation, Service};
 use welkin_storage_wire::shared_key::{self, AccountKey};
+use welkin_storage_wire::{BlobOperation, QueueOperation, TableOperation};
 
 /// Longer than any start or answer takes.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -112,6 +113,21 @@ impl Rig {
 
     pub async fn send_whole(&self, sample: &Sample) -> String {
         String::from_utf8_lossy(&self.raw(sample.service, &sample.bytes()).await).into_owned()
+    }
+
+    /// Makes the container, queue and table that samples name, where they are not there.
+    pub async fn furnish(&self) {
+        for (made, name) in [
+            (Operation::Blob(BlobOperation::CreateContainer), "container"),
+            (Operation::Queue(QueueOperation::CreateQueue), "queue"),
+            (Operation::Table(TableOperation::CreateTable), "table"),
+        ] {
+            let mut request = sample(made);
+            request.target = request.target.replace("made", name);
+            request.body = String::from_utf8(request.body).unwrap().replace("made", name).into_bytes();
+            let status = self.send(&request.signed(&dev_key())).await.status;
+            assert!([201, 204, 409].contains(&status), "{name}: {status}");
+        }
     }
 
     pub async fn end(mut self) {
