@@ -10,7 +10,7 @@ use crate::commit::{Commit, CommitError};
 use crate::error::StoreError;
 use crate::extent::{ExtentRef, ExtentWriter};
 use crate::local::{Local, LocalOptions};
-use crate::moment::Moment;
+use crate::moment::{Moment, Snapshot};
 use crate::row::{Row, ScanFrom, Space, Version};
 use crate::stats::StoreStats;
 
@@ -25,6 +25,23 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Row>, StoreError>>;
 
     fn moment(&self) -> Moment;
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>>;
+
+    fn read_extent_at<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        extent: &'a ExtentRef,
+        offset_bytes: u64,
+        length_bytes: usize,
+    ) -> BoxFuture<'a, Result<Bytes, StoreError>>;
+
+    fn extents_at<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        after: Option<&'a ExtentRef>,
+        extents_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>>;
 
     fn scan(
         &self,
@@ -118,6 +135,42 @@ impl Store {
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.backend.moment()
+    }
+
+    /// What was committed by now, for reads that take long, such as a backup. It may take a while to get it, when
+    /// tables are just being compacted.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.backend.snapshot().await
+    }
+
+    /// As [`Self::read_extent`], of an extent as of a snapshot: also when it was released since.
+    ///
+    /// # Errors
+    /// When the extent did not exist or is damaged.
+    pub async fn read_extent_at(
+        &self,
+        snapshot: &Snapshot,
+        extent: &ExtentRef,
+        offset_bytes: u64,
+        length_bytes: usize,
+    ) -> Result<Bytes, StoreError> {
+        self.backend.read_extent_at(snapshot, extent, offset_bytes, length_bytes).await
+    }
+
+    /// As [`Self::live_extents`], as of a snapshot.
+    ///
+    /// # Errors
+    /// When the disk fails or what is on it is damaged.
+    pub async fn extents_at(
+        &self,
+        snapshot: &Snapshot,
+        after: Option<&ExtentRef>,
+        extents_max: usize,
+    ) -> Result<Vec<ExtentRef>, StoreError> {
+        self.backend.extents_at(snapshot, after, extents_max).await
     }
 
     /// As [`Self::get`], of a moment of this store.

@@ -34,6 +34,6 @@ pub use local::{
     COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, READ_BYTES,
     VALUE_BYTES_MAX,
 };
-pub use moment::Moment;
+pub use moment::{Moment, Snapshot};
 pub use row::{Row, ScanFrom, Space, Version};
 pub use stats::StoreStats;

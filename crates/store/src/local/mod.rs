@@ -20,11 +20,13 @@ mod extents;
 mod folder;
 mod group;
 mod health;
+mod kept;
 mod key;
 mod log;
 mod options;
 mod pace;
 mod queue;
+mod readers;
 mod record;
 mod reserve;
 mod segment;
@@ -42,7 +44,7 @@ use crate::backend::{Backend, ExtentSink};
 use crate::commit::{Check, Commit, CommitError, Write};
 use crate::error::StoreError;
 use crate::extent::ExtentRef;
-use crate::moment::Moment;
+use crate::moment::{Moment, Snapshot};
 use crate::row::{Row, ScanFrom, Space, Version};
 use crate::stats::StoreStats;
 use background::Background;
@@ -59,6 +61,7 @@ pub use options::{
 };
 use pace::Pace;
 use queue::Queue;
+pub(crate) use readers::Pin;
 use reserve::Reserve;
 use tables::Tables;
 
@@ -209,6 +212,34 @@ impl Backend for Local {
 
     fn moment(&self) -> Moment {
         self.tables.moment()
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        let tables = self.tables.clone();
+        run_blocking(move || {
+            let (moment, pin) = tables.pinned_moment();
+            Ok(Snapshot { moment, _pin: pin })
+        })
+        .boxed()
+    }
+
+    fn read_extent_at<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        extent: &'a ExtentRef,
+        offset_bytes: u64,
+        length_bytes: usize,
+    ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+        self.extents.read_at(snapshot.moment(), extent, offset_bytes, length_bytes).boxed()
+    }
+
+    fn extents_at<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        after: Option<&'a ExtentRef>,
+        extents_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>> {
+        self.extents.list_at(snapshot.moment().clone(), after, extents_max).boxed()
     }
 
     fn scan(

@@ -2,22 +2,28 @@
 //!
 //! * A reader sees the commits below `visible`, which the committer raises when a group is durable.
 //! * The tree keeps old values of a row only as long as a reader may need them. A flush therefore
-//!   waits until every reader that began before its rows were visible has ended ([`Readers`]).
+//!   waits until every reader that began before its rows were visible has ended, and keeps what
+//!   pinned readers see ([`readers`](crate::local::readers)).
+//! * The tree's own garbage collection drops a value when it is old, even where the next newer one
+//!   is too new for some reader. So a flush chooses itself what it keeps ([`kept`]), and a
+//!   compaction drops values only when nobody is pinned.
 //! * The tree numbers its own structure changes with a counter of its own, which stays below
 //!   [`SEQNO_BASE`]; row versions are put above it, so every reader uses the newest structure.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lsm_tree::{AbstractTree, AnyTree, Cache, Guard as _, SequenceNumberCounter};
+use lsm_tree::{AbstractTree, AnyTree, Cache, Guard as _, Memtable, SequenceNumberCounter};
 
 use crate::error::StoreError;
+use crate::local::kept::kept;
 use crate::local::key::{scan_end, scan_start, split};
 use crate::local::options::{LocalOptions, RESERVED_SPACE_ID_MIN};
+use crate::local::readers::{Pin, Pins, Readers};
 use crate::local::record;
 use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
@@ -37,7 +43,12 @@ pub(crate) struct Tables {
     tree: AnyTree,
     path: PathBuf,
     readers: Readers,
-    /// Held while tables are merged.
+    pins: Arc<Pins>,
+    /// Pins that wait for the compaction under way.
+    waiting_pins: AtomicUsize,
+    /// Memtables that wait to be flushed.
+    sealed: Mutex<Vec<Arc<Memtable>>>,
+    /// Held while tables are merged, and while a reader is pinned.
     compacting: Mutex<()>,
     /// Readers see tree sequence numbers below this.
     visible: AtomicU64,
@@ -61,6 +72,9 @@ impl Tables {
             tree,
             path: folder.to_owned(),
             readers: Readers::default(),
+            pins: Arc::default(),
+            waiting_pins: AtomicUsize::new(0),
+            sealed: Mutex::default(),
             compacting: Mutex::default(),
             visible: AtomicU64::new(SEQNO_BASE),
         };
@@ -101,6 +115,18 @@ impl Tables {
         // Whoever has entered before he reads the number is waited for by each flush that could drop what he sees.
         let reader = self.readers.enter();
         Moment { visible: self.visible.load(Ordering::SeqCst), _reader: reader }
+    }
+
+    /// What may be read now, by a reader who takes his time and holds nothing up. Waits for a compaction under way.
+    pub(crate) fn pinned_moment(&self) -> (Moment, Pin) {
+        self.waiting_pins.fetch_add(1, Ordering::SeqCst);
+        // A compaction that began before drops values as if nobody were pinned. It may do so while no row is flushed
+        // that the new reader does not see, and it is not known what it still chooses.
+        let _no_compaction = lock(&self.compacting);
+        self.waiting_pins.fetch_sub(1, Ordering::SeqCst);
+        let Moment { visible, _reader } = self.moment();
+        let pin = self.pins.add(visible);
+        (Moment { visible, _reader: Arc::default() }, pin)
     }
 
     /// Rows of the space from `from` on, as of a moment.
@@ -154,19 +180,32 @@ impl Tables {
             return;
         }
         self.apply(version, std::iter::once((&FLUSHED[..], Some(&b""[..]))));
-        self.tree.rotate_memtable();
+        let mut sealed = lock(&self.sealed);
+        sealed.extend(self.tree.rotate_memtable());
     }
 
     /// Writes all sealed memtables to tables, durably.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         let first_new = self.tree.next_table_id();
-        let result = {
-            let lock = self.tree.get_flush_lock();
-            let visible = self.visible.load(Ordering::SeqCst);
-            self.readers.drain();
-            self.tree.flush(&lock, visible)
+        self.try_flush().map_err(|error| self.failed(error, first_new))
+    }
+
+    fn try_flush(&self) -> lsm_tree::Result<()> {
+        let _flush = self.tree.get_flush_lock();
+        // All that is in these is visible to readers who enter from now on.
+        let sealed = lock(&self.sealed).clone();
+        if sealed.is_empty() {
+            return Ok(());
+        }
+        self.readers.drain();
+        let pins = self.pins.list();
+        let Some((tables, blob_files)) = self.tree.flush_to_tables(kept(&sealed, &pins))? else {
+            return Ok(());
         };
-        result.map(|_| ()).map_err(|error| self.failed(error, first_new))
+        let ids: Vec<u64> = sealed.iter().map(|memtable| memtable.id()).collect();
+        self.tree.register_tables(&tables, blob_files.as_deref(), None, &ids, SEQNO_BASE)?;
+        lock(&self.sealed).retain(|memtable| !ids.contains(&memtable.id()));
+        Ok(())
     }
 
     /// The error of a flush or compaction, whose tables have numbers from `first_new` on.
@@ -183,7 +222,7 @@ impl Tables {
     /// that the next attempt needs. The tree itself removes it only when it is opened.
     fn remove_unfinished(&self, first_new: u64) {
         let _no_flush = self.tree.get_flush_lock();
-        let _no_compaction = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _no_compaction = lock(&self.compacting);
         let version = self.tree.current_version();
         let live: HashSet<u64> = version.iter_tables().map(lsm_tree::Table::id).collect();
         for id in (first_new..self.tree.next_table_id()).filter(|id| !live.contains(id)) {
@@ -197,12 +236,18 @@ impl Tables {
         let strategy = Arc::new(lsm_tree::compaction::Leveled::default());
         while !is_stopping() {
             let before = self.tree.current_version().id();
-            // Every row in a table was visible when its flush began, and all readers from
-            // before have ended: any old value may go.
-            let threshold = self.visible.load(Ordering::SeqCst);
             let first_new = self.tree.next_table_id();
+            while self.waiting_pins.load(Ordering::SeqCst) > 0 && !is_stopping() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             let result = {
-                let _compacting = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+                let _compacting = lock(&self.compacting);
+                // Every row in a table was visible when its flush began, and all readers from
+                // before have ended or are pinned: without pins any old value may go.
+                let threshold = match self.pins.list().is_empty() {
+                    true => self.visible.load(Ordering::SeqCst),
+                    false => SEQNO_BASE,
+                };
                 self.tree.compact(strategy.clone(), threshold)
             };
             result.map_err(|error| self.failed(error, first_new))?;
@@ -229,24 +274,8 @@ impl Tables {
     }
 }
 
-/// Readers under way. Each holds the token of the time when it began.
-#[derive(Debug, Default)]
-struct Readers {
-    token: RwLock<Arc<()>>,
-}
-
-impl Readers {
-    fn enter(&self) -> Arc<()> {
-        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Returns when every reader that had entered before this call has ended.
-    fn drain(&self) {
-        let old = std::mem::take(&mut *self.token.write().unwrap_or_else(PoisonError::into_inner));
-        while Arc::strong_count(&old) > 1 {
-            std::thread::sleep(Duration::from_micros(200));
-        }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open_row(key: &[u8], stored: &[u8]) -> Result<(Version, Bytes), StoreError> {

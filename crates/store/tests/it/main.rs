@@ -13,4 +13,5 @@ mod extents;
 mod full;
 mod model;
 mod rows;
+mod snapshot;
 mod store;

@@ -10,6 +10,7 @@
 mod file;
 mod layout;
 mod opened;
+mod pinned;
 mod reservation;
 mod space;
 mod writer;
