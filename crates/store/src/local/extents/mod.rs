@@ -8,6 +8,7 @@
 //! * Pages are free again when the deletion of the row is durable and no write is under way.
 
 mod file;
+mod hold;
 mod layout;
 mod opened;
 mod pinned;
@@ -35,7 +36,10 @@ use crate::local::tables::Tables;
 use crate::local::{read_stored, run_blocking};
 use crate::row::ScanFrom;
 use file::ExtentFile;
-use layout::{EXTENTS, Layout, PAGE_BYTES, damaged, extent_key};
+use hold::Deferred;
+pub(crate) use hold::Hold;
+pub(crate) use layout::{EXTENTS, Layout};
+use layout::{PAGE_BYTES, damaged, extent_key};
 pub(crate) use opened::Opened;
 use reservation::Reservation;
 use space::{Run, Space};
@@ -52,6 +56,7 @@ pub(crate) struct Extents {
     pace: Arc<Pace>,
     files: RwLock<HashMap<u32, Arc<ExtentFile>>>,
     space: Mutex<Space>,
+    deferred: Mutex<Deferred>,
     /// Held while a file grows, so that only one does.
     growth: Mutex<()>,
     /// Extents whose rows are on their way to the log.
@@ -70,10 +75,15 @@ impl Extents {
         Ok(Writer::new(self.clone(), length_bytes))
     }
 
-    /// Makes an extent exist whose bytes are durable.
-    fn add(self: &Arc<Self>, layout: Layout, reservation: &Reservation) -> Result<ExtentRef, StoreError> {
+    /// Makes an extent exist whose bytes are durable, under a new id or the one that it had.
+    fn add(
+        self: &Arc<Self>,
+        id: Option<u64>,
+        layout: Layout,
+        reservation: &Reservation,
+    ) -> Result<ExtentRef, StoreError> {
         self.health.check()?;
-        let id = self.next_id.fetch_add(1, Ordering::SeqCst);
+        let id = id.unwrap_or_else(|| self.next_id.fetch_add(1, Ordering::SeqCst));
         let length_bytes = layout.length_bytes;
         let value = Bytes::from(layout.encode());
         lock(&self.unlogged).insert(id, Arc::new(layout));
@@ -123,7 +133,9 @@ impl Extents {
         }
     }
 
-    fn read_now(&self, layout: &Layout, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+    /// As [`Self::read`], by the layout as it was read from a row, of which all of `length` bytes
+    /// from `offset` on must be part. The row may be gone when a [`Hold`] is older than that. Blocks.
+    pub(crate) fn read_now(&self, layout: &Layout, offset: u64, length: usize) -> Result<Bytes, StoreError> {
         let pieces = layout.pieces(offset, length);
         let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.length).sum());
         let skip = pieces.first().map_or(0, |piece| offset as usize - piece.chunk * layout::CHUNK_BYTES);
@@ -150,7 +162,7 @@ impl Extents {
                 extents.queue.send_internal(vec![(key.clone(), Expect::Present)], vec![(key, None)]);
             match deleted.await.unwrap_or(Err(CommitError::Store(StoreError::Closed))) {
                 Ok(_) => {
-                    extents.free(&layout.runs);
+                    extents.give_back(&layout.runs);
                     Ok(())
                 }
                 Err(CommitError::Conflict { .. }) => Err(StoreError::NoExtent(id.to_string())),
@@ -261,6 +273,23 @@ impl Extents {
         Ok(())
     }
 
+    /// Keeps what is released from now on until the hold is dropped.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        Hold::begin(self.clone())
+    }
+
+    /// Bytes of released extents that a [`Hold`] keeps.
+    pub(crate) fn deferred_bytes(&self) -> u64 {
+        lock(&self.deferred).bytes()
+    }
+
+    /// Frees pages that rows named until now, when no [`Hold`] keeps them.
+    fn give_back(&self, runs: &[Run]) {
+        if !lock(&self.deferred).keep(runs) {
+            self.free(runs);
+        }
+    }
+
     fn free(&self, runs: &[Run]) {
         let mut space = lock(&self.space);
         for &run in runs {
@@ -280,7 +309,8 @@ fn file_path(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:08x}.extents"))
 }
 
-fn parse_id(key: &[u8]) -> Result<u64, StoreError> {
+/// The number of the extent whose row has this key.
+pub(crate) fn parse_id(key: &[u8]) -> Result<u64, StoreError> {
     let bytes = key.try_into().map_err(|_| StoreError::Damaged {
         what: "the row of an extent".to_owned(),
         why: format!("its key has {} bytes instead of 8", key.len()),
@@ -288,7 +318,8 @@ fn parse_id(key: &[u8]) -> Result<u64, StoreError> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-fn parse_layout(id: u64, value: &[u8]) -> Result<Layout, StoreError> {
+/// What the row of the extent says.
+pub(crate) fn parse_layout(id: u64, value: &[u8]) -> Result<Layout, StoreError> {
     Layout::decode(value).ok_or_else(|| StoreError::Damaged {
         what: format!("the row of extent {id}"),
         why: "it is malformed".to_owned(),

@@ -110,6 +110,7 @@ impl Opened {
             pace,
             files: RwLock::new(self.files),
             space: Mutex::new(self.space),
+            deferred: Mutex::default(),
             growth: Mutex::default(),
             unlogged: Mutex::default(),
             extent_bytes: self.extent_bytes,

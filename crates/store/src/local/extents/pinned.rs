@@ -1,4 +1,4 @@
-//! Extents as of a moment that may have passed.
+//! Extents as of a moment that may have passed, and those of a backup.
 
 use std::sync::Arc;
 
@@ -7,12 +7,18 @@ use bytes::Bytes;
 use crate::error::StoreError;
 use crate::extent::ExtentRef;
 use crate::local::extents::layout::{EXTENTS, extent_key};
+use crate::local::extents::writer::Writer;
 use crate::local::extents::{Extents, parse_id, parse_layout};
 use crate::local::run_blocking;
 use crate::moment::Moment;
 use crate::row::ScanFrom;
 
 impl Extents {
+    /// Begins an extent with the id that it had when the backup was taken.
+    pub(crate) fn restored(self: &Arc<Self>, id: u64, length_bytes: u64) -> Result<Writer, StoreError> {
+        Ok(self.writer(Some(length_bytes))?.with_id(id))
+    }
+
     /// Reads a part of an extent that was there at the moment, verified. Its pages must not be given back meanwhile.
     pub(crate) async fn read_at(
         self: &Arc<Self>,

@@ -32,6 +32,8 @@ const _: () =
 pub(crate) struct Writer {
     extents: Arc<Extents>,
     reservation: Arc<Reservation>,
+    /// The id of an extent that is restored.
+    id: Option<u64>,
     /// Expected length, as long as no more came.
     expected: Option<u64>,
     received: u64,
@@ -50,6 +52,7 @@ impl Writer {
         Self {
             extents,
             reservation,
+            id: None,
             expected,
             received: 0,
             buffer: None,
@@ -58,6 +61,11 @@ impl Writer {
             runs: Vec::new(),
             next_page: 0,
         }
+    }
+
+    /// The extent gets this id, which none has.
+    pub(crate) fn with_id(self, id: u64) -> Self {
+        Self { id: Some(id), ..self }
     }
 
     async fn take(&mut self, mut bytes: Bytes) -> Result<(), StoreError> {
@@ -152,8 +160,8 @@ impl Writer {
         for file in files {
             self.extents.file(file)?.flush().await?;
         }
-        let Self { extents, reservation, received, checksums, runs, .. } = self;
-        extents.add(Layout { length_bytes: received, runs, checksums }, &reservation)
+        let Self { extents, reservation, id, received, checksums, runs, .. } = self;
+        extents.add(id, Layout { length_bytes: received, runs, checksums }, &reservation)
     }
 }
 
