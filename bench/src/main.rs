@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 
 use crate::page::Page;
 
-/// Measures Welkin against the limits of the machine, and against Azurite.
+/// Measures Welkin against the limits of the machine, and against its peers.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ struct Arguments {
 enum What {
     /// The embedded engine against raw writes and reads of the same bytes.
     Engine(EngineArguments),
-    /// The storage service against Azurite, and against raw writes of the same bytes.
+    /// The storage service against its peers, and against raw writes of the same bytes.
     Storage(StorageArguments),
     /// Both, as the page of the documentation.
     Page(PageArguments),
@@ -98,7 +98,8 @@ fn run(what: What) -> Result<String, Box<dyn Error>> {
             Ok(engine::run(&common.folder, common.rounds, duration)?.to_string())
         }
         What::Storage(StorageArguments { common, storage }) => {
-            Ok(storage::run(&storage, &common.folder, common.rounds)?.to_string())
+            let report = storage::run(&storage, &common.folder, common.rounds)?;
+            Ok(format!("{}\n{}", report.targets(), report.details()))
         }
         What::Page(arguments) => page(arguments),
     }
@@ -112,7 +113,9 @@ fn page(arguments: PageArguments) -> Result<String, Box<dyn Error>> {
     let engine = engine::run(&common.folder, common.rounds, duration)?;
     let figures = storage::run(&storage, &common.folder, common.rounds)?;
     let (rounds, seconds) = (common.rounds, storage.seconds);
-    let page = Page { machine, rounds, seconds, engine, storage: figures }.to_string();
+    let last = std::fs::read_to_string(&out).unwrap_or_default();
+    let growth = page::growth_of(&last).unwrap_or("Not measured yet.").to_owned();
+    let page = Page { machine, rounds, seconds, engine, storage: figures, growth }.to_string();
     std::fs::write(&out, &page)?;
     Ok(page)
 }

@@ -5,6 +5,9 @@ use std::fmt;
 use crate::report::Report as EngineReport;
 use crate::storage::{Machine, Report as StorageReport};
 
+/// Begins the section that is measured by itself and kept by other runs.
+const GROWTH: &str = "## How cost grows\n";
+
 /// Everything of one run.
 #[derive(Debug)]
 pub struct Page {
@@ -16,13 +19,22 @@ pub struct Page {
     pub seconds: f64,
     /// The engine beside the disk.
     pub engine: EngineReport,
-    /// The storage service beside Azurite and the disk.
+    /// The storage service beside its peers and the disk.
     pub storage: StorageReport,
+    /// The section on growth.
+    pub growth: String,
+}
+
+/// The section on growth of an older page, without its title.
+pub fn growth_of(page: &str) -> Option<&str> {
+    let (_, section) = page.split_once(GROWTH)?;
+    Some(section.split_once("\n## ").map_or(section, |(section, _)| section).trim())
 }
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, rounds, seconds, engine, storage } = self;
+        let Self { machine, rounds, seconds, engine, storage, growth } = self;
+        let (targets, details) = (storage.targets(), storage.details());
         write!(
             f,
             "# Performance
@@ -33,31 +45,61 @@ same machine, within seconds, and ratios and rates are medians of {rounds} round
 Machine: {machine}.
 The load generator runs on it too, in one thread.
 
+## Targets
+
+How many times the rate of the other Welkin has, at each number of connections. What the others are, and the
+figures, is below.
+
+{targets}
+A start with a million blobs and the memory after it are under \"How cost grows\".
+
 ## The storage service
 
-Welkin (`welkin storage --dev`) acknowledges nothing that is not on the disk. Azurite 3.37.0, as npm installs it and
-with its default settings (but for the time that it keeps connections), does not sync. Requests are signed with Shared
-Key and go over keep-alive connections on loopback, each with one request at a time, for {seconds} s per measurement.
-An answer with an unexpected status ends the run. Put Blob 4 KiB makes new blobs; Put Blob 4 MiB writes 4 names per
-connection again and again. Put, Get and Delete Message counts the three as one; when the queue answers that it has no
-message for the moment, the worker asks again, and the time counts.
+Welkin (`welkin storage --dev`) acknowledges nothing that is not on the disk. Requests are signed with Shared Key, and
+Welkin checks every signature; the load generator signs those that only read before the measurement begins. They go
+over keep-alive connections on loopback, each with one request at a time, for {seconds} s per measurement. An answer
+with an unexpected status or length ends the run. Put Blob 4 KiB makes new blobs; Put Blob 4 MiB writes 4 names per
+connection again and again; gets choose one of 256 small or 8 large blobs by chance, all in memory. Put, Get and Delete
+Message counts the three as one; when the queue answers that it has no message for the moment, the worker asks again,
+and the time counts.
 
-The limit is, for small writes, appends of the same number of bytes to a zeroed file where all that wait share one
-`fdatasync`; for 4 MiB, one write and one `fdatasync` of each.
+\"Client %\" is how much of one core the load generator used meanwhile. Near 100 it is the limit: the server could do
+more, and the true ratio is further from 1 than the one shown. The servers have what is left of the cores.
 
-{storage}
+{details}
 ## The engine
 
 The embedded engine without the protocol, beside system calls that move the same bytes.
 
 {engine}
+{GROWTH}
+{growth}
+
 ## Again
 
 ```sh
-./x bench                          # this page
+./x bench                          # this page; \"How cost grows\" stays as it was
+./x bench --scale                  # this page with \"How cost grows\" measured again
 ./x bench --rounds 1 --seconds 1   # a quick look
 ```
 "
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_on_growth_is_found() {
+        let rows = [
+            ("# P\n\n## How cost grows\n\nA\n\nB\n\n## Again\n\nC\n", Some("A\n\nB")),
+            ("# P\n\n## How cost grows\n\nA", Some("A")),
+            ("# P\n\n## Again\n", None),
+        ];
+        for (page, expected) in rows {
+            assert_eq!(growth_of(page), expected, "{page:?}");
+        }
     }
 }

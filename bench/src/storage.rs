@@ -1,12 +1,16 @@
-//! The storage service and Azurite, the same requests in turn, beside what the disk can do.
+//! The storage service and its peers, the same work in turn, beside what the disk can do.
 
 mod account;
+mod against;
 mod connection;
 mod error;
 mod limit;
 mod machine;
+mod peers;
+mod process;
 mod report;
 mod run;
+mod seed;
 mod server;
 mod slice;
 mod work;

@@ -39,6 +39,15 @@ pub enum StorageError {
     /// Another program has the port.
     #[error("port {0} is taken by another program: end it, or choose another `--port-offset`")]
     PortTaken(u16),
+    /// A peer cannot be set up.
+    #[error("{0}")]
+    Peer(String),
+    /// PostgreSQL, or the connection to it, failed.
+    #[error("{0}: {detail}", detail = .0.as_db_error().map_or("", |error| error.message()))]
+    Sql(#[from] tokio_postgres::Error),
+    /// RabbitMQ, or the connection to it, failed.
+    #[error("{0}")]
+    Amqp(#[from] lapin::Error),
     /// The connection broke, or the request could not be made.
     #[error("the request failed: {0}")]
     Http(String),
@@ -49,7 +58,7 @@ pub enum StorageError {
     #[error("the answer is {status}, not {wanted}: {body}")]
     Status {
         /// What came.
-        status: StatusCode,
+        status: u16,
         /// What should have come.
         wanted: StatusCode,
         /// The beginning of the body.
@@ -76,7 +85,7 @@ impl StorageError {
     /// Whether the server says that it has no such operation.
     pub fn is_not_built(&self) -> bool {
         match self {
-            Self::Status { status, .. } => *status == StatusCode::NOT_IMPLEMENTED,
+            Self::Status { status, .. } => *status == StatusCode::NOT_IMPLEMENTED.as_u16(),
             Self::Work { source, .. } => source.is_not_built(),
             _ => false,
         }

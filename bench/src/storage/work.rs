@@ -14,8 +14,10 @@ pub const LARGE_BYTES: usize = 4 * MIB;
 pub const ROW_BYTES: usize = KIB;
 /// Blobs in the container that is listed: as many as one answer may hold.
 pub const LISTED: usize = 5_000;
-const CONNECTIONS: [usize; 3] = [1, 16, 64];
-const CONNECTIONS_LARGE: [usize; 2] = [1, 16];
+/// Entities in one answer: as many as one answer may hold.
+pub const QUERIED: usize = 1_000;
+/// At how many connections each work is measured.
+pub const CONNECTIONS: [usize; 3] = [1, 16, 64];
 
 /// What a worker does again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +32,8 @@ pub enum Work {
     InsertEntity,
     /// Query Entities by both keys.
     GetEntity,
+    /// Query Entities: a range of row keys of one partition, all in one answer.
+    QueryEntities,
     /// Put Message.
     PutMessage,
     /// Put Message, Get Messages (one), Delete Message. The queue stays as short as on any other server.
@@ -38,7 +42,7 @@ pub enum Work {
 
 impl Work {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::PutBlob(SMALL_BYTES),
         Self::PutBlob(LARGE_BYTES),
         Self::GetBlob(SMALL_BYTES),
@@ -46,23 +50,16 @@ impl Work {
         Self::ListBlobs,
         Self::InsertEntity,
         Self::GetEntity,
+        Self::QueryEntities,
         Self::PutMessage,
         Self::PassMessage,
     ];
-
-    /// At how many connections it is measured.
-    pub fn connections(self) -> &'static [usize] {
-        match self {
-            Self::PutBlob(LARGE_BYTES) | Self::GetBlob(LARGE_BYTES) | Self::ListBlobs => &CONNECTIONS_LARGE,
-            _ => &CONNECTIONS,
-        }
-    }
 
     /// The service that does it.
     pub fn service(self) -> Service {
         match self {
             Self::PutBlob(_) | Self::GetBlob(_) | Self::ListBlobs => Service::Blob,
-            Self::InsertEntity | Self::GetEntity => Service::Table,
+            Self::InsertEntity | Self::GetEntity | Self::QueryEntities => Service::Table,
             Self::PutMessage | Self::PassMessage => Service::Queue,
         }
     }
@@ -87,6 +84,7 @@ impl fmt::Display for Work {
             Self::ListBlobs => write!(f, "List {LISTED} blobs"),
             Self::InsertEntity => f.write_str("Insert Entity 1 KiB"),
             Self::GetEntity => f.write_str("Query Entity by both keys"),
+            Self::QueryEntities => write!(f, "Query a range of {QUERIED} entities"),
             Self::PutMessage => f.write_str("Put Message 1 KiB"),
             Self::PassMessage => f.write_str("Put, Get and Delete Message"),
         }

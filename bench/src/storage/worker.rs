@@ -1,31 +1,25 @@
-//! A worker of a storage work, and what must be there before it starts.
+//! A worker of a storage work on a server of the protocol.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use welkin_storage_wire::Service;
 
 use crate::storage::account::{Account, Call};
 use crate::storage::connection::{Answer, Connection, Keep};
 use crate::storage::error::StorageError;
+use crate::storage::seed::{READ_ENTITIES, READ_LARGE, READ_SMALL};
 use crate::storage::slice::Worker;
-use crate::storage::work::{LARGE_BYTES, LISTED, ROW_BYTES, SMALL_BYTES, Work};
+use crate::storage::work::{LARGE_BYTES, LISTED, QUERIED, ROW_BYTES, Work};
 
-/// Blobs of each size that are read: few enough to stay in memory.
-const READ_SMALL: usize = 256;
-const READ_LARGE: usize = 8;
-const READ_ENTITIES: usize = 256;
 /// Large blobs that a worker writes in turn: so a run needs little room.
 const LARGE_NAMES: u64 = 4;
-/// Connections that put what is there before the start.
-const SEEDERS: usize = 16;
 /// Content of an entity or message, so that with keys and markup it is about [`ROW_BYTES`].
-const TEXT_BYTES: usize = ROW_BYTES - 128;
-
+pub const TEXT_BYTES: usize = ROW_BYTES - 128;
 /// How often a worker asks for a message before the queue counts as broken.
 const ASKS_MAX: usize = 1000;
 
 const BLOCK_BLOB: &[(&str, &str)] = &[("x-ms-blob-type", "BlockBlob")];
-const INSERT: &[(&str, &str)] = &[
+/// What an insert says.
+pub const INSERT: &[(&str, &str)] = &[
     ("accept", "application/json;odata=nometadata"),
     ("content-type", "application/json"),
     ("dataserviceversion", "3.0"),
@@ -45,6 +39,10 @@ pub struct StorageWorker {
     prefix: String,
     content: Bytes,
     number: u64,
+    /// Heads of the requests that read, signed before the slice.
+    reads: Vec<Bytes>,
+    /// How long an answer is that was looked into.
+    looked: Option<u64>,
 }
 
 impl StorageWorker {
@@ -55,61 +53,92 @@ impl StorageWorker {
             Work::PutBlob(bytes) => vec![0x5A; bytes],
             _ => vec![b'z'; TEXT_BYTES],
         };
-        Ok(Self { work, account: account.clone(), connection, prefix, content: content.into(), number: 0 })
+        let headers = if matches!(work, Work::GetEntity | Work::QueryEntities) { QUERY } else { &[] };
+        let sign = |target: String| {
+            account.sign(work.service(), &Call { target: &target, headers, ..Call::default() })
+        };
+        let reads = read_targets(work).into_iter().map(sign).collect::<Result<_, _>>()?;
+        let account = account.clone();
+        Ok(Self {
+            work,
+            account,
+            connection,
+            prefix,
+            content: content.into(),
+            number: 0,
+            reads,
+            looked: None,
+        })
     }
 
-    async fn call(&mut self, call: Call<'_>, wanted: StatusCode, keep: Keep) -> Result<Answer, StorageError> {
-        self.account.call(&mut self.connection, self.work.service(), call, wanted, keep).await
+    /// Sends a signed request; the answer must have the status `wanted`.
+    pub async fn call(
+        &mut self,
+        call: Call<'_>,
+        body: &Bytes,
+        wanted: StatusCode,
+        keep: Keep,
+    ) -> Result<Answer, StorageError> {
+        let call = Call { body_bytes: body.len(), ..call };
+        let head = self.account.sign(self.work.service(), &call)?;
+        self.connection.send(&head, body, wanted, keep).await
     }
 
-    async fn put_blob(&mut self, target: &str) -> Result<u64, StorageError> {
-        let body = self.content.clone();
-        let call = Call { method: Method::PUT, target, headers: BLOCK_BLOB, body };
-        self.call(call, StatusCode::CREATED, Keep::Length).await?;
-        Ok(self.content.len() as u64)
+    /// Puts the worker's content as a blob.
+    pub async fn put_blob(&mut self, target: &str) -> Result<(), StorageError> {
+        let (method, body) = (Method::PUT, self.content.clone());
+        let call = Call { method, target, headers: BLOCK_BLOB, ..Call::default() };
+        self.call(call, &body, StatusCode::CREATED, Keep::Length).await?;
+        Ok(())
     }
 
-    async fn get(&mut self, target: &str, headers: &[(&'static str, &str)]) -> Result<u64, StorageError> {
-        let call = Call { target, headers, ..Call::default() };
-        Ok(self.call(call, StatusCode::OK, Keep::Length).await?.length)
+    /// Reads one of what is there; its length must be as `is_right` says.
+    async fn read(&mut self, is_right: impl FnOnce(u64) -> bool) -> Result<(), StorageError> {
+        let head = self.reads[rand::random_range(0..self.reads.len())].clone();
+        let length = self.connection.send(&head, &Bytes::new(), StatusCode::OK, Keep::Length).await?.length;
+        expect(is_right(length), || format!("the answer has {length} bytes"))
     }
 
-    async fn list(&mut self) -> Result<u64, StorageError> {
-        let target = "/listed?restype=container&comp=list&maxresults=5000";
-        let answer = self.call(Call { target, ..Call::default() }, StatusCode::OK, Keep::Body).await?;
-        let names = String::from_utf8_lossy(&answer.body).matches("<Name>").count();
-        expect(names == LISTED, || format!("it lists {names} blobs, not {LISTED}"))?;
-        Ok(answer.length)
+    /// Reads many at once. The first answer must name as many as it should, and the others be as long as the first.
+    async fn read_many(&mut self, mark: &str, many: usize) -> Result<(), StorageError> {
+        if let Some(looked) = self.looked {
+            return self.read(|length| length == looked).await;
+        }
+        let head = self.reads[0].clone();
+        let answer = self.connection.send(&head, &Bytes::new(), StatusCode::OK, Keep::Body).await?;
+        let named = String::from_utf8_lossy(&answer.body).matches(mark).count();
+        expect(named == many, || format!("the answer has {named} of {mark}, not {many}"))?;
+        self.looked = Some(answer.length);
+        Ok(())
     }
 
-    async fn insert(&mut self, row: &str) -> Result<u64, StorageError> {
+    /// Inserts an entity into the worker's own partition.
+    pub async fn insert(&mut self, row: &str) -> Result<(), StorageError> {
         let text = String::from_utf8_lossy(&self.content);
         let entity = serde_json::json!({
             "PartitionKey": self.prefix, "RowKey": row, "Number": self.number, "Flag": true, "Text": text,
         });
         let body = Bytes::from(entity.to_string());
-        let bytes = body.len() as u64;
-        let call = Call { method: Method::POST, target: "/bench", headers: INSERT, body };
-        self.call(call, StatusCode::NO_CONTENT, Keep::Length).await?;
-        Ok(bytes)
+        let call = Call { method: Method::POST, target: "/bench", headers: INSERT, ..Call::default() };
+        self.call(call, &body, StatusCode::NO_CONTENT, Keep::Length).await?;
+        Ok(())
     }
 
-    async fn put_message(&mut self, queue: &str) -> Result<u64, StorageError> {
+    async fn put_message(&mut self, queue: &str) -> Result<(), StorageError> {
         let text = String::from_utf8_lossy(&self.content);
         let body = format!("<QueueMessage><MessageText>{text}</MessageText></QueueMessage>").into();
         let target = format!("/{queue}/messages");
-        let call = Call { method: Method::POST, target: &target, headers: XML, body };
-        self.call(call, StatusCode::CREATED, Keep::Length).await?;
-        Ok(self.content.len() as u64)
+        let call = Call { method: Method::POST, target: &target, headers: XML, ..Call::default() };
+        self.call(call, &body, StatusCode::CREATED, Keep::Length).await?;
+        Ok(())
     }
 
     /// Takes one message, whoever put it. A queue may answer that it has none while others take the first
     /// ones; a client asks again then, and the time counts.
     async fn take_message(&mut self, queue: &str) -> Result<(), StorageError> {
-        let target = format!("/{queue}/messages?numofmessages=1&visibilitytimeout=300");
         for _ in 0..ASKS_MAX {
-            let call = Call { target: &target, ..Call::default() };
-            let answer = self.call(call, StatusCode::OK, Keep::Body).await?;
+            let head = self.reads[0].clone();
+            let answer = self.connection.send(&head, &Bytes::new(), StatusCode::OK, Keep::Body).await?;
             let xml = String::from_utf8_lossy(&answer.body);
             if let Some(id) = element(&xml, "MessageId") {
                 let missing = || StorageError::Answer(format!("there is no PopReceipt: {xml}"));
@@ -124,13 +153,13 @@ impl StorageWorker {
         let receipt = receipt.replace('%', "%25").replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
         let target = format!("/{queue}/messages/{id}?popreceipt={receipt}");
         let call = Call { method: Method::DELETE, target: &target, ..Call::default() };
-        self.call(call, StatusCode::NO_CONTENT, Keep::Length).await?;
+        self.call(call, &Bytes::new(), StatusCode::NO_CONTENT, Keep::Length).await?;
         Ok(())
     }
 }
 
 impl Worker for StorageWorker {
-    async fn work(&mut self) -> Result<u64, StorageError> {
+    async fn work(&mut self) -> Result<(), StorageError> {
         self.number += 1;
         let number = self.number;
         match self.work {
@@ -138,98 +167,42 @@ impl Worker for StorageWorker {
                 self.put_blob(&format!("/bench/{}-{}", self.prefix, number % LARGE_NAMES)).await
             }
             Work::PutBlob(_) => self.put_blob(&format!("/bench/{}-{number:08}", self.prefix)).await,
-            Work::GetBlob(bytes) => {
-                let read = if bytes == LARGE_BYTES { READ_LARGE } else { READ_SMALL };
-                let target = format!("/read/{bytes}-{}", rand::random_range(0..read));
-                let length = self.get(&target, &[]).await?;
-                expect(length == bytes as u64, || format!("the blob has {length} bytes, not {bytes}"))?;
-                Ok(length)
-            }
-            Work::ListBlobs => self.list().await,
+            Work::GetBlob(bytes) => self.read(|length| length == bytes as u64).await,
+            Work::ListBlobs => self.read_many("<Name>", LISTED).await,
             Work::InsertEntity => self.insert(&format!("{number:08}")).await,
-            Work::GetEntity => {
-                let row = rand::random_range(0..READ_ENTITIES);
-                let length = self.get(&format!("/bench(PartitionKey='read',RowKey='{row}')"), QUERY).await?;
-                expect(length > TEXT_BYTES as u64, || format!("the entity has {length} bytes"))?;
-                Ok(length)
-            }
+            Work::GetEntity => self.read(|length| length > TEXT_BYTES as u64).await,
+            Work::QueryEntities => self.read_many("\"RowKey\"", QUERIED).await,
             Work::PutMessage => self.put_message("put").await,
             Work::PassMessage => {
-                let bytes = self.put_message("pass").await?;
-                self.take_message("pass").await?;
-                Ok(bytes)
+                self.put_message("pass").await?;
+                self.take_message("pass").await
             }
         }
     }
 }
 
-/// Makes what a service's works need. Not measured.
-pub async fn seed(account: &Account, service: Service) -> Result<(), StorageError> {
-    let (work, made): (Work, &[&str]) = match service {
-        Service::Blob => (Work::PutBlob(SMALL_BYTES), &["bench", "read", "listed"]),
-        Service::Queue => (Work::PutMessage, &["put", "pass"]),
-        Service::Table => (Work::InsertEntity, &["bench"]),
-    };
-    let mut worker = StorageWorker::new(work, account, "read".to_owned()).await?;
-    for name in made {
-        make(&mut worker, service, name).await?;
-    }
-    match service {
-        Service::Queue => Ok(()),
-        Service::Table => {
-            for row in 0..READ_ENTITIES {
-                worker.insert(&row.to_string()).await?;
-            }
-            Ok(())
+/// What a work reads, one of them at a time.
+fn read_targets(work: Work) -> Vec<String> {
+    match work {
+        Work::GetBlob(LARGE_BYTES) => {
+            (0..READ_LARGE).map(|number| format!("/read/{LARGE_BYTES}-{number}")).collect()
         }
-        Service::Blob => {
-            put_all(account, SMALL_BYTES, READ_SMALL, |number| format!("/read/{SMALL_BYTES}-{number}"))
-                .await?;
-            put_all(account, LARGE_BYTES, READ_LARGE, |number| format!("/read/{LARGE_BYTES}-{number}"))
-                .await?;
-            put_all(account, 1, LISTED, |number| format!("/listed/blob-{number:08}")).await
+        Work::GetBlob(bytes) => (0..READ_SMALL).map(|number| format!("/read/{bytes}-{number}")).collect(),
+        Work::ListBlobs => vec![format!("/listed?restype=container&comp=list&maxresults={LISTED}")],
+        Work::GetEntity => {
+            (0..READ_ENTITIES).map(|row| format!("/bench(PartitionKey='read',RowKey='{row:08}')")).collect()
         }
-    }
-}
-
-async fn make(worker: &mut StorageWorker, service: Service, name: &str) -> Result<(), StorageError> {
-    let (target, wanted) = match service {
-        Service::Blob => (format!("/{name}?restype=container"), StatusCode::CREATED),
-        Service::Queue => (format!("/{name}"), StatusCode::CREATED),
-        Service::Table => ("/Tables".to_owned(), StatusCode::NO_CONTENT),
-    };
-    let call = match service {
-        Service::Table => {
-            let body = serde_json::json!({ "TableName": name }).to_string().into();
-            Call { method: Method::POST, target: &target, headers: INSERT, body }
+        Work::QueryEntities => {
+            let first = READ_ENTITIES / 2;
+            let last = first + QUERIED;
+            let filter = format!(
+                "PartitionKey%20eq%20'read'%20and%20RowKey%20ge%20'{first:08}'%20and%20RowKey%20lt%20'{last:08}'"
+            );
+            vec![format!("/bench()?$filter={filter}")]
         }
-        _ => Call { method: Method::PUT, target: &target, ..Call::default() },
-    };
-    worker.call(call, wanted, Keep::Length).await?;
-    Ok(())
-}
-
-async fn put_all(
-    account: &Account,
-    bytes: usize,
-    count: usize,
-    target: impl Fn(usize) -> String + Clone + Send + 'static,
-) -> Result<(), StorageError> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for first in 0..SEEDERS {
-        let mut worker = StorageWorker::new(Work::PutBlob(bytes), account, String::new()).await?;
-        let target = target.clone();
-        tasks.spawn(async move {
-            for number in (first..count).step_by(SEEDERS) {
-                worker.put_blob(&target(number)).await?;
-            }
-            Ok::<_, StorageError>(())
-        });
+        Work::PassMessage => vec!["/pass/messages?numofmessages=1&visibilitytimeout=300".to_owned()],
+        Work::PutBlob(_) | Work::InsertEntity | Work::PutMessage => Vec::new(),
     }
-    while let Some(task) = tasks.join_next().await {
-        task.map_err(|error| StorageError::Http(error.to_string()))??;
-    }
-    Ok(())
 }
 
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
@@ -237,6 +210,7 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     after.split_once("</").map(|(inside, _)| inside)
 }
 
-fn expect(is_right: bool, wrong: impl FnOnce() -> String) -> Result<(), StorageError> {
+/// What must be so, or the answer is wrong.
+pub fn expect(is_right: bool, wrong: impl FnOnce() -> String) -> Result<(), StorageError> {
     if is_right { Ok(()) } else { Err(StorageError::Answer(wrong())) }
 }
