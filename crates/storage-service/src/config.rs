@@ -1,5 +1,7 @@
 //! What the storage service is told when it starts.
 
+mod timeouts;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +10,11 @@ use serde::{Deserialize, Serialize};
 use welkin_pki::Thumbprint;
 use welkin_storage_wire::admin::AccountSettings;
 
+pub use timeouts::Timeouts;
+
+/// Connections at a time, of all addresses together: some 10,000 that idle and as many again that come and go cost
+/// less than 300 MiB.
+pub const CONNECTIONS_MAX: usize = 16_384;
 /// Requests of one account that are handled at a time; more are told that the server is busy.
 pub const ACCOUNT_REQUESTS_MAX: usize = 1024;
 
@@ -43,6 +50,13 @@ pub struct Config {
     /// accounts, and anyone who reaches the address can read them.
     #[serde(default)]
     pub metrics_listen: Option<SocketAddr>,
+    /// Connections at a time, of all addresses together. When there are so many, the one that has been idle for the
+    /// longest is closed for one that comes; while none is idle, those that come wait.
+    #[serde(default = "connections_max")]
+    pub connections_max: usize,
+    /// How long clients have.
+    #[serde(default)]
+    pub timeouts: Timeouts,
     /// Requests of one account that are handled at a time; more are told that the server is busy.
     #[serde(default = "account_requests_max")]
     pub account_requests_max: usize,
@@ -66,6 +80,10 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
 }
 
+fn connections_max() -> usize {
+    CONNECTIONS_MAX
+}
+
 fn account_requests_max() -> usize {
     ACCOUNT_REQUESTS_MAX
 }
@@ -82,6 +100,8 @@ impl Default for Config {
             table_https_listen: Vec::new(),
             host_suffixes: Vec::new(),
             metrics_listen: None,
+            connections_max: CONNECTIONS_MAX,
+            timeouts: Timeouts::default(),
             account_requests_max: ACCOUNT_REQUESTS_MAX,
             dev: false,
             dev_settings: None,

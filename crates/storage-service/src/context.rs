@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Body as _;
@@ -16,10 +16,10 @@ use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 
 use crate::auth::issuer::Issuer;
 use crate::auth::token::User;
+use crate::config::Timeouts;
 use crate::copies::Copies;
+use crate::pace::Allowance;
 
-/// A client that sends nothing for this long is given up.
-const BODY_IDLE_MAX: Duration = Duration::from_secs(60);
 /// After an error, this much of the body is still read, so that the client reads the answer instead of a reset.
 const DRAIN_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// And for this long at most.
@@ -79,8 +79,8 @@ pub enum Authorization {
 enum Sent {
     /// Nowhere: a request within a batch has none.
     Nothing,
-    /// The client sends it.
-    ByClient(Incoming),
+    /// The client sends it, and may be silent for so long at a time.
+    ByClient { incoming: Incoming, silence: Duration, allowance: Allowance },
     /// A source has it that the client names.
     BySource(mpsc::Receiver<io::Result<Bytes>>, Option<u64>),
 }
@@ -98,9 +98,11 @@ pub struct RequestBody {
 impl RequestBody {
     /// The body of a request with these headers.
     #[must_use]
-    pub fn new(incoming: Incoming, headers: &http::HeaderMap) -> Self {
+    pub fn new(incoming: Incoming, headers: &http::HeaderMap, timeouts: &Timeouts) -> Self {
         let expects_continue = headers.contains_key(http::header::EXPECT);
-        Self { sent: Sent::ByClient(incoming), expects_continue, started: false, received_bytes: 0 }
+        let allowance = Allowance::new(timeouts.request_per_mib());
+        let sent = Sent::ByClient { incoming, silence: timeouts.silence(), allowance };
+        Self { sent, expects_continue, started: false, received_bytes: 0 }
     }
 
     /// A body of nothing.
@@ -124,7 +126,7 @@ impl RequestBody {
     pub fn length_bytes(&self) -> Option<u64> {
         match &self.sent {
             Sent::Nothing => Some(0),
-            Sent::ByClient(incoming) => incoming.size_hint().exact(),
+            Sent::ByClient { incoming, .. } => incoming.size_hint().exact(),
             Sent::BySource(_, length_bytes) => *length_bytes,
         }
     }
@@ -137,12 +139,12 @@ impl RequestBody {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// When the client breaks off or is silent for too long.
+    /// When the client breaks off, is silent for too long or too slow.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, ProtocolError> {
         self.started = true;
-        let incoming = match &mut self.sent {
+        let (incoming, silence, allowance) = match &mut self.sent {
             Sent::Nothing => return Ok(None),
-            Sent::ByClient(incoming) => incoming,
+            Sent::ByClient { incoming, silence, allowance } => (incoming, *silence, allowance),
             Sent::BySource(pieces, _) => {
                 return pieces.recv().await.transpose().map_err(|error| {
                     let why = format!("The source of the copy broke off: {error}.");
@@ -151,13 +153,16 @@ impl RequestBody {
             }
         };
         loop {
-            let frame = tokio::time::timeout(BODY_IDLE_MAX, incoming.frame());
-            match frame.await {
+            let asked = Instant::now();
+            let frame = tokio::time::timeout(silence.min(allowance.left()), incoming.frame()).await;
+            allowance.spend(asked.elapsed());
+            match frame {
                 Err(_) => return Err(ErrorCode::OperationTimedOut.into()),
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.received_bytes += bytes.len() as u64;
+                        allowance.earn(bytes.len());
                         return Ok(Some(bytes));
                     }
                 }

@@ -23,6 +23,7 @@ use welkin_transport::Body;
 
 use crate::answer::Frame;
 use crate::auth::issuer::Issuer;
+use crate::config::Timeouts;
 use crate::context::{Context, RequestBody};
 use crate::copies::Copies;
 use crate::metrics::{Answered, Metrics};
@@ -58,6 +59,8 @@ pub struct FrontEnd {
     pub metrics: Arc<Metrics>,
     /// How many requests of an account are handled at a time.
     pub(crate) throttle: Arc<Throttle>,
+    /// How long clients have.
+    pub(crate) timeouts: Timeouts,
 }
 
 /// A client that finds the server busy is told to wait this long.
@@ -81,7 +84,7 @@ impl FrontEnd {
         let _in_hand = self.metrics.request(self.service);
         let now = Timestamp::from(SystemTime::now());
         let (parts, incoming) = request.into_parts();
-        let mut body = RequestBody::new(incoming, &parts.headers);
+        let mut body = RequestBody::new(incoming, &parts.headers, &self.timeouts);
         let client_id = client_request_id(&parts.headers).cloned();
         let method = parts.method.clone();
         let error_form = ErrorForm::of(self.service, &parts.headers);

@@ -25,12 +25,16 @@ mod admin;
 mod config;
 mod copies;
 mod delegation;
+mod descriptors;
 mod dispatch;
 mod metrics;
+mod pace;
 mod run;
 mod server;
 mod throttle;
 mod tls;
 
-pub use config::{ACCOUNT_REQUESTS_MAX, AdminConfig, Config, CopyConfig, OpenIdConfig, TlsFiles};
+pub use config::{
+    ACCOUNT_REQUESTS_MAX, AdminConfig, CONNECTIONS_MAX, Config, CopyConfig, OpenIdConfig, Timeouts, TlsFiles,
+};
 pub use run::{DEV_ACCOUNT, DEV_KEY, RunError, run};

@@ -22,8 +22,9 @@ use crate::config::Config;
 use crate::copies::{Copies, CopiesError};
 use crate::dispatch::FrontEnd;
 use crate::metrics::Metrics;
+use crate::server::Places;
 use crate::throttle::Throttle;
-use crate::{admin, blob, server, tls};
+use crate::{admin, blob, descriptors, server, tls};
 
 /// The development account, which every client of the protocol knows.
 pub const DEV_ACCOUNT: &str = "devstoreaccount1";
@@ -93,6 +94,7 @@ pub async fn run(
     let issuer = config.openid.clone().map(Issuer::new).transpose()?.map(Arc::new);
     let copies = Copies::new(&config)?;
     let throttle = Throttle::new(config.account_requests_max);
+    let places = Places::new(descriptors::enough_for(config.connections_max));
     let listeners = listen(&config).await?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind(address).await?),
@@ -129,9 +131,10 @@ pub async fn run(
             copies: copies.clone(),
             metrics: metrics.clone(),
             throttle: throttle.clone(),
+            timeouts: config.timeouts.clone(),
         };
         let tls = tls.clone().filter(|_| https);
-        tasks.spawn(server::serve(listener, tls, front_end, ended.clone()));
+        tasks.spawn(server::serve(listener, tls, front_end, places.clone(), ended.clone()));
     }
     if let Some(listener) = metrics_listener {
         tasks.spawn(crate::metrics::serve(listener, metrics, ended.clone()));

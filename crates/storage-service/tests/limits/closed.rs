@@ -41,11 +41,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     // What an error repeats.
     ("storage-wire/error ECHO_CHARS_MAX", "no limit of requests: how much of one an error repeats"),
     // Times and numbers that protect the server, and are not of requests.
-    ("storage-service/server HEAD_TIME_MAX", "a time that a silent client has"),
     ("storage-service/server HANDSHAKE_TIME_MAX", "a time that a silent client has"),
     ("storage-service/metrics HEAD_TIME_MAX", "a time that a silent reader of metrics has"),
-    ("storage-service/server CONNECTIONS_MAX", "further connections wait, and none is refused"),
-    ("storage-service/context BODY_IDLE_MAX", "a time that a silent client has"),
+    ("storage-service/config CONNECTIONS_MAX", "tests/connections.rs: with a smaller number"),
+    ("storage-service/server/places IDLE_MIN", "tests/connections.rs: who gives way to others"),
     ("storage-service/context DRAIN_BYTES_MAX", "how much is read of a body that is refused"),
     ("storage-service/context DRAIN_TIME_MAX", "how long a body is read that is refused"),
     ("storage-service/auth/issuer DOCUMENT_BYTES_MAX", "what the issuer of tokens sends"),

@@ -130,9 +130,22 @@ impl Rig {
         }
     }
 
-    pub async fn end(mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
+    /// Asks the service to end, and does not wait.
+    pub fn ask_to_end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).unwrap();
+        }
+    }
+
+    pub async fn end(self) {
+        drop(self.end_and_keep().await);
+    }
+
+    /// Ends it, and keeps the folder of its data.
+    pub async fn end_and_keep(mut self) -> TempDir {
+        self.ask_to_end();
         tokio::time::timeout(LIMIT, self.running).await.unwrap().unwrap().unwrap();
+        self.folder
     }
 }
 
