@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use crate::commit::{Commit, CommitError};
 use crate::error::StoreError;
 use crate::extent::{ExtentRef, ExtentWriter};
-use crate::local::{Local, LocalOptions};
+use crate::local::{CheckRange, CheckedRows, Local, LocalOptions, StoredRow};
 use crate::moment::{Moment, Snapshot};
 use crate::row::{Row, ScanFrom, Space, Version};
 use crate::stats::StoreStats;
@@ -42,6 +42,26 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
         after: Option<&'a ExtentRef>,
         extents_max: usize,
     ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>>;
+
+    /// Rows of all spaces from a stored key on, at least one as long as there are any, and no more after `bytes_max`.
+    fn stored_rows<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        from: Vec<u8>,
+        bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRow>, StoreError>>;
+
+    /// A number that was drawn when the store was made.
+    fn salt(&self) -> u64;
+
+    fn check_rows<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        range: CheckRange,
+        rows_max: usize,
+    ) -> BoxFuture<'a, Result<CheckedRows, StoreError>>;
+
+    fn damaged_files(&self) -> BoxFuture<'_, Result<Vec<StoreError>, StoreError>>;
 
     fn scan(
         &self,
@@ -114,6 +134,10 @@ impl Store {
         Ok(Self { backend: Arc::new(Local::open(folder, options).await?) })
     }
 
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
     /// The row, or `None`. Sees every commit that was acknowledged before the call.
     ///
     /// # Errors
@@ -171,6 +195,27 @@ impl Store {
         extents_max: usize,
     ) -> Result<Vec<ExtentRef>, StoreError> {
         self.backend.extents_at(snapshot, after, extents_max).await
+    }
+
+    /// Looks at up to `rows_max` rows of the range one by one, and goes on after rows that are damaged.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn check_rows(
+        &self,
+        snapshot: &Snapshot,
+        range: CheckRange,
+        rows_max: usize,
+    ) -> Result<CheckedRows, StoreError> {
+        self.backend.check_rows(snapshot, range, rows_max).await
+    }
+
+    /// Reads all files of rows whole, and says which differ from what was written.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn damaged_files(&self) -> Result<Vec<StoreError>, StoreError> {
+        self.backend.damaged_files().await
     }
 
     /// As [`Self::get`], of a moment of this store.

@@ -16,6 +16,7 @@
 //! store.commit(Commit::new(SPACE, b"partition").check_absent(b"key").put(b"key", value)).await?;
 //! ```
 
+pub mod backup;
 pub mod commit;
 pub mod error;
 pub mod extent;
@@ -31,8 +32,8 @@ pub use commit::{Check, Commit, CommitError, Write};
 pub use error::StoreError;
 pub use extent::{ExtentRef, ExtentWriter};
 pub use local::{
-    COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, READ_BYTES,
-    VALUE_BYTES_MAX,
+    COMMIT_BYTES_MAX, CheckFrom, CheckRange, CheckedRow, CheckedRows, EXTENT_BYTES_MAX, KEY_BYTES_MAX,
+    LocalOptions, PARTITION_BYTES_MAX, READ_BYTES, VALUE_BYTES_MAX,
 };
 pub use moment::{Moment, Snapshot};
 pub use row::{Row, ScanFrom, Space, Version};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::local::Pin;
+use crate::local::{Hold, Pin};
 
 /// A moment of a store: what was committed before it, and nothing later.
 ///
@@ -21,7 +21,10 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct Snapshot {
     pub(crate) moment: Moment,
+    /// Keeps the rows.
     pub(crate) _pin: Pin,
+    /// Keeps the bytes of extents.
+    pub(crate) _hold: Hold,
 }
 
 impl Snapshot {

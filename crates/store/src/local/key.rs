@@ -71,6 +71,15 @@ pub(crate) fn split(stored: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
+/// Whether a stored key is one of a row that a store takes.
+pub(crate) fn is_row_key(stored: &[u8]) -> bool {
+    let space = stored.first_chunk::<2>().map(|space| u16::from_be_bytes(*space));
+    space.is_some_and(|space| space < RESERVED_SPACE_ID_MIN)
+        && split(stored).is_some_and(|(partition, at)| {
+            partition.len() <= PARTITION_BYTES_MAX && stored.len() - at <= KEY_BYTES_MAX
+        })
+}
+
 /// Whether the space may be used and the names have lengths that fit.
 pub(crate) fn check_names(space: Space, partition: &[u8], key: &[u8]) -> Result<(), StoreError> {
     if space.id >= RESERVED_SPACE_ID_MIN {

@@ -29,12 +29,14 @@ mod queue;
 mod readers;
 mod record;
 mod reserve;
+mod restored;
 mod segment;
 mod tables;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -43,7 +45,7 @@ use futures_util::future::BoxFuture;
 use crate::backend::{Backend, ExtentSink};
 use crate::commit::{Check, Commit, CommitError, Write};
 use crate::error::StoreError;
-use crate::extent::ExtentRef;
+use crate::extent::{ExtentRef, ExtentWriter};
 use crate::moment::{Moment, Snapshot};
 use crate::row::{Row, ScanFrom, Space, Version};
 use crate::stats::StoreStats;
@@ -51,8 +53,11 @@ use background::Background;
 use committer::{Committer, Expect};
 use counters::Counters;
 use extents::Extents;
+pub(crate) use extents::Hold;
 use folder::Folder;
+pub(crate) use folder::{create_folder, sync_folder};
 use health::Health;
+pub(crate) use key::is_row_key;
 use key::{check_length, check_names, row_key};
 use log::Log;
 pub use options::{
@@ -63,7 +68,10 @@ use pace::Pace;
 use queue::Queue;
 pub(crate) use readers::Pin;
 use reserve::Reserve;
+pub(crate) use restored::RestoredRows;
 use tables::Tables;
+pub use tables::{CheckFrom, CheckRange, CheckedRow, CheckedRows};
+pub(crate) use tables::{StoredRow, last_commit};
 
 /// Scans up to this many rows may run where they are asked for.
 const SCAN_ROWS_INLINE_MAX: usize = 100;
@@ -80,6 +88,8 @@ pub(crate) struct Local {
     background: Background,
     /// Disk space that extents take.
     extent_bytes: Arc<AtomicU64>,
+    /// The store's own number.
+    salt: u64,
 }
 
 impl Local {
@@ -92,6 +102,7 @@ impl Local {
 
     fn start(opened: Opened, folder: Folder) -> Result<Self, StoreError> {
         let Opened { tables, log, health, options, extents, extent_bytes, flushed } = opened;
+        let salt = folder.salt;
         // Two memtables may wait to be flushed together.
         let reserve = Reserve::new(folder.join("reserve"), 2 * options.memtable_bytes);
         let counters = Arc::new(Counters::default());
@@ -109,7 +120,24 @@ impl Local {
         let queue = Arc::new(Queue::start(committer, health.clone(), folder)?);
         let pace = Arc::new(Pace::default());
         let extents = Arc::new(extents.connect(tables.clone(), queue.clone(), pace.clone()));
-        Ok(Self { queue, extents, tables, pace, health, counters, background, extent_bytes })
+        Ok(Self { queue, extents, tables, pace, health, counters, background, extent_bytes, salt })
+    }
+
+    /// An extent of a backup, under the id that it had.
+    pub(crate) fn restored_extent(&self, id: u64, length_bytes: u64) -> Result<ExtentWriter, StoreError> {
+        Ok(ExtentWriter { inner: Box::new(self.extents.restored(id, length_bytes)?) })
+    }
+
+    /// Makes everything durable, ends background work, and gives the folder up.
+    pub(crate) async fn end(self) -> Result<(), StoreError> {
+        self.close().await?;
+        let queue = Arc::downgrade(&self.queue);
+        drop(self);
+        // What follows the log in memory is done at once, and then nobody has the folder open.
+        while queue.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     async fn read_row(
@@ -215,10 +243,12 @@ impl Backend for Local {
     }
 
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
-        let tables = self.tables.clone();
+        let (tables, extents) = (self.tables.clone(), self.extents.clone());
         run_blocking(move || {
+            // Held first: what is released after the moment is released after this.
+            let hold = extents.hold();
             let (moment, pin) = tables.pinned_moment();
-            Ok(Snapshot { moment, _pin: pin })
+            Ok(Snapshot { moment, _pin: pin, _hold: hold })
         })
         .boxed()
     }
@@ -231,6 +261,35 @@ impl Backend for Local {
         length_bytes: usize,
     ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
         self.extents.read_at(snapshot.moment(), extent, offset_bytes, length_bytes).boxed()
+    }
+
+    fn stored_rows<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        from: Vec<u8>,
+        bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRow>, StoreError>> {
+        let (tables, moment) = (self.tables.clone(), snapshot.moment().clone());
+        run_blocking(move || tables.stored_rows(&moment, from, bytes_max)).boxed()
+    }
+
+    fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    fn check_rows<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        range: CheckRange,
+        rows_max: usize,
+    ) -> BoxFuture<'a, Result<CheckedRows, StoreError>> {
+        let (tables, moment) = (self.tables.clone(), snapshot.moment().clone());
+        run_blocking(move || Ok(tables.check_rows(&moment, &range, rows_max))).boxed()
+    }
+
+    fn damaged_files(&self) -> BoxFuture<'_, Result<Vec<StoreError>, StoreError>> {
+        let tables = self.tables.clone();
+        run_blocking(move || Ok(tables.damaged_files())).boxed()
     }
 
     fn extents_at<'a>(
@@ -353,6 +412,12 @@ fn to_stored(commit: &Commit) -> Result<Stored, StoreError> {
     }
     check_length("commit", group::commit_bytes(&writes), COMMIT_BYTES_MAX)?;
     Ok((checks, writes))
+}
+
+/// A stored key, for tests.
+#[cfg(test)]
+pub(crate) fn row_key_of(space: u16, partition: &[u8], key: &[u8]) -> Vec<u8> {
+    row_key(Space::new(space, "test"), partition, key)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@
 //! * The tree numbers its own structure changes with a counter of its own, which stays below
 //!   [`SEQNO_BASE`]; row versions are put above it, so every reader uses the newest structure.
 
+mod verify;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,6 +29,7 @@ use crate::local::readers::{Pin, Pins, Readers};
 use crate::local::record;
 use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
+pub use verify::{CheckFrom, CheckRange, CheckedRow, CheckedRows};
 
 const SEQNO_BASE: u64 = 1 << 32;
 /// Row that names the last commit of the memtable that it is in: what the tables hold.
@@ -37,6 +40,14 @@ const OVERLAPPING_RUNS_MAX: usize = 24;
 
 /// A row to be applied: its stored key, and its value or a delete.
 pub(crate) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// A row with its stored key.
+pub(crate) type StoredRow = (Bytes, Version, Bytes);
+
+/// The last commit that a moment sees.
+pub(crate) fn last_commit(moment: &Moment) -> u64 {
+    moment.visible.saturating_sub(SEQNO_BASE + 1)
+}
 
 /// The rows.
 pub(crate) struct Tables {
@@ -148,6 +159,28 @@ impl Tables {
         Ok(rows)
     }
 
+    /// Rows of all spaces but the store's own, with stored keys from `from` on, as of a moment; at least one, and no more
+    /// after `bytes_max`. None when there are none.
+    pub(crate) fn stored_rows(
+        &self,
+        moment: &Moment,
+        from: Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let end = RESERVED_SPACE_ID_MIN.to_be_bytes().to_vec();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for entry in self.tree.range(from..end, moment.visible, None) {
+            let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
+            let (version, value) = open_row(&key, &stored)?;
+            bytes += key.len() + value.len();
+            rows.push((Bytes::copy_from_slice(&key), version, value));
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
     /// Puts a commit's changes into the memtable. Readers do not see them before [`Self::publish`].
     pub(crate) fn apply<'a>(&self, version: u64, changes: impl Iterator<Item = Change<'a>>) {
         let seqno = SEQNO_BASE + version;
@@ -176,9 +209,13 @@ impl Tables {
 
     /// Seals the memtable, whose last commit is `version`. Only the committer may call this.
     pub(crate) fn seal_memtable(&self, version: u64) {
-        if self.tree.active_memtable().is_empty() {
-            return;
+        if !self.tree.active_memtable().is_empty() {
+            self.seal_flushed(version);
         }
+    }
+
+    /// Seals the memtable, also when it is empty, and notes that the tables hold all commits up to `version`.
+    pub(crate) fn seal_flushed(&self, version: u64) {
         self.apply(version, std::iter::once((&FLUSHED[..], Some(&b""[..]))));
         let mut sealed = lock(&self.sealed);
         sealed.extend(self.tree.rotate_memtable());

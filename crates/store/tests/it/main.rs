@@ -7,6 +7,7 @@
     reason = "the lints know test functions but not the functions that they share"
 )]
 
+mod backup;
 mod crash;
 mod damage;
 mod extents;

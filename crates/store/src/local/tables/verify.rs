@@ -1,0 +1,125 @@
+//! Looks at all that the tables hold, and goes on after what is damaged.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use lsm_tree::checksum::ChecksummedWriter;
+use lsm_tree::{AbstractTree as _, Guard as _};
+
+use crate::error::StoreError;
+use crate::local::key::{scan_end, scan_start, split};
+use crate::local::tables::{Tables, table_error, to_row};
+use crate::moment::Moment;
+use crate::row::{Row, ScanFrom, Space, Version};
+
+/// Some rows of a space, looked at one by one.
+#[derive(Debug, Default)]
+pub struct CheckedRows {
+    /// The rows.
+    pub rows: Vec<CheckedRow>,
+    /// Where the next ones begin; `None` at the end of the space.
+    pub next: Option<CheckFrom>,
+    /// Why it cannot go on in this direction.
+    pub stopped: Option<StoreError>,
+}
+
+/// A row that was looked at.
+#[derive(Debug)]
+pub struct CheckedRow {
+    /// Its partition and key, and as long as it is not damaged its value and version.
+    pub row: Row,
+    /// What is wrong with it.
+    pub damage: Option<StoreError>,
+}
+
+/// Where a look at rows goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckFrom {
+    /// Stored keys after this, or before it when looking backwards.
+    beyond: Bound<Vec<u8>>,
+}
+
+impl CheckFrom {
+    /// The first row, or the last one when looking backwards.
+    pub const ALL: Self = Self { beyond: Bound::Unbounded };
+}
+
+/// Which rows are looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckRange {
+    /// Those of this space.
+    pub space: Space,
+    /// From here on upwards.
+    pub from: CheckFrom,
+    /// Down from here, when looking backwards: from the end of the space to `from`.
+    pub backwards_from: Option<CheckFrom>,
+}
+
+impl Tables {
+    /// Reads the files of all tables; says which differ from what was written.
+    pub(crate) fn damaged_files(&self) -> Vec<StoreError> {
+        let version = self.tree.current_version();
+        let ids: BTreeSet<_> =
+            version.iter_tables().map(|table| (table.id(), table.checksum().into_u128())).collect();
+        let mut damaged = Vec::new();
+        for (id, expected) in ids {
+            let path = self.path.join("tables").join(id.to_string());
+            let mut writer = ChecksummedWriter::new(std::io::sink());
+            let read = File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut writer));
+            match read {
+                Ok(_) if writer.checksum().into_u128() == expected => {}
+                Ok(_) => damaged.push(StoreError::Damaged {
+                    what: format!("the row table {}", path.display()),
+                    why: "its checksum does not match".to_owned(),
+                }),
+                Err(error) => damaged.push(StoreError::io("read", &path)(error)),
+            }
+        }
+        damaged
+    }
+
+    /// Up to `rows_max` rows of the range.
+    pub(crate) fn check_rows(&self, moment: &Moment, range: &CheckRange, rows_max: usize) -> CheckedRows {
+        let first = Bound::Included(scan_start(range.space, &ScanFrom::Start));
+        let last = scan_end(range.space).map_or(Bound::Unbounded, |end| Bound::Excluded(end.to_vec()));
+        let is_backwards = range.backwards_from.is_some();
+        let or = |bound: &CheckFrom, other| match &bound.beyond {
+            Bound::Unbounded => other,
+            bound => bound.clone(),
+        };
+        let from = or(&range.from, first);
+        let to = or(range.backwards_from.as_ref().unwrap_or(&CheckFrom::ALL), last);
+        let mut checked = CheckedRows::default();
+        let mut entries = self.tree.range((from, to), moment.visible, None);
+        while checked.rows.len() < rows_max {
+            let Some(entry) = (if is_backwards { entries.next_back() } else { entries.next() }) else {
+                checked.next = None;
+                return checked;
+            };
+            match entry.into_inner() {
+                Ok((key, stored)) => {
+                    checked.rows.push(checked_row(&key, &stored));
+                    checked.next = Some(CheckFrom { beyond: Bound::Excluded(key.to_vec()) });
+                }
+                Err(error) => {
+                    checked.stopped = Some(table_error(&self.path, error));
+                    return checked;
+                }
+            }
+        }
+        checked
+    }
+}
+
+fn checked_row(key: &[u8], stored: &[u8]) -> CheckedRow {
+    let error = match to_row(key, stored) {
+        Ok(row) => return CheckedRow { row, damage: None },
+        Err(error) => error,
+    };
+    let (partition, at) = split(key).unwrap_or_default();
+    let key = Bytes::copy_from_slice(key.get(at..).unwrap_or_default());
+    let row = Row { partition: partition.into(), key, value: Bytes::new(), version: Version(0) };
+    CheckedRow { row, damage: Some(error) }
+}
