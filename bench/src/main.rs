@@ -30,7 +30,9 @@ enum What {
     Engine(EngineArguments),
     /// The storage service against its peers, and against raw writes of the same bytes.
     Storage(StorageArguments),
-    /// Both, as the page of the documentation.
+    /// How the cost of the storage service grows with what is stored.
+    Growth(StorageArguments),
+    /// All, as the page of the documentation.
     Page(PageArguments),
 }
 
@@ -63,6 +65,9 @@ struct PageArguments {
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Measure how cost grows too; otherwise that part of the page stays as it was.
+    #[arg(long)]
+    scale: bool,
     /// The load average before everything, when this program was built for the run.
     #[arg(long, value_name = "TEXT")]
     load_average: Option<String>,
@@ -101,20 +106,28 @@ fn run(what: What) -> Result<String, Box<dyn Error>> {
             let report = storage::run(&storage, &common.folder, common.rounds)?;
             Ok(format!("{}\n{}", report.targets(), report.details()))
         }
+        What::Growth(StorageArguments { common, storage }) => {
+            let machine = storage::Machine::look(None);
+            Ok(storage::measure_growth(&storage, &common.folder, common.rounds, &machine)?.to_string())
+        }
         What::Page(arguments) => page(arguments),
     }
 }
 
 fn page(arguments: PageArguments) -> Result<String, Box<dyn Error>> {
-    let PageArguments { common, storage, out, load_average } = arguments;
+    let PageArguments { common, storage, out, scale, load_average } = arguments;
     let machine = storage::Machine::look(load_average);
     // The engine's own measurements may be shorter: nothing but the disk must come to speed.
     let duration = Duration::from_secs_f64(storage.seconds * 0.75);
     let engine = engine::run(&common.folder, common.rounds, duration)?;
     let figures = storage::run(&storage, &common.folder, common.rounds)?;
     let (rounds, seconds) = (common.rounds, storage.seconds);
-    let last = std::fs::read_to_string(&out).unwrap_or_default();
-    let growth = page::growth_of(&last).unwrap_or("Not measured yet.").to_owned();
+    let growth = if scale {
+        storage::measure_growth(&storage, &common.folder, common.rounds, &machine)?.to_string()
+    } else {
+        let last = std::fs::read_to_string(&out).unwrap_or_default();
+        page::growth_of(&last).unwrap_or("Not measured yet.").to_owned()
+    };
     let page = Page { machine, rounds, seconds, engine, storage: figures, growth }.to_string();
     std::fs::write(&out, &page)?;
     Ok(page)

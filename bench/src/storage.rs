@@ -4,6 +4,7 @@ mod account;
 mod against;
 mod connection;
 mod error;
+mod growth;
 mod limit;
 mod machine;
 mod peers;
@@ -16,6 +17,7 @@ mod slice;
 mod work;
 mod worker;
 
+pub use growth::run as measure_growth;
 pub use machine::Machine;
 pub use report::Report;
 pub use run::{Arguments, run};

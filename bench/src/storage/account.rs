@@ -13,7 +13,7 @@ use crate::storage::connection::Connection;
 use crate::storage::error::StorageError;
 
 /// The account that every client and emulator of the protocol knows.
-const NAME: &str = "devstoreaccount1";
+pub const NAME: &str = "devstoreaccount1";
 /// Its key, which is public.
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 /// Both servers know this version.

@@ -42,6 +42,9 @@ pub enum StorageError {
     /// A peer cannot be set up.
     #[error("{0}")]
     Peer(String),
+    /// The engine, which is loaded without a server, failed.
+    #[error("{0}")]
+    Engine(String),
     /// PostgreSQL, or the connection to it, failed.
     #[error("{0}: {detail}", detail = .0.as_db_error().map_or("", |error| error.message()))]
     Sql(#[from] tokio_postgres::Error),

@@ -153,6 +153,11 @@ impl Process {
         Ok(())
     }
 
+    /// Ends it as a crash does.
+    pub async fn kill(mut self) -> Result<(), StorageError> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Ends it by a signal that means "soon, without waiting for clients".
     pub async fn stop_by(mut self, signal: Signal) -> Result<(), StorageError> {
         self.signal(signal)?;

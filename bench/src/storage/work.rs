@@ -64,6 +64,11 @@ impl Work {
         }
     }
 
+    /// Whether one answer holds many items.
+    pub fn reads_many(self) -> bool {
+        matches!(self, Self::ListBlobs | Self::QueryEntities)
+    }
+
     /// The bytes that one operation makes durable, when that is what it does.
     pub fn durable_bytes(self) -> Option<usize> {
         match self {
