@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use welkin_store::{Commit, ExtentRef, Store};
 
-use crate::extents::{pattern, write};
+use crate::extents::write;
+use crate::pattern::pattern;
 use crate::store::{SPACE, small};
 
 /// Set for the child: the store's folder.

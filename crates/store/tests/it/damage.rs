@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use welkin_store::{Commit, ExtentRef, ScanFrom, Store, StoreError};
 
-use crate::extents::{pattern, write};
+use crate::extents::write;
+use crate::pattern::pattern;
 use crate::store::{SPACE, new_store, small};
 
 const ROWS: u64 = 200;

@@ -2,7 +2,8 @@
 
 use welkin_store::{Commit, CommitError, LocalOptions, ScanFrom, Store, StoreError};
 
-use crate::extents::{pattern, write};
+use crate::extents::write;
+use crate::pattern::pattern;
 use crate::store::{SPACE, small};
 
 async fn limited(bytes: u64) -> (tempfile::TempDir, Store) {

@@ -13,6 +13,7 @@ mod damage;
 mod extents;
 mod full;
 mod model;
+mod pattern;
 mod rows;
 mod snapshot;
 mod store;

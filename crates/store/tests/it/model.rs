@@ -90,7 +90,7 @@ impl Model {
         let writes = plan.writes.iter().map(|(&key, length)| (name(key), *length));
         commit.writes = writes
             .map(|(key, length)| match length {
-                Some(length) => Write::Put(key, crate::extents::pattern(seed as u64, length)),
+                Some(length) => Write::Put(key, crate::pattern::pattern(seed as u64, length)),
                 None => Write::Delete(key),
             })
             .collect();
