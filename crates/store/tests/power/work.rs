@@ -29,7 +29,6 @@ pub fn options() -> LocalOptions {
         extent_file_bytes: 2 * 1024 * 1024,
         extent_step_bytes: 512 * 1024,
         ..LocalOptions::default()
-        ..LocalOptions::default()
     }
 }
 
