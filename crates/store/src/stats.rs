@@ -19,6 +19,14 @@ pub struct StoreStats {
     pub table_bytes: u64,
     /// Disk space of the extents.
     pub extent_bytes: u64,
+    /// Of them, bytes of released extents that a backup under way still needs.
+    pub extent_deferred_bytes: u64,
+    /// Of them, bytes that no extent has.
+    pub extent_free_bytes: u64,
+    /// Bytes of extents that were moved.
+    pub extent_bytes_moved: u64,
+    /// Bytes of deleted extents that were given back to the file system.
+    pub extent_bytes_returned: u64,
     /// The disk has no room for writes.
     pub is_full: bool,
     /// A flush failed: writes are refused until the store is opened again.

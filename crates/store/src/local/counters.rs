@@ -25,4 +25,6 @@ pub(crate) struct Counters {
     pub log_bytes: Count,
     pub memtable_flushes: Count,
     pub compactions: Count,
+    pub extent_bytes_moved: Count,
+    pub extent_bytes_returned: Count,
 }

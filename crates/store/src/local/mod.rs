@@ -52,8 +52,8 @@ use crate::stats::StoreStats;
 use background::Background;
 use committer::{Committer, Expect};
 use counters::Counters;
-use extents::Extents;
 pub(crate) use extents::Hold;
+use extents::{Compaction, Extents};
 use folder::Folder;
 pub(crate) use folder::{create_folder, sync_folder};
 use health::Health;
@@ -79,6 +79,7 @@ const SCAN_ROWS_INLINE_MAX: usize = 100;
 /// An open store in a folder.
 #[derive(Debug)]
 pub(crate) struct Local {
+    compaction: Compaction,
     queue: Arc<Queue>,
     extents: Arc<Extents>,
     tables: Arc<Tables>,
@@ -119,8 +120,21 @@ impl Local {
         );
         let queue = Arc::new(Queue::start(committer, health.clone(), folder)?);
         let pace = Arc::new(Pace::default());
-        let extents = Arc::new(extents.connect(tables.clone(), queue.clone(), pace.clone()));
-        Ok(Self { queue, extents, tables, pace, health, counters, background, extent_bytes, salt })
+        let extents =
+            Arc::new(extents.connect(tables.clone(), queue.clone(), pace.clone(), counters.clone()));
+        let compaction = Compaction::start(&extents);
+        Ok(Self {
+            compaction,
+            queue,
+            extents,
+            tables,
+            pace,
+            health,
+            counters,
+            background,
+            extent_bytes,
+            salt,
+        })
     }
 
     /// An extent of a backup, under the id that it had.
@@ -373,14 +387,22 @@ impl Backend for Local {
             compactions: self.counters.compactions.get(),
             table_bytes: self.background.table_bytes(),
             extent_bytes: self.extent_bytes.load(Ordering::Relaxed),
+            extent_deferred_bytes: self.extents.deferred_bytes(),
+            extent_free_bytes: self.extents.free_bytes(),
+            extent_bytes_moved: self.counters.extent_bytes_moved.get(),
+            extent_bytes_returned: self.counters.extent_bytes_returned.get(),
             is_full: self.health.is_full(),
             is_poisoned: self.health.is_poisoned(),
         }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        let queue = self.queue.clone();
-        run_blocking(move || queue.close()).boxed()
+        async move {
+            self.compaction.close().await;
+            let queue = self.queue.clone();
+            run_blocking(move || queue.close()).await
+        }
+        .boxed()
     }
 }
 

@@ -47,6 +47,9 @@ pub struct LocalOptions {
     pub extent_file_bytes: u64,
     /// An extent file grows by this, preallocated.
     pub extent_step_bytes: u64,
+    /// At most so many bytes per second are moved so that space of deleted extents can be given back
+    /// to the file system; 0: nothing is moved, and the space is only used again.
+    pub compaction_bytes_per_second: u64,
     /// The store takes at most this much of the disk; beyond it writes answer that the disk is
     /// full. None: as much as there is.
     pub disk_bytes_max: Option<u64>,
@@ -60,6 +63,8 @@ impl Default for LocalOptions {
             cache_bytes: 64 * 1024 * 1024,
             extent_file_bytes: 1024 * 1024 * 1024,
             extent_step_bytes: 64 * 1024 * 1024,
+            // A small part of what a disk takes, and a TiB in nine hours.
+            compaction_bytes_per_second: 32 * 1024 * 1024,
             disk_bytes_max: None,
         }
     }

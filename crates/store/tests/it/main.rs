@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod compaction;
 mod crash;
 mod damage;
 mod extents;

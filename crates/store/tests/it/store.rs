@@ -15,6 +15,7 @@ pub fn small() -> LocalOptions {
         extent_file_bytes: 16 * 1024 * 1024,
         extent_step_bytes: 4 * 1024 * 1024,
         disk_bytes_max: None,
+        ..LocalOptions::default()
     }
 }
 

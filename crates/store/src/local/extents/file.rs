@@ -67,6 +67,11 @@ impl ExtentFile {
         self.writer.sync_all().map_err(StoreError::io("flush", &self.path))
     }
 
+    /// Gives everything from `bytes` on back to the file system.
+    pub(crate) fn cut(&self, bytes: u64) -> Result<(), StoreError> {
+        self.writer.set_len(bytes).map_err(StoreError::io("shorten", &self.path))
+    }
+
     /// Writes whole pages from an aligned buffer.
     pub(crate) fn write(&self, buffer: &AlignedBuffer, offset: u64) -> Result<(), StoreError> {
         self.writer.write_all_at(buffer.pages(), offset).map_err(StoreError::io("write", &self.path))

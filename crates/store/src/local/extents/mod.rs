@@ -5,13 +5,18 @@
 //!   map is derived from the rows at every start, so a crash cannot make it wrong.
 //! * The bytes are durable before the row is sent to the log, and the row is sent before
 //!   `finish` returns: a later commit that names the extent is never durable without it.
-//! * Pages are free again when the deletion of the row is durable and no write is under way.
+//! * Pages are free again when the row that no longer names them is durable, no write is under way,
+//!   and no [`Hold`] keeps them. Whoever reads them nevertheless finds that the row has changed.
 
+mod compaction;
 mod file;
+mod growth;
 mod hold;
 mod layout;
+mod moving;
 mod opened;
 mod pinned;
+mod region;
 mod reservation;
 mod space;
 mod writer;
@@ -22,27 +27,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::commit::CommitError;
 use crate::error::StoreError;
 use crate::extent::ExtentRef;
 use crate::local::committer::Expect;
-use crate::local::folder::sync_folder;
+use crate::local::counters::Counters;
 use crate::local::health::Health;
 use crate::local::options::{LocalOptions, READ_BYTES};
 use crate::local::pace::Pace;
 use crate::local::queue::Queue;
 use crate::local::tables::Tables;
 use crate::local::{read_stored, run_blocking};
-use crate::row::ScanFrom;
+use crate::row::{ScanFrom, Version};
+pub(crate) use compaction::Compaction;
 use file::ExtentFile;
 use hold::Deferred;
 pub(crate) use hold::Hold;
 pub(crate) use layout::{EXTENTS, Layout};
-use layout::{PAGE_BYTES, damaged, extent_key};
+use layout::{damaged, extent_key};
 pub(crate) use opened::Opened;
 use reservation::Reservation;
-use space::{Run, Space};
+use space::Space;
 use writer::Writer;
 
 /// All extents of the store.
@@ -61,10 +68,19 @@ pub(crate) struct Extents {
     growth: Mutex<()>,
     /// Extents whose rows are on their way to the log.
     unlogged: Mutex<HashMap<u64, Arc<Layout>>>,
+    /// Told when one of them is logged.
+    logged: Notify,
     extent_bytes: Arc<AtomicU64>,
+    counters: Arc<Counters>,
     next_id: AtomicU64,
     /// Extents below this were there when the store was opened.
     first_id: u64,
+}
+
+/// An extent's layout, and the version of its row unless that is on its way to the log.
+struct Found {
+    layout: Arc<Layout>,
+    version: Option<Version>,
 }
 
 impl Extents {
@@ -94,6 +110,7 @@ impl Extents {
             // After a failure nothing that names the extent can become durable either.
             let _ = logged.await;
             lock(&extents.unlogged).remove(&id);
+            extents.logged.notify_waiters();
         });
         Ok(ExtentRef { place: (id, 0), length_bytes })
     }
@@ -105,32 +122,43 @@ impl Extents {
         offset: u64,
         length: usize,
     ) -> Result<Bytes, StoreError> {
-        let layout = self.layout(extent).await?;
+        let mut found = self.find(extent).await?;
+        loop {
+            let error = match self.read_found(found.layout, offset, length).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => error,
+            };
+            // Released or moved while it was read, and its place used again: that is no damage.
+            let again = self.find(extent).await?;
+            if again.version == found.version {
+                return Err(error);
+            }
+            found = again;
+        }
+    }
+
+    async fn read_found(
+        self: &Arc<Self>,
+        layout: Arc<Layout>,
+        offset: u64,
+        length: usize,
+    ) -> Result<Bytes, StoreError> {
         let length = length.min(layout.length_bytes.saturating_sub(offset).try_into().unwrap_or(usize::MAX));
         if length == 0 {
             return Ok(Bytes::new());
         }
-        let result = if length <= READ_BYTES && self.pace.is_fast() {
-            self.pace.time(|| self.read_now(&layout, offset, length))
-        } else {
-            let extents = self.clone();
-            run_blocking(move || {
-                // A long read takes long even from memory, so its time says nothing.
-                if length > READ_BYTES {
-                    return extents.read_now(&layout, offset, length);
-                }
-                extents.pace.time(|| extents.read_now(&layout, offset, length))
-            })
-            .await
-        };
-        match result {
-            // Released while it was read, and its place used again: that is no damage.
-            Err(StoreError::Damaged { what, why }) => {
-                self.layout(extent).await?;
-                Err(StoreError::Damaged { what, why })
-            }
-            result => result,
+        if length <= READ_BYTES && self.pace.is_fast() {
+            return self.pace.time(|| self.read_now(&layout, offset, length));
         }
+        let extents = self.clone();
+        run_blocking(move || {
+            // A long read takes long even from memory, so its time says nothing.
+            if length > READ_BYTES {
+                return extents.read_now(&layout, offset, length);
+            }
+            extents.pace.time(|| extents.read_now(&layout, offset, length))
+        })
+        .await
     }
 
     /// As [`Self::read`], by the layout as it was read from a row, of which all of `length` bytes
@@ -151,25 +179,44 @@ impl Extents {
         Ok(Bytes::from(bytes).slice(skip..skip + length))
     }
 
-    /// Removes an extent and gives its pages back.
+    /// Removes an extent and gives its pages back, also when the caller stops waiting.
     pub(crate) async fn release(self: &Arc<Self>, extent: &ExtentRef) -> Result<(), StoreError> {
-        let layout = self.layout(extent).await?;
-        let (extents, id) = (self.clone(), extent.place.0);
-        // A task of its own, so that the pages come back when the caller stops waiting.
-        let release = tokio::spawn(async move {
-            let key = extent_key(id);
-            let deleted =
-                extents.queue.send_internal(vec![(key.clone(), Expect::Present)], vec![(key, None)]);
+        let (extents, extent) = (self.clone(), extent.clone());
+        let release = tokio::spawn(async move { extents.release_now(&extent).await });
+        release.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn release_now(&self, extent: &ExtentRef) -> Result<(), StoreError> {
+        let key = extent_key(extent.place.0);
+        loop {
+            self.health.check()?;
+            let found = self.find(extent).await?;
+            let Some(version) = found.version else {
+                self.wait_until_logged(extent.place.0).await;
+                continue;
+            };
+            let check = vec![(key.clone(), Expect::Version(version.0))];
+            let deleted = self.queue.send_internal(check, vec![(key.clone(), None)]);
             match deleted.await.unwrap_or(Err(CommitError::Store(StoreError::Closed))) {
                 Ok(_) => {
-                    extents.give_back(&layout.runs);
-                    Ok(())
+                    self.give_back(&found.layout.runs);
+                    return Ok(());
                 }
-                Err(CommitError::Conflict { .. }) => Err(StoreError::NoExtent(id.to_string())),
-                Err(CommitError::Store(error)) => Err(error),
+                // Moved meanwhile, or released by another.
+                Err(CommitError::Conflict { .. }) => {}
+                Err(CommitError::Store(error)) => return Err(error),
             }
-        });
-        release.await.map_err(|_| StoreError::Closed)?
+        }
+    }
+
+    async fn wait_until_logged(&self, id: u64) {
+        loop {
+            let changed = self.logged.notified();
+            if !lock(&self.unlogged).contains_key(&id) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Extents in the order of their ids.
@@ -210,13 +257,15 @@ impl Extents {
         Ok(listed)
     }
 
-    async fn layout(&self, extent: &ExtentRef) -> Result<Arc<Layout>, StoreError> {
+    async fn find(&self, extent: &ExtentRef) -> Result<Found, StoreError> {
         let id = extent.place.0;
         if let Some(layout) = lock(&self.unlogged).get(&id) {
-            return Ok(layout.clone());
+            return Ok(Found { layout: layout.clone(), version: None });
         }
         match read_stored(&self.tables, &self.pace, self.tables.moment(), extent_key(id)).await? {
-            Some((_, value)) => parse_layout(id, &value).map(Arc::new),
+            Some((version, value)) => {
+                Ok(Found { layout: Arc::new(parse_layout(id, &value)?), version: Some(version) })
+            }
             None => Err(StoreError::NoExtent(id.to_string())),
         }
     }
@@ -229,50 +278,6 @@ impl Extents {
         })
     }
 
-    /// Takes pages; the files grow when there are none.
-    fn allocate(&self, pages: u32) -> Result<Run, StoreError> {
-        if let Some(run) = lock(&self.space).allocate(pages) {
-            return Ok(run);
-        }
-        let _growth = lock(&self.growth);
-        loop {
-            if let Some(run) = lock(&self.space).allocate(pages) {
-                return Ok(run);
-            }
-            self.grow(pages)?;
-        }
-    }
-
-    /// Makes the last file longer, or begins a new one.
-    fn grow(&self, pages: u32) -> Result<(), StoreError> {
-        let step = self.options.extent_step_bytes.max(u64::from(pages) * PAGE_BYTES as u64);
-        let step = step.next_multiple_of(PAGE_BYTES as u64);
-        let taken = self.extent_bytes.load(Ordering::Relaxed) + self.tables.disk_bytes();
-        if self.options.disk_bytes_max.is_some_and(|max| taken + step > max) {
-            return Err(StoreError::Full);
-        }
-        let files = self.files.read().unwrap_or_else(PoisonError::into_inner).len() as u32;
-        let last = (files > 0).then(|| self.file(files)).transpose()?;
-        let (number, file, offset) = match last {
-            Some(file) if file.bytes()? + step <= self.options.extent_file_bytes.max(step) => {
-                let offset = file.bytes()?;
-                (files, file, offset)
-            }
-            _ => {
-                let path = file_path(&self.folder, files + 1);
-                let file = Arc::new(ExtentFile::open(&path, self.health.clone())?);
-                sync_folder(&self.folder)?;
-                (files + 1, file, 0)
-            }
-        };
-        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(number, file.clone());
-        file.grow(offset, step)?;
-        self.extent_bytes.fetch_add(step, Ordering::Relaxed);
-        let page = (offset / PAGE_BYTES as u64) as u32;
-        self.free(&[Run { file: number, page, pages: (step / PAGE_BYTES as u64) as u32 }]);
-        Ok(())
-    }
-
     /// Keeps what is released from now on until the hold is dropped.
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
         Hold::begin(self.clone())
@@ -281,23 +286,6 @@ impl Extents {
     /// Bytes of released extents that a [`Hold`] keeps.
     pub(crate) fn deferred_bytes(&self) -> u64 {
         lock(&self.deferred).bytes()
-    }
-
-    /// Frees pages that rows named until now, when no [`Hold`] keeps them.
-    fn give_back(&self, runs: &[Run]) {
-        if !lock(&self.deferred).keep(runs) {
-            self.free(runs);
-        }
-    }
-
-    fn free(&self, runs: &[Run]) {
-        let mut space = lock(&self.space);
-        for &run in runs {
-            if let Err(overlap) = space.free(run) {
-                // A bug: better to lose the pages until the next start than to give them out twice.
-                tracing::error!(?run, ?overlap, "pages of an extent are free already");
-            }
-        }
     }
 }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+use tokio::sync::Notify;
+
 use crate::error::StoreError;
+use crate::local::counters::Counters;
 use crate::local::extents::file::ExtentFile;
 use crate::local::extents::layout::{EXTENTS, Layout, PAGE_BYTES, damaged};
 use crate::local::extents::space::{Run, Space};
@@ -100,7 +103,13 @@ impl Opened {
     }
 
     /// The extents of a running store.
-    pub(crate) fn connect(self, tables: Arc<Tables>, queue: Arc<Queue>, pace: Arc<Pace>) -> Extents {
+    pub(crate) fn connect(
+        self,
+        tables: Arc<Tables>,
+        queue: Arc<Queue>,
+        pace: Arc<Pace>,
+        counters: Arc<Counters>,
+    ) -> Extents {
         Extents {
             folder: self.folder,
             options: self.options,
@@ -113,7 +122,9 @@ impl Opened {
             deferred: Mutex::default(),
             growth: Mutex::default(),
             unlogged: Mutex::default(),
+            logged: Notify::new(),
             extent_bytes: self.extent_bytes,
+            counters,
             next_id: AtomicU64::new(self.next_id),
             first_id: self.next_id,
         }

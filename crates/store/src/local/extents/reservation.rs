@@ -22,20 +22,25 @@ impl Reservation {
         Self { extents, runs: Mutex::default(), is_kept: AtomicBool::new(false) }
     }
 
-    /// Takes a run of pages.
-    pub(crate) async fn reserve(self: &Arc<Self>, pages: u32) -> Result<Run, StoreError> {
-        let free = lock(&self.extents.space).allocate(pages);
-        if let Some(run) = free {
-            lock(&self.runs).push(run);
+    /// Takes a run of `pages` pages, or of some times `pages_min` when what is free is in pieces.
+    pub(crate) async fn reserve(self: &Arc<Self>, pages: u32, pages_min: u32) -> Result<Run, StoreError> {
+        if let Some(run) = self.reserve_free(pages, pages_min) {
             return Ok(run);
         }
         let reservation = self.clone();
         run_blocking(move || {
-            let run = reservation.extents.allocate(pages)?;
+            let run = reservation.extents.allocate(pages, pages_min)?;
             lock(&reservation.runs).push(run);
             Ok(run)
         })
         .await
+    }
+
+    /// As [`Self::reserve`], of what is free now.
+    pub(crate) fn reserve_free(&self, pages: u32, pages_min: u32) -> Option<Run> {
+        let run = lock(&self.extents.space).allocate(pages, pages_min)?;
+        lock(&self.runs).push(run);
+        Some(run)
     }
 
     /// Gives back all but the first `used` pages of `run`.

@@ -14,7 +14,10 @@ pub(crate) struct Run {
 #[derive(Debug, Default)]
 pub(crate) struct Space {
     by_place: BTreeMap<(u32, u32), u32>,
+    /// Without the pages that are withheld.
     by_length: BTreeSet<(u32, u32, u32)>,
+    pages: u64,
+    withheld: Option<Run>,
 }
 
 impl Space {
@@ -50,14 +53,66 @@ impl Space {
         Ok(())
     }
 
-    /// Takes `pages` pages from the smallest free run that has as many.
-    pub(crate) fn allocate(&mut self, pages: u32) -> Option<Run> {
-        let &(length, file, page) = self.by_length.range((pages, 0, 0)..).next()?;
-        let found = Run { file, page, pages: length };
-        self.remove(found);
-        let taken = Run { pages, ..found };
-        self.insert(Run { file, page: page + pages, pages: length - pages });
-        Some(taken)
+    /// Takes `pages` pages from the smallest free run that has as many; else some times `pages_min`
+    /// pages from the longest one.
+    pub(crate) fn allocate(&mut self, pages: u32, pages_min: u32) -> Option<Run> {
+        let fitting = self.by_length.range((pages, 0, 0)..).next();
+        let &(length, file, page) = fitting.or_else(|| self.by_length.last())?;
+        let pages = pages.min(length / pages_min.max(1) * pages_min);
+        let taken = Run { file, page, pages };
+        (pages > 0 && self.take(taken)).then_some(taken)
+    }
+
+    /// Does not allocate these pages, the last of a file, until [`Self::offer`].
+    pub(crate) fn withhold(&mut self, run: Run) {
+        self.offer();
+        self.set_withheld(Some(run), run);
+    }
+
+    /// Allocates what was withheld, too; answers whether something was.
+    pub(crate) fn offer(&mut self) -> bool {
+        match self.withheld {
+            Some(run) => self.set_withheld(None, run),
+            None => return false,
+        }
+        true
+    }
+
+    /// What is withheld.
+    pub(crate) fn withheld(&self) -> Option<Run> {
+        self.withheld
+    }
+
+    fn set_withheld(&mut self, withheld: Option<Run>, changed: Run) {
+        let touched: Vec<Run> = self.within(changed).map(|(run, _)| run).collect();
+        touched.iter().for_each(|&run| self.remove(run));
+        self.withheld = withheld;
+        touched.iter().for_each(|&run| self.insert(run));
+    }
+
+    /// Free pages of this part of a file.
+    pub(crate) fn pages_within(&self, part: Run) -> u64 {
+        self.within(part).map(|(_, pages)| u64::from(pages)).sum()
+    }
+
+    /// The longest end of this part of a file that is free.
+    pub(crate) fn free_end(&self, part: Run) -> Option<Run> {
+        let end = part.page + part.pages;
+        let last = self.at_or_before(Run { page: end.checked_sub(1)?, ..part })?;
+        let page = last.page.max(part.page);
+        (last.page + last.pages == end).then_some(Run { page, pages: end - page, ..part })
+    }
+
+    /// The free runs that have pages of this part of a file, and how many.
+    fn within(&self, part: Run) -> impl Iterator<Item = (Run, u32)> {
+        let end = part.page + part.pages;
+        let first = self.at_or_before(part).map_or(part.page, |run| run.page);
+        self.by_place.range((part.file, first)..(part.file, end)).filter_map(
+            move |(&(file, page), &pages)| {
+                let inside = end.min(page + pages).saturating_sub(part.page.max(page));
+                (inside > 0).then_some((Run { file, page, pages }, inside))
+            },
+        )
     }
 
     /// Takes exactly this run; answers whether all of it was free.
@@ -76,9 +131,8 @@ impl Space {
     }
 
     /// Free pages.
-    #[cfg(test)]
     pub(crate) fn pages(&self) -> u64 {
-        self.by_place.values().map(|&pages| u64::from(pages)).sum()
+        self.pages
     }
 
     fn at_or_before(&self, run: Run) -> Option<Run> {
@@ -94,15 +148,31 @@ impl Space {
     }
 
     fn insert(&mut self, run: Run) {
-        if run.pages > 0 {
-            self.by_place.insert((run.file, run.page), run.pages);
-            self.by_length.insert((run.pages, run.file, run.page));
+        if run.pages == 0 {
+            return;
+        }
+        self.by_place.insert((run.file, run.page), run.pages);
+        self.pages += u64::from(run.pages);
+        let offered = self.offered(run);
+        if offered > 0 {
+            self.by_length.insert((offered, run.file, run.page));
         }
     }
 
     fn remove(&mut self, run: Run) {
         self.by_place.remove(&(run.file, run.page));
-        self.by_length.remove(&(run.pages, run.file, run.page));
+        self.pages -= u64::from(run.pages);
+        self.by_length.remove(&(self.offered(run), run.file, run.page));
+    }
+
+    /// How many pages of a free run, from its begin on, are not withheld.
+    fn offered(&self, run: Run) -> u32 {
+        match self.withheld {
+            Some(withheld) if withheld.file == run.file => {
+                run.pages.min(withheld.page.saturating_sub(run.page))
+            }
+            _ => run.pages,
+        }
     }
 }
 
@@ -123,7 +193,18 @@ mod tests {
             let mut runs: Vec<Run> = Vec::new();
             for (is_allocation, number) in steps {
                 if is_allocation {
-                    let Some(run) = space.allocate(number) else { continue };
+                    // From time to time the end of a file is withheld.
+                    let withheld = Run { file: number % 2, page: 70, pages: 30 };
+                    match number % 5 {
+                        0 => space.withhold(withheld),
+                        1 => _ = space.offer(),
+                        _ => {}
+                    }
+                    let Some(run) = space.allocate(number, 1 + number / 4) else { continue };
+                    prop_assert!(run.pages == number || run.pages.is_multiple_of(1 + number / 4));
+                    if let Some(withheld) = space.withheld() {
+                        prop_assert!(run.file != withheld.file || run.page + run.pages <= withheld.page);
+                    }
                     for page in run.page..run.page + run.pages {
                         let owner = &mut owners[(run.file * 100 + page) as usize];
                         prop_assert!(!*owner);
@@ -138,11 +219,18 @@ mod tests {
                 }
                 let taken = owners.iter().filter(|&&owner| owner).count() as u64;
                 prop_assert_eq!(space.pages() + taken, 200);
+                let end = Run { file: 1, page: 40, pages: 60 };
+                let free = owners[140..].iter().filter(|&&owner| !owner).count();
+                let free_end = owners[140..].iter().rev().take_while(|&&owner| !owner).count();
+                prop_assert_eq!(space.pages_within(end), free as u64);
+                prop_assert_eq!(space.free_end(end).map_or(0, |run| run.pages as usize), free_end);
             }
             for run in runs {
                 space.free(run).unwrap();
             }
             prop_assert_eq!(space.by_place.len(), 2);
+            space.offer();
+            prop_assert_eq!(space.by_length.len(), 2);
             let taken_twice = Run { file: 1, page: 10, pages: 5 };
             prop_assert!(space.take(taken_twice) && !space.take(taken_twice));
             prop_assert_eq!(space.pages(), 195);

@@ -134,7 +134,7 @@ impl Writer {
             // A buffer that is not full is the last, so the run needs nothing beyond it.
             let is_last = (pages as usize * PAGE_BYTES) < BUFFER_BYTES;
             let run_pages = if is_last { pages } else { round_to_buffers(wanted.max(pages)) };
-            let run = self.reservation.reserve(run_pages).await?;
+            let run = self.reservation.reserve(run_pages, pages).await?;
             self.runs.push(run);
             self.next_page = run.page;
         }
