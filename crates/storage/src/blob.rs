@@ -8,7 +8,7 @@
 //! * [`tags`], [`tier`], [`immutability`]: attributes that do not change its content.
 //! * [`copy`]: copies to a blob, pending until their bytes are there.
 //! * [`state`]: what a blob is. `row`: how it lies in the store.
-//! * `load`: rows as read. `change`: the commit from rows as read to rows as they are to be. `retention`: what
+//! * `listed`: a range of a blob with a list of blocks. `load`: rows as read. `change`: the commit from rows as read to rows as they are to be. `retention`: what
 //!   becomes of what is overwritten. `leftover`: rows that no head needs any more, for the cleaner.
 
 pub mod append;
@@ -25,6 +25,7 @@ pub mod immutability;
 pub mod lease;
 pub(crate) mod leftover;
 pub mod list;
+mod listed;
 mod load;
 pub mod page;
 pub mod read;

@@ -135,7 +135,7 @@ fn named_by(row: &Row) -> Result<Vec<ExtentRef>, EngineError> {
             Content::Blocks { .. } | Content::Appended { .. } | Content::Pages { .. } => Vec::new(),
         },
         Some(RowKey::List { .. }) => {
-            let blocks = record::decode::<Chunk>(&row.value)?.0;
+            let blocks = record::decode::<Chunk>(&row.value)?.blocks;
             blocks.iter().filter_map(|block| block.piece.extent().cloned()).collect()
         }
         Some(RowKey::Appended { .. }) => {

@@ -335,3 +335,29 @@ async fn block_lists_are_of_one_moment() {
         commit.await.unwrap().unwrap();
     }
 }
+
+/// A range of a long list of blocks, however uneven they are: in one row, over its end, over several.
+#[tokio::test]
+async fn ranges_of_a_long_list() {
+    let (_folder, storage) = with_container().await;
+    let blocks = [(b"a", 1), (b"b", 500), (b"c", 7)].map(|(id, length)| (id, pattern(length, id[0])));
+    for (id, bytes) in &blocks {
+        stage(&storage, "long", *id, bytes.clone()).await.unwrap();
+    }
+    let order = (0..4_321_usize).map(|n| &blocks[if n < 2_000 { 0 } else { 1 + usize::from(n % 5 == 0) }]);
+    let whole: Vec<u8> = order.clone().flat_map(|(_, bytes)| bytes.clone()).collect();
+    let list: Vec<_> = order.map(|(id, _)| (Source::Latest, id.to_vec())).collect();
+    storage.put_block_list(path("long"), &list, &NewBlob::default(), now()).await.unwrap();
+    let end = whole.len() as u64;
+    for first in
+        [0, 1, 998, 999, 1_000, 1_999, 2_000, 2_006, 2_007, 2_100, 300_000, 400_007, 407_000, end - 1]
+    {
+        for length in [1, 2, 7, 1_000, 1_001, 100_000, 420_000, end] {
+            let last = first + length - 1;
+            let expected = &whole[first as usize..(last as usize + 1).min(whole.len())];
+            let got = get(&storage, "long", Some(ByteRange { first, last: Some(last) })).await.unwrap();
+            assert!(got == expected, "{length} from {first}: got {}", got.len());
+        }
+    }
+    assert!(get(&storage, "long", None).await.unwrap() == whole);
+}

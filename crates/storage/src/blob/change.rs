@@ -119,9 +119,12 @@ pub(crate) fn change(partition: &[u8], loaded: &Loaded, next: &Next) -> Result<C
             commit = commit.delete(RowKey::List { list: *list, index: *index }.to_bytes());
         }
     }
+    let mut ends: BTreeMap<u32, u64> = BTreeMap::new();
     for ((list, index), blocks) in &next.lists {
         after.extend(blocks.iter().filter_map(|block| block.piece.extent().cloned()));
-        let row = record::encode(&Chunk(blocks.clone()))?;
+        let end = ends.entry(*list).or_default();
+        let row = record::encode(&Chunk { offset_bytes: Some(*end), blocks: blocks.clone() })?;
+        *end += blocks.iter().map(Block::length_bytes).sum::<u64>();
         commit = commit.put(RowKey::List { list: *list, index: *index }.to_bytes(), row);
     }
     for staged in &loaded.staged {

@@ -57,7 +57,7 @@ impl Loaded {
                 self.heads.push(Head { revision, record, row: row.version });
             }
             Some(RowKey::List { list, index }) => {
-                self.lists.insert((list, index), record::decode::<Chunk>(&row.value)?.0);
+                self.lists.insert((list, index), record::decode::<Chunk>(&row.value)?.blocks);
             }
             Some(RowKey::Leftovers) => self.leftovers = Some((record::decode(&row.value)?, row.version)),
             Some(RowKey::Appended { .. } | RowKey::Segment { .. }) => {}
@@ -220,7 +220,7 @@ impl Storage {
             for row in rows.iter().take_while(|row| row.partition == partition) {
                 match RowKey::parse(&row.key) {
                     Some(RowKey::List { list: of, index }) if of == list && index < rows_max => {
-                        blocks.append(&mut record::decode::<Chunk>(&row.value)?.0);
+                        blocks.append(&mut record::decode::<Chunk>(&row.value)?.blocks);
                         found += 1;
                     }
                     Some(RowKey::List { .. }) => {}

@@ -155,8 +155,7 @@ impl Storage {
         match &blob.content {
             Content::Whole(piece) => Ok(cut([Part::whole(piece.clone())], range)),
             Content::Blocks { list, chunks } => {
-                let blocks = self.list_blocks(partition, *list, *chunks).await?;
-                Ok(cut(blocks.into_iter().map(|block| Part::whole(block.piece)), range))
+                self.listed_parts(partition, (*list, *chunks), blob.length_bytes, range).await
             }
             Content::Appended { list, blocks, .. } => {
                 self.appended_parts(partition, *list, *blocks, range).await

@@ -42,11 +42,21 @@ impl Block {
 
 /// A row of a list of blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Chunk(pub Vec<Block>);
+pub(crate) struct Chunk {
+    /// Where its first block begins in the blob; `None` in rows of the first shape.
+    pub offset_bytes: Option<u64>,
+    /// The blocks, in order.
+    pub blocks: Vec<Block>,
+}
 
 impl Record for Chunk {
     const NOUN: &'static str = "block list";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn upgrade(version: u8, fields: &[u8]) -> Option<Result<Self, postcard::Error>> {
+        let read = || postcard::from_bytes(fields).map(|blocks| Self { offset_bytes: None, blocks });
+        (version == 1).then(read)
+    }
 }
 
 /// An appended block.
@@ -183,6 +193,14 @@ fn moment(bytes: &[u8]) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_shapes_are_read() {
+        let blocks = vec![Block { id: b"id".to_vec(), piece: Piece::Inline(vec![7]) }];
+        let row = postcard::to_extend(&blocks, vec![1]).unwrap();
+        let expected = Chunk { offset_bytes: None, blocks };
+        assert_eq!(crate::record::decode::<Chunk>(&row).unwrap(), expected);
+    }
 
     #[test]
     fn keys() {
