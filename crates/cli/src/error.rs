@@ -153,6 +153,14 @@ pub enum CliError {
     /// Interrupted by the user while starting.
     #[error("interrupted")]
     Interrupted,
+    /// A check found damage.
+    #[error(
+        "{things} damaged, as told above: delete or write anew what is named, or restore a backup with `welkin storage restore`"
+    )]
+    Damaged {
+        /// How many findings.
+        things: u64,
+    },
     /// A service ended with an error.
     #[error("{0}")]
     Service(String),

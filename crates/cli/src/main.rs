@@ -17,6 +17,7 @@ mod program;
 mod service;
 mod state;
 mod status;
+mod storage;
 mod up;
 
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ enum Command {
     Deploy(deploy::DeployArgs),
     /// Delete a hosted service and its deployments
     Delete(delete::DeleteArgs),
-    /// Run the storage service: alone (--dev), or as a part of a cloud
+    /// Run the storage service: alone (--dev), or as a part of a cloud; check and back up its data
     Storage(service::StorageArgs),
     /// Run the management service (a part of a cloud)
     #[command(hide = true)]

@@ -12,6 +12,7 @@ use welkin_storage_wire::admin::AccountSettings;
 
 use crate::error::{CliError, chain};
 use crate::state::read_toml;
+use crate::storage::StorageCommand;
 
 /// Ports of the storage service alone: those of Azurite.
 const DEV_PORTS: [u16; 3] = [10_000, 10_001, 10_002];
@@ -38,11 +39,16 @@ pub struct AgentArgs {
 /// Arguments of the storage service.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Examples:\n  welkin storage --dev\n  welkin storage --dev --data ./data --port-offset 100\n\n\
     With --dev the account is devstoreaccount1 with its well-known key, as in Azurite, on loopback only:\n  \
     BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1"
 )]
 pub struct StorageArgs {
+    /// What to do with the data, in place of serving it
+    #[command(subcommand)]
+    pub command: Option<StorageCommand>,
     /// Storage alone, with the well-known development account, on loopback
     #[arg(long, required_unless_present = "config", conflicts_with = "config")]
     pub dev: bool,
@@ -78,8 +84,11 @@ pub struct StorageArgs {
     pub config: Option<PathBuf>,
 }
 
-/// Runs the storage service.
+/// Runs the storage service, or does something with its data.
 pub async fn storage(arguments: &StorageArgs) -> Result<(), CliError> {
+    if let Some(command) = &arguments.command {
+        return crate::storage::run(command).await;
+    }
     let config = match &arguments.config {
         Some(path) => read_toml(path)?,
         None => development(arguments),

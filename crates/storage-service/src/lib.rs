@@ -10,12 +10,14 @@
 //! * [`context`]: what a handler knows; [`answer`]: what it answers with; [`error`]: what went wrong.
 //! * [`blob`], [`queue`], [`table`]: the handlers, one `handle` each; [`service`]: what all three have.
 //! * `metrics`: what is counted, for Prometheus.
+//! * [`control`]: figures, backups and checks, for whoever has the data folder.
 //! * `admin`: accounts and keys, apart from the protocol.
 
 pub mod answer;
 pub mod auth;
 pub mod blob;
 pub mod context;
+pub mod control;
 pub mod error;
 pub mod queue;
 pub mod service;

@@ -24,7 +24,7 @@ use crate::dispatch::FrontEnd;
 use crate::metrics::Metrics;
 use crate::server::Places;
 use crate::throttle::Throttle;
-use crate::{admin, blob, descriptors, server, tls};
+use crate::{admin, blob, control, descriptors, server, tls};
 
 /// The development account, which every client of the protocol knows.
 pub const DEV_ACCOUNT: &str = "devstoreaccount1";
@@ -141,6 +141,11 @@ pub async fn run(
     }
     if let Some(admin) = admin {
         tasks.spawn(admin.serve(storage.clone(), ended.clone()));
+    }
+    match control::bind(&config.data_folder) {
+        Ok(control) => drop(tasks.spawn(control.serve(storage.clone(), ended.clone()))),
+        // Such as when the folder's path is too long for a socket. Clients can be served without.
+        Err(error) => tracing::warn!(%error, "there is no control socket: no backup while the service runs"),
     }
     tasks.spawn(release_orphans(storage.clone(), ended.clone()));
     tasks.spawn(clean(storage.clone(), ended));

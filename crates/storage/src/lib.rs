@@ -7,11 +7,13 @@
 //! * [`blob`]: containers, block blobs, their blocks and contents.
 //! * [`table`]: tables and their entities. [`queue`]: queues and their messages.
 //! * `due`: what ceases to exist at a moment. [`cleaner`]: removes what lies under deleted things.
+//! * [`check`]: looks at everything, and says what is damaged.
 //! * [`release`]: when the bytes of an extent may go. `orphan`: extents that a crash left.
 //! * [`record`], [`space`], [`uid`]: how all of it lies in the store.
 
 pub mod account;
 pub mod blob;
+pub mod check;
 pub mod cleaner;
 mod due;
 pub mod error;

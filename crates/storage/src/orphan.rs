@@ -128,7 +128,7 @@ impl Storage {
 }
 
 /// The extents that a row of a blob names.
-fn named_by(row: &Row) -> Result<Vec<ExtentRef>, EngineError> {
+pub(crate) fn named_by(row: &Row) -> Result<Vec<ExtentRef>, EngineError> {
     let found = match RowKey::parse(&row.key) {
         Some(RowKey::Head(_)) => match record::decode::<BlobRecord>(&row.value)?.content {
             Content::Whole(piece) => piece.extent().cloned().into_iter().collect(),

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use crate::commit::{Commit, CommitError};
 use crate::error::StoreError;
 use crate::extent::{ExtentRef, ExtentWriter};
-use crate::local::{CheckRange, CheckedRows, Local, LocalOptions, StoredRow};
+use crate::local::{CheckRange, CheckedRows, Local, LocalOptions, StoredRow, is_store};
 use crate::moment::{Moment, Snapshot};
 use crate::row::{Row, ScanFrom, Space, Version};
 use crate::stats::StoreStats;
@@ -124,6 +124,14 @@ impl Store {
     /// When the folder is in use, damaged, or cannot be written.
     pub async fn open_local(folder: &Path) -> Result<Self, StoreError> {
         Self::open_local_with(folder, LocalOptions::default()).await
+    }
+
+    /// Whether there is an embedded store in `folder`.
+    ///
+    /// # Errors
+    /// When the folder may not be looked into.
+    pub fn is_in(folder: &Path) -> Result<bool, StoreError> {
+        is_store(folder)
     }
 
     /// Opens the embedded store with settings of its own.

@@ -1,7 +1,7 @@
 //! What a store counts.
 
 /// Counters of a store since it was opened, and its state now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StoreStats {
     /// Commits that were made durable, the store's own about extents among them.
     pub commits: u64,

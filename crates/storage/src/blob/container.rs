@@ -23,7 +23,7 @@ use crate::{Storage, Uid};
 use welkin_storage_wire::sas::StoredAccessPolicy;
 
 pub use delete::Deletion;
-pub(crate) use forward::Whereabouts;
+pub(crate) use forward::{Whereabouts, is_forward, read_forward};
 pub use list::{ListContainers, ListedContainer};
 pub(crate) use rename::{ARRIVAL, container_of};
 

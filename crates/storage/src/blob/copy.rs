@@ -27,6 +27,7 @@ use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::{COMMIT_TRIES_MAX, EngineError};
 
 pub use fill::Stopped;
+pub(crate) use note::read_note;
 pub use note::{LocalSource, PendingCopy};
 pub use source::{CopyPiece, CopySource, Layout, PieceSender, Pieces};
 

@@ -53,6 +53,18 @@ impl Drop for Folder {
     }
 }
 
+/// Whether the folder is one of a store.
+pub(crate) fn is_store(path: &Path) -> Result<bool, StoreError> {
+    let format = path.join(FORMAT_FILE);
+    match std::fs::metadata(&format) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Ok(false),
+            _ => Err(StoreError::io("look for", &format)(error)),
+        },
+    }
+}
+
 /// Makes a folder and makes it durable.
 pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     if !path.is_dir() {

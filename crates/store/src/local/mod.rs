@@ -55,7 +55,7 @@ use counters::Counters;
 pub(crate) use extents::Hold;
 use extents::{Compaction, Extents};
 use folder::Folder;
-pub(crate) use folder::{create_folder, sync_folder};
+pub(crate) use folder::{create_folder, is_store, sync_folder};
 use health::Health;
 pub(crate) use key::is_row_key;
 use key::{check_length, check_names, row_key};

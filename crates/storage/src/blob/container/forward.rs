@@ -65,6 +65,16 @@ fn forwarded(key: &[u8]) -> Option<Uid> {
     }
 }
 
+/// Whether a row with this key is a forward.
+pub(crate) fn is_forward(key: &[u8]) -> bool {
+    forwarded(key).is_some()
+}
+
+/// Whether a forward can be read.
+pub(crate) fn read_forward(row: &Row) -> Result<(), EngineError> {
+    record::decode::<Forward>(&row.value).map(|_| ())
+}
+
 impl Storage {
     /// All rows of a name, of one moment.
     pub(super) async fn rows_of_name(&self, partition: &[u8]) -> Result<Vec<Row>, EngineError> {

@@ -58,6 +58,11 @@ impl Record for Note {
     const VERSION: u8 = 1;
 }
 
+/// Whether a note can be read.
+pub(crate) fn read_note(row: &Row) -> Result<(), EngineError> {
+    record::decode::<Note>(&row.value).map(|_| ())
+}
+
 impl Storage {
     pub(super) async fn note_copy(
         &self,
