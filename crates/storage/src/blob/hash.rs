@@ -11,6 +11,8 @@ use crate::error::EngineError;
 
 /// Content is hashed beside the writing of it in batches of this much; less is not worth another thread.
 const BATCH_BYTES: usize = 512 * 1024;
+/// A batch has at most so many pieces: a client that sends byte by byte would have each cost more than it holds.
+const BATCH_PIECES: usize = 1024;
 
 /// Which hashes are asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl HashingBeside {
     pub(crate) async fn update(&mut self, bytes: Bytes) -> Result<(), EngineError> {
         self.pending_bytes += bytes.len();
         self.pending.push(bytes);
-        if self.pending_bytes < BATCH_BYTES {
+        if self.pending_bytes < BATCH_BYTES && self.pending.len() < BATCH_PIECES {
             return Ok(());
         }
         let mut hasher = self.back().await?;

@@ -234,6 +234,15 @@ impl BlobReader {
     /// # Errors
     /// When the store fails, or what is on disk is damaged.
     pub async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
+        self.next_of(READ_BYTES).await
+    }
+
+    /// The next bytes, not many more than so many where they can be read in parts; `None` at the end.
+    ///
+    /// # Errors
+    /// When the store fails, or what is on disk is damaged.
+    pub async fn next_of(&mut self, bytes_max: u64) -> Result<Option<Bytes>, EngineError> {
+        let bytes_max = bytes_max.clamp(CHUNK_BYTES, READ_BYTES);
         let Some(Part { piece, within }) = self.parts.pop_front() else {
             return Ok(None);
         };
@@ -243,9 +252,9 @@ impl BlobReader {
                     usize::try_from(within.start).unwrap_or(0)..usize::try_from(within.end).unwrap_or(0);
                 Ok(Some(Bytes::from(bytes).slice(part)))
             }
-            Some(Piece::Extent(extent)) => self.read(extent, within).await.map(Some),
-            Some(Piece::Sealed(sealed)) => self.read_sealed(sealed, within).await.map(Some),
-            None => Ok(Some(self.zeros(within))),
+            Some(Piece::Extent(extent)) => self.read(extent, within, bytes_max).await.map(Some),
+            Some(Piece::Sealed(sealed)) => self.read_sealed(sealed, within, bytes_max).await.map(Some),
+            None => Ok(Some(self.zeros(within, bytes_max))),
         }
     }
 
@@ -263,8 +272,13 @@ impl BlobReader {
         self.parts.iter().map(Part::length_bytes).collect()
     }
 
-    async fn read(&mut self, extent: ExtentRef, within: Range<u64>) -> Result<Bytes, EngineError> {
-        let wanted = (within.end - within.start).min(READ_BYTES);
+    async fn read(
+        &mut self,
+        extent: ExtentRef,
+        within: Range<u64>,
+        bytes_max: u64,
+    ) -> Result<Bytes, EngineError> {
+        let wanted = (within.end - within.start).min(bytes_max);
         let length = usize::try_from(wanted).unwrap_or(usize::MAX);
         let bytes = self.storage.store().read_extent(&extent, within.start, length).await?;
         if bytes.len() as u64 != wanted {
@@ -274,10 +288,15 @@ impl BlobReader {
         Ok(bytes)
     }
 
-    async fn read_sealed(&mut self, sealed: Box<Sealed>, within: Range<u64>) -> Result<Bytes, EngineError> {
+    async fn read_sealed(
+        &mut self,
+        sealed: Box<Sealed>,
+        within: Range<u64>,
+        bytes_max: u64,
+    ) -> Result<Bytes, EngineError> {
         let key = self.key.clone().ok_or_else(|| damaged("it is encrypted with a client's key"))?;
         let first = within.start / CHUNK_BYTES;
-        let end = within.end.min(first * CHUNK_BYTES + READ_BYTES);
+        let end = within.end.min(first * CHUNK_BYTES + bytes_max);
         let chunk_bytes = CHUNK_BYTES + TAG_BYTES;
         let stored_end = end.div_ceil(CHUNK_BYTES) * chunk_bytes;
         let stored = first * chunk_bytes..stored_end.min(sealed_length_bytes(sealed.length_bytes));
@@ -300,8 +319,8 @@ impl BlobReader {
         Ok(plain.slice(wanted))
     }
 
-    fn zeros(&mut self, within: Range<u64>) -> Bytes {
-        let wanted = (within.end - within.start).min(READ_BYTES);
+    fn zeros(&mut self, within: Range<u64>, bytes_max: u64) -> Bytes {
+        let wanted = (within.end - within.start).min(bytes_max);
         self.put_back(None, within.start + wanted..within.end);
         Bytes::from(vec![0; usize::try_from(wanted).unwrap_or(0)])
     }
