@@ -17,6 +17,7 @@ pub mod check;
 pub mod cleaner;
 mod due;
 pub mod error;
+mod exchange;
 mod orphan;
 pub mod queue;
 pub mod record;

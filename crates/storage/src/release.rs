@@ -11,7 +11,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 use welkin_store::{ExtentRef, Store};
+
+/// Releases under way. Each is a commit, and those that come together share a flush: one after another they would be
+/// fewer than the deletes that a busy service answers.
+const RELEASES_MAX: usize = 64;
 
 /// What the releasing task is told.
 #[derive(Debug)]
@@ -116,11 +121,21 @@ impl Releaser {
 
 /// Releases what comes until it is told to end, or the storage is gone.
 pub(crate) async fn run(store: Store, mut freed: UnboundedReceiver<Order>) {
+    let mut releases = JoinSet::new();
     while let Some(Order::Release(extents)) = freed.recv().await {
         for extent in extents {
-            if let Err(error) = store.release_extent(&extent).await {
-                tracing::warn!(%error, "cannot release an extent; its space is lost");
+            while releases.len() >= RELEASES_MAX {
+                releases.join_next().await;
             }
+            while releases.try_join_next().is_some() {}
+            releases.spawn(release(store.clone(), extent));
         }
+    }
+    releases.join_all().await;
+}
+
+async fn release(store: Store, extent: ExtentRef) {
+    if let Err(error) = store.release_extent(&extent).await {
+        tracing::warn!(%error, "cannot release an extent; its space is lost until the next start");
     }
 }

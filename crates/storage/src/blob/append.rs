@@ -15,7 +15,8 @@ use crate::blob::row::{Appended, RowKey};
 use crate::blob::state::{BlobRecord, Content};
 use crate::blob::write::{NewBlob, Replacement};
 use crate::blob::{BlobError, BlobPath, Revision};
-use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
+use crate::error::{COMMIT_TRIES_MAX, EngineError};
+use crate::exchange::Exchange;
 use crate::record;
 use crate::space::BLOBS;
 
@@ -71,7 +72,7 @@ impl Storage {
     pub async fn append_block(
         &self,
         path: BlobPath<'_>,
-        mut content: NewContent,
+        content: NewContent,
         append: &AppendConditions,
         conditions: &Conditions,
         now: Timestamp,
@@ -103,12 +104,11 @@ impl Storage {
             let block = Appended { offset_bytes, piece: content.piece().clone() };
             let commit = Commit::new(BLOBS, partition.clone()).check_version(Vec::new(), head.row);
             let commit = commit.put(row, record::encode(&block)?).put(Vec::new(), record::encode(blob)?);
-            content.claim();
-            if try_commit(self.store(), commit).await?.is_some() {
+            let new = content.unnamed().into_iter().collect();
+            if self.exchange(Exchange { new, ..Exchange::of(commit) }).await? {
                 self.confirm_container(path, &partition).await?;
                 return Ok((head.record, offset_bytes));
             }
-            content.unclaim();
         }
         Err(EngineError::Busy.into())
     }

@@ -19,7 +19,8 @@ use crate::blob::state::{BlobRecord, BlobType, Content, Encryption};
 use crate::blob::write::{NewBlob, Replacement};
 use crate::blob::{BlobError, BlobPath, Revision};
 use crate::due::Due;
-use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
+use crate::error::{COMMIT_TRIES_MAX, EngineError};
+use crate::exchange::Exchange;
 use crate::record;
 use crate::space::BLOBS;
 
@@ -58,7 +59,7 @@ impl Storage {
         &self,
         path: BlobPath<'_>,
         id: &[u8],
-        mut content: NewContent,
+        content: NewContent,
         lease: Option<LeaseId>,
         now: Timestamp,
     ) -> Result<(), BlobError> {
@@ -79,14 +80,13 @@ impl Storage {
             }
             let commit = Commit::new(BLOBS, partition.clone());
             let commit = commit.check_unchanged(key.clone(), last.as_ref().map(|row| row.version));
-            content.claim();
-            if try_commit(self.store(), commit.put(key.clone(), record::encode(&block)?)).await?.is_some() {
-                let replaced = last.map(|row| record::decode::<StagedBlock>(&row.value)).transpose()?;
-                let extent = replaced.and_then(|block| block.piece.extent().cloned());
-                self.releaser().free(extent.into_iter().collect());
+            let commit = commit.put(key.clone(), record::encode(&block)?);
+            let replaced = last.map(|row| record::decode::<StagedBlock>(&row.value)).transpose()?;
+            let freed = replaced.and_then(|block| block.piece.extent().cloned()).into_iter().collect();
+            let new = content.unnamed().into_iter().collect();
+            if self.exchange(Exchange { new, freed, ..Exchange::of(commit) }).await? {
                 return self.confirm_container(path, &partition).await;
             }
-            content.unclaim();
         }
         Err(EngineError::Busy.into())
     }

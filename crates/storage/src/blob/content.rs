@@ -3,6 +3,8 @@
 //! Small contents stay in memory and later lie in the row; large ones go to an extent as they come. Bytes that
 //! no commit took are given back when they are dropped.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use welkin_store::{ExtentRef, ExtentWriter};
@@ -11,6 +13,7 @@ use crate::Storage;
 use crate::blob::encryption::{CustomerKey, Seal, Sealer, sealed_length_bytes};
 use crate::blob::hash::{Hashes, HashingBeside, Wanted};
 use crate::error::EngineError;
+use crate::exchange::Unnamed;
 
 /// Contents up to this length lie in the row. One write then costs one flush instead of two, and a listing still
 /// reads at most this much for each blob.
@@ -193,20 +196,19 @@ impl ContentWriter {
             piece = Piece::Sealed(Box::new(Sealed { seal, length_bytes, piece }));
         }
         // Until a row names the extent, it is given back when something goes wrong.
-        let mut content =
-            NewContent { piece, hashes: Hashes::default(), storage: self.storage, claimed: false };
+        let unnamed = piece.extent().map(|extent| Unnamed::new(extent.clone(), self.storage));
+        let mut content = NewContent { piece, hashes: Hashes::default(), unnamed };
         content.hashes = self.hashing.finish().await?;
         Ok(content)
     }
 }
 
-/// Durable content that no row names yet. Dropped unclaimed, it is given back.
+/// Durable content that no row names yet. Dropped before one does, it is given back.
 #[derive(Debug)]
 pub struct NewContent {
     piece: Piece,
     hashes: Hashes,
-    storage: Storage,
-    claimed: bool,
+    unnamed: Option<Arc<Unnamed>>,
 }
 
 impl NewContent {
@@ -222,22 +224,8 @@ impl NewContent {
         &self.piece
     }
 
-    /// From here on a row may name it. Called before the commit, since a commit whose caller goes away still
-    /// happens, and an extent that a row names must never be given back.
-    pub(crate) fn claim(&mut self) {
-        self.claimed = true;
-    }
-
-    /// The commit did not happen.
-    pub(crate) fn unclaim(&mut self) {
-        self.claimed = false;
-    }
-}
-
-impl Drop for NewContent {
-    fn drop(&mut self) {
-        if let (false, Some(extent)) = (self.claimed, self.piece.extent()) {
-            self.storage.releaser().discard(vec![extent.clone()]);
-        }
+    /// Its extent, for the commit after which a row names it.
+    pub(crate) fn unnamed(&self) -> Option<Arc<Unnamed>> {
+        self.unnamed.clone()
     }
 }

@@ -268,7 +268,7 @@ impl Storage {
     async fn change_copied(
         &self,
         partition: &[u8],
-        contents: &mut [NewContent],
+        contents: &[NewContent],
         now: Timestamp,
         change: impl Fn(&Loaded, &mut Next, &mut BlobRecord) -> Result<(), BlobError>,
     ) -> Result<BlobRecord, BlobError> {

@@ -17,6 +17,7 @@ use crate::blob::row::{Appended, RowKey, Segment};
 use crate::blob::state::Content;
 use crate::cleaner::Garbage;
 use crate::error::{EngineError, try_commit};
+use crate::exchange::Exchange;
 use crate::record;
 use crate::space::{BLOBS, GARBAGE};
 
@@ -102,10 +103,9 @@ impl Storage {
         if !keys.is_empty() {
             let commit = Commit::new(BLOBS, partition.to_vec());
             let commit = keys.into_iter().fold(check_heads(commit, &loaded)?, Commit::delete);
-            if try_commit(self.store(), commit).await?.is_none() {
+            if !self.exchange(Exchange { freed, ..Exchange::of(commit) }).await? {
                 return Ok(Swept::Disturbed);
             }
-            self.releaser().free(freed);
         }
         Ok(if all { Swept::All } else { Swept::UpTo(batch.last) })
     }

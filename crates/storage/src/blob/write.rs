@@ -18,6 +18,7 @@ use crate::blob::state::{
 use crate::blob::{BlobError, BlobPath, Revision, lease, retention};
 use crate::due::Due;
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
+use crate::exchange::Exchange;
 use crate::record;
 use crate::space::BLOBS;
 
@@ -104,13 +105,13 @@ impl Storage {
     pub async fn put_blob(
         &self,
         path: BlobPath<'_>,
-        mut content: NewContent,
+        content: NewContent,
         new: &NewBlob,
         now: Timestamp,
     ) -> Result<BlobRecord, BlobError> {
         let piece = content.piece().clone();
         let make = |_: &Loaded| Ok(Replacement::of(Content::Whole(piece.clone()), piece.length_bytes()));
-        self.replace_blob(path, std::slice::from_mut(&mut content), new, now, make).await
+        self.replace_blob(path, std::slice::from_ref(&content), new, now, make).await
     }
 
     /// Replaces what is there, if it may be, by what `make` says of the rows as they are. `contents` are the new
@@ -118,7 +119,7 @@ impl Storage {
     pub(crate) async fn replace_blob(
         &self,
         path: BlobPath<'_>,
-        contents: &mut [NewContent],
+        contents: &[NewContent],
         new: &NewBlob,
         now: Timestamp,
         make: impl Fn(&Loaded) -> Result<Replacement, BlobError>,
@@ -155,13 +156,13 @@ impl Storage {
     }
 
     /// Commits what a blob is to be; false when it changed since it was read. What is freed goes; `contents` are
-    /// claimed.
+    /// named.
     pub(crate) async fn commit_change(
         &self,
         partition: &[u8],
         loaded: &Loaded,
         next: &Next,
-        contents: &mut [NewContent],
+        contents: &[NewContent],
     ) -> Result<bool, EngineError> {
         let Change { commit, freed, leaves } = change(partition, loaded, next)?;
         if leaves {
@@ -170,16 +171,10 @@ impl Storage {
         for at in next.new_deadlines(loaded) {
             self.note_due(Due::Blob, partition, at).await?;
         }
-        // A search for extents that no row names may have read the rows that this one goes into.
         let pieces = next.lists.values().flatten().map(|block| &block.piece);
-        let _noted = self.named().add(pieces.filter_map(Piece::extent)).await;
-        contents.iter_mut().for_each(NewContent::claim);
-        if try_commit(self.store(), commit).await?.is_some() {
-            self.releaser().free(freed);
-            return Ok(true);
-        }
-        contents.iter_mut().for_each(NewContent::unclaim);
-        Ok(false)
+        let moved = pieces.filter_map(Piece::extent).cloned().collect();
+        let new = contents.iter().filter_map(NewContent::unnamed).collect();
+        self.exchange(Exchange { commit, new, moved, freed }).await
     }
 
     /// Set Blob Properties: replaces all.

@@ -21,6 +21,7 @@ use crate::blob::row::{Appended, Block, CHUNK_BLOCKS, RowKey, Run};
 use crate::blob::state::{BlobRecord, Content, CopyStatus};
 use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::{COMMIT_TRIES_MAX, EngineError, try_commit};
+use crate::exchange::Exchange;
 use crate::record;
 use crate::space::BLOBS;
 
@@ -236,13 +237,12 @@ impl Filling<'_> {
                 offset_bytes += content.piece().length_bytes();
             }
             let commit = commit.put(Vec::new(), record::encode(&head.record)?);
-            contents.iter_mut().for_each(NewContent::claim);
-            if try_commit(self.storage.store(), commit).await?.is_some() {
+            let new = contents.iter().filter_map(NewContent::unnamed).collect();
+            if self.storage.exchange(Exchange { new, ..Exchange::of(commit) }).await? {
                 self.written_bytes = offset_bytes;
                 contents.clear();
                 return Ok(());
             }
-            contents.iter_mut().for_each(NewContent::unclaim);
         }
         Err(EngineError::Busy.into())
     }
@@ -297,7 +297,7 @@ impl Filling<'_> {
         &mut self,
         range: Range<u64>,
         runs: &[(u32, Run)],
-        contents: &mut [NewContent],
+        contents: &[NewContent],
     ) -> Result<(), Stopped> {
         for _ in 0..COMMIT_TRIES_MAX {
             let head = self.storage.blob_head(&self.partition, Revision::Current, self.now()).await?;
@@ -366,7 +366,7 @@ impl Filling<'_> {
     /// Ends the copy: all of it is seen from now on.
     async fn finish(
         &self,
-        contents: &mut [NewContent],
+        contents: &[NewContent],
         change: impl Fn(&Loaded, &mut Next, &mut BlobRecord) -> Result<(), BlobError>,
     ) -> Result<BlobRecord, Stopped> {
         let (now, length_bytes) = (self.now(), self.copied_bytes);

@@ -18,7 +18,8 @@ use crate::blob::page::{SEGMENT_BYTES, narrow};
 use crate::blob::read::{BlobReader, Part};
 use crate::blob::row::{Leftovers, RowKey, Run, Segment};
 use crate::blob::state::{BlobRecord, Content, Cut};
-use crate::error::{EngineError, try_commit};
+use crate::error::EngineError;
+use crate::exchange::Exchange;
 use crate::record;
 use crate::space::BLOBS;
 
@@ -55,7 +56,7 @@ impl Storage {
         head: &Head,
         mut record: BlobRecord,
         edit: Edit<'_>,
-        contents: &mut [NewContent],
+        contents: &[NewContent],
     ) -> Result<Option<BlobRecord>, EngineError> {
         let mut commit = Commit::new(BLOBS, partition.to_vec());
         let groups = match self.groups(partition, segments_of(&edit.cleared)).await? {
@@ -75,13 +76,10 @@ impl Storage {
         }
         let commit = rows.commit.check_version(Vec::new(), head.row);
         let commit = commit.put(Vec::new(), record::encode(&record)?);
-        contents.iter_mut().chain(&mut rows.compacted).for_each(NewContent::claim);
-        if try_commit(self.store(), commit).await?.is_some() {
-            self.releaser().free(rows.freed.into_iter().collect());
-            return Ok(Some(record));
-        }
-        contents.iter_mut().chain(&mut rows.compacted).for_each(NewContent::unclaim);
-        Ok(None)
+        let new = contents.iter().chain(&rows.compacted).filter_map(NewContent::unnamed).collect();
+        let freed = rows.freed.into_iter().collect();
+        let is_done = self.exchange(Exchange { new, freed, ..Exchange::of(commit) }).await?;
+        Ok(is_done.then_some(record))
     }
 
     /// The rows of segments; `None` when they are many.
