@@ -16,5 +16,6 @@ mod full;
 mod model;
 mod pattern;
 mod rows;
+mod small_disk;
 mod snapshot;
 mod store;
