@@ -109,19 +109,31 @@ impl Log {
                 if let Some(oldest) = oldest {
                     self.full.push_front(oldest);
                 }
-                let taken = (self.full.len() as u64 + 2) * self.segment_bytes + other_bytes;
-                if self.disk_bytes_max.is_some_and(|max| taken > max) {
-                    return Err(StoreError::Full);
-                }
-                match self.spare.take_if(|spare| spare.is_finished()).and_then(Spare::take) {
-                    Some(spare) => spare.reuse(&self.folder, number)?,
-                    None => Segment::create(&self.folder, number, self.segment_bytes)?,
+                match self.new_segment(number, other_bytes) {
+                    // A log of one segment, all of which is in tables, needs no second one.
+                    Err(StoreError::Full) if self.current.last <= flushed => {
+                        self.current.renumber(&self.folder, number)?;
+                        self.offset = 0;
+                        return Ok(());
+                    }
+                    segment => segment?,
                 }
             }
         };
         self.full.push_back(std::mem::replace(&mut self.current, next));
         self.offset = 0;
         Ok(())
+    }
+
+    fn new_segment(&mut self, number: u64, other_bytes: u64) -> Result<Segment, StoreError> {
+        let taken = (self.full.len() as u64 + 2) * self.segment_bytes + other_bytes;
+        if self.disk_bytes_max.is_some_and(|max| taken > max) {
+            return Err(StoreError::Full);
+        }
+        match self.spare.take_if(|spare| spare.is_finished()).and_then(Spare::take) {
+            Some(spare) => spare.reuse(&self.folder, number),
+            None => Segment::create(&self.folder, number, self.segment_bytes),
+        }
     }
 
     /// Has a segment zeroed when one will be needed soon. Without one, a new segment is slower at
@@ -357,6 +369,22 @@ mod tests {
         std::fs::remove_file(crate::local::segment::segment_path(folder.path(), 2)).unwrap();
         let error = replay(folder.path(), 0).unwrap_err().to_string();
         assert!(error.contains("1.log at offset 32768"), "a segment removed: {error}");
+    }
+
+    #[test]
+    fn a_single_segment_is_used_again_when_the_disk_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LocalOptions { disk_bytes_max: Some(9 * PAGE as u64), ..options() };
+        let mut log = Log::open(folder.path(), SALT, &options, 0, |_| Some(())).unwrap();
+        for value in 1..=4 {
+            append(&mut log, value, PAGE + 1000, 0);
+        }
+        assert!(matches!(log.make_room(2 * PAGE, 3, 0), Err(StoreError::Full)), "one commit is not in tables");
+        append(&mut log, 5, PAGE + 1000, 4);
+        append(&mut log, 6, PAGE + 1000, 4);
+        drop(log);
+        let (log, values) = replay(folder.path(), 4).unwrap();
+        assert_eq!((values, log.segments(), log.next()), (vec![5, 6], 1, 7));
     }
 
     #[test]

@@ -43,11 +43,17 @@ impl Segment {
     }
 
     /// Uses a segment whose content is no longer needed under a new number.
-    pub(crate) fn reuse(self, folder: &Path, number: u64) -> Result<Self, StoreError> {
+    pub(crate) fn reuse(mut self, folder: &Path, number: u64) -> Result<Self, StoreError> {
+        self.renumber(folder, number)?;
+        Ok(self)
+    }
+
+    /// As [`Self::reuse`], in its place.
+    pub(crate) fn renumber(&mut self, folder: &Path, number: u64) -> Result<(), StoreError> {
         let path = segment_path(folder, number);
         std::fs::rename(&self.path, &path).map_err(StoreError::io("rename", &self.path))?;
-        sync_folder(folder)?;
-        Ok(Self { number, path, file: self.file, last: 0 })
+        (self.number, self.path, self.last) = (number, path, 0);
+        sync_folder(folder)
     }
 
     /// Opens an existing segment.
