@@ -32,9 +32,9 @@ use welkin_transport::{Body, json, stream, text};
 /// The socket's name in the data folder.
 pub const SOCKET_FILE: &str = "control.sock";
 /// A client that sends no request for this long is given up.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Pieces of a backup or findings that wait for a slow reader.
-const WAITING_MAX: usize = 4;
+const WAITING_PIECES: usize = 4;
 
 /// Figures of a storage service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl Control {
                 });
                 let served = http1::Builder::new()
                     .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIME_MAX)
+                    .header_read_timeout(HEAD_TIME)
                     .keep_alive(false)
                     .serve_connection(TokioIo::new(stream), service);
                 if let Err(error) = served.await {
@@ -139,7 +139,7 @@ async fn backup(storage: Storage) -> Response<Body> {
         Ok(snapshot) => snapshot,
         Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let (sender, receiver) = mpsc::channel(WAITING_PIECES);
     tokio::spawn(async move {
         match storage.store().backup(&snapshot, SystemTime::now(), &sender).await {
             Ok(totals) => tracing::info!(?totals, "a backup was taken"),
@@ -150,9 +150,9 @@ async fn backup(storage: Storage) -> Response<Body> {
 }
 
 fn check(storage: Storage) -> Response<Body> {
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let (sender, receiver) = mpsc::channel(WAITING_PIECES);
     tokio::spawn(async move {
-        let (report, mut findings) = mpsc::channel(WAITING_MAX);
+        let (report, mut findings) = mpsc::channel(WAITING_PIECES);
         let tell = async {
             while let Some(finding) = findings.recv().await {
                 if sender.send(line(&Line::Finding(finding))).await.is_err() {

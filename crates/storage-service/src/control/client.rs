@@ -17,7 +17,7 @@ use welkin_transport::{Body, read_body};
 use super::{Line, SOCKET_FILE, Stats};
 
 /// Longest line of a check, and longest answer that is not a stream.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
+const LINE_BYTES: usize = 1024 * 1024;
 
 /// Why the running service could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ impl Client {
     pub async fn stats(self) -> Result<Stats, ControlError> {
         let body = self.call(Method::GET, "/stats").await?;
         let body =
-            read_body(body, LINE_BYTES_MAX).await.map_err(|error| ControlError::Lost(error.to_string()))?;
+            read_body(body, LINE_BYTES).await.map_err(|error| ControlError::Lost(error.to_string()))?;
         serde_json::from_slice(&body).map_err(|error| ControlError::Lost(error.to_string()))
     }
 
@@ -105,7 +105,7 @@ impl Client {
                 }
             }
             match next(&mut body).await? {
-                Some(piece) if buffer.len() < LINE_BYTES_MAX => buffer.extend_from_slice(&piece),
+                Some(piece) if buffer.len() < LINE_BYTES => buffer.extend_from_slice(&piece),
                 _ => return Err(ControlError::Lost("the check was not ended".to_owned())),
             }
         }
@@ -125,7 +125,7 @@ impl Client {
         if head.status == StatusCode::OK {
             return Ok(body);
         }
-        let why = read_body(body, LINE_BYTES_MAX).await.unwrap_or_default();
+        let why = read_body(body, LINE_BYTES).await.unwrap_or_default();
         Err(ControlError::Refused(String::from_utf8_lossy(&why).into_owned()))
     }
 }

@@ -14,7 +14,7 @@ const STEP_BYTES: usize = 64 * 1024;
 /// Extents of one list.
 const EXTENTS_LISTED: usize = 10_000;
 /// Damaged places of one extent that are told; where there are more, most of it is gone.
-const PLACES_MAX: usize = 16;
+const PLACES_TOLD: usize = 16;
 
 /// The extents that there are, and whether a row names them.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Check<'_> {
                     places += 1;
                     self.damaged(what.to_owned(), why).await;
                 }
-                if places == PLACES_MAX {
+                if places == PLACES_TOLD {
                     return;
                 }
                 offset += STEP_BYTES as u64;
