@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT};
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
 use http::{Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -133,9 +133,7 @@ impl FrontEnd {
             sent_bytes: length_of(&response),
         };
         self.metrics.answered(&answered);
-        let (status, elapsed_us) = (answered.status.as_u16(), answered.elapsed.as_micros());
-        let user_agent = user_agent.as_ref().and_then(|name| name.to_str().ok());
-        tracing::info!(%method, operation, status, code, user_agent, elapsed_us, "answered");
+        log(&answered, &method, user_agent.as_ref());
         response
     }
 
@@ -249,4 +247,15 @@ fn needs_length(operation: Operation) -> bool {
 
 fn says_length(head: &RequestHead) -> bool {
     head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING)
+}
+/// One line for each answer. What went well is for whoever looks closely: a busy server would fill the disk with it.
+fn log(answered: &Answered, method: &Method, user_agent: Option<&HeaderValue>) {
+    let Answered { operation, code, .. } = answered;
+    let (status, elapsed_us) = (answered.status.as_u16(), answered.elapsed.as_micros());
+    let user_agent = user_agent.and_then(|name| name.to_str().ok());
+    if answered.status.is_client_error() || answered.status.is_server_error() {
+        tracing::info!(%method, operation, status, code, user_agent, elapsed_us, "answered");
+    } else {
+        tracing::debug!(%method, operation, status, code, user_agent, elapsed_us, "answered");
+    }
 }

@@ -1,6 +1,6 @@
 //! Writing XML bodies, and reading them within bounds.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::Reader;
@@ -39,8 +39,7 @@ impl Xml {
     pub fn element_with(&mut self, name: &str, attributes: &[(&str, &str)], inside: impl FnOnce(&mut Self)) {
         self.open(name, attributes);
         inside(self);
-        // Writing to a text cannot fail.
-        let _ = write!(self.0, "</{name}>");
+        self.close(name);
     }
 
     /// An element, and in it what `inside` writes.
@@ -51,7 +50,8 @@ impl Xml {
     /// An element with a text. Characters that XML cannot hold are left out.
     pub fn text(&mut self, name: &str, text: &str) {
         self.open(name, &[]);
-        let _ = write!(self.0, "{}</{name}>", escape(clean(text)));
+        self.0.push_str(&escaped(text));
+        self.close(name);
     }
 
     /// An element with a text, if there is one.
@@ -78,11 +78,20 @@ impl Xml {
     }
 
     fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
-        let _ = write!(self.0, "<{name}");
+        self.0.push('<');
+        self.0.push_str(name);
         for (attribute, value) in attributes {
-            let _ = write!(self.0, " {attribute}=\"{}\"", escape(clean(value)));
+            for part in [" ", attribute, "=\"", &escaped(value), "\""] {
+                self.0.push_str(part);
+            }
         }
         self.0.push('>');
+    }
+
+    fn close(&mut self, name: &str) {
+        for part in ["</", name, ">"] {
+            self.0.push_str(part);
+        }
     }
 }
 
@@ -91,9 +100,15 @@ pub(crate) fn is_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// The text without the characters that XML cannot hold.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| is_xml(*c)).collect()
+/// The text as it stands in a document, without the characters that XML cannot hold. Most of a list is text that
+/// needs no change, and is looked at once.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"<>&'\"".contains(byte) || *byte == b' ';
+    if text.as_bytes().iter().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let clean: String = text.chars().filter(|c| is_xml(*c)).collect();
+    Cow::Owned(escape(clean).into_owned())
 }
 
 /// Parses a body and gives its root to `read`. Document types are refused; the size, and the time that it takes, are
@@ -152,16 +167,20 @@ mod tests {
             xml.text("C", "<&>\u{1}\u{FFFE}x");
             xml.optional("D", None);
             xml.name("E", "a\u{1}");
+            xml.text("F", "it's \u{e9}\t&amp; plain");
         });
         let text = xml.finish();
         let found = read(text.as_bytes(), "A", |root| {
             let of = |name| {
                 root.children().find(|n| n.has_tag_name(name)).and_then(|n| n.text()).map(str::to_owned)
             };
-            Ok((root.attribute("B").map(str::to_owned), of("C"), of("D"), of("E")))
+            Ok((root.attribute("B").map(str::to_owned), of("C"), of("D"), of("E"), of("F")))
         });
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(found.unwrap(), (some("\"<&"), some("<&>x"), None, some("a%01")));
+        assert_eq!(
+            found.unwrap(),
+            (some("\"<&"), some("<&>x"), None, some("a%01"), some("it's \u{e9}\t&amp; plain"))
+        );
     }
 
     #[test]

@@ -24,8 +24,8 @@ const BLOCK_INLINE_BYTES_MAX: usize = 0;
 /// Where content lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Piece {
-    /// In the row itself.
-    Inline(Vec<u8>),
+    /// In the row itself. Encoded and decoded in one copy, where a `Vec` is taken byte by byte.
+    Inline(Bytes),
     /// In an extent.
     Extent(ExtentRef),
     /// In one of both, encrypted with a client's key.
@@ -189,7 +189,7 @@ impl ContentWriter {
         }
         let mut piece = match self.extent {
             Some(extent) => Piece::Extent(extent.finish().await?),
-            None => Piece::Inline(self.buffered.to_vec()),
+            None => Piece::Inline(self.buffered.freeze()),
         };
         if let Some(sealer) = self.sealer {
             let (seal, length_bytes) = (sealer.seal, self.length_bytes);
@@ -227,5 +227,20 @@ impl NewContent {
     /// Its extent, for the commit after which a row names it.
     pub(crate) fn unnamed(&self) -> Option<Arc<Unnamed>> {
         self.unnamed.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_lies_in_its_row_as_it_always_did() {
+        let piece = Piece::Inline(Bytes::from_static(b"abc"));
+        let stored = postcard::to_allocvec(&piece).unwrap();
+        assert_eq!(stored, [0, 3, b'a', b'b', b'c']);
+        // The first shape had a `Vec` here.
+        assert_eq!(stored[1..], postcard::to_allocvec(&b"abc".to_vec()).unwrap());
+        assert_eq!(postcard::from_bytes::<Piece>(&stored).unwrap(), piece);
     }
 }

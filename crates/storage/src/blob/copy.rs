@@ -13,6 +13,7 @@ mod incremental;
 mod note;
 mod source;
 
+use bytes::Bytes;
 use welkin_base::Timestamp;
 
 use crate::Storage;
@@ -291,7 +292,7 @@ impl Content {
     /// Nothing, of the same type.
     fn emptied(&self, loaded: &Loaded) -> Self {
         match self {
-            Self::Whole(_) | Self::Blocks { .. } => Self::Whole(Piece::Inline(Vec::new())),
+            Self::Whole(_) | Self::Blocks { .. } => Self::Whole(Piece::Inline(Bytes::new())),
             Self::Appended { .. } => Self::Appended { list: loaded.new_list(), blocks: 0, sealed: false },
             Self::Pages { sequence_number, .. } => Self::no_pages(loaded.new_epoch(), *sequence_number),
         }

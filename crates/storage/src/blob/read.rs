@@ -250,7 +250,7 @@ impl BlobReader {
             Some(Piece::Inline(bytes)) => {
                 let part =
                     usize::try_from(within.start).unwrap_or(0)..usize::try_from(within.end).unwrap_or(0);
-                Ok(Some(Bytes::from(bytes).slice(part)))
+                Ok(Some(bytes.slice(part)))
             }
             Some(Piece::Extent(extent)) => self.read(extent, within, bytes_max).await.map(Some),
             Some(Piece::Sealed(sealed)) => self.read_sealed(sealed, within, bytes_max).await.map(Some),
@@ -302,9 +302,7 @@ impl BlobReader {
         let stored = first * chunk_bytes..stored_end.min(sealed_length_bytes(sealed.length_bytes));
         let length = size(stored.end - stored.start);
         let bytes = match &sealed.piece {
-            Piece::Inline(bytes) => {
-                Bytes::copy_from_slice(bytes.get(size(stored.start)..).unwrap_or_default())
-            }
+            Piece::Inline(bytes) => bytes.slice(size(stored.start).min(bytes.len())..),
             Piece::Extent(extent) => self.storage.store().read_extent(extent, stored.start, length).await?,
             Piece::Sealed(_) => return Err(damaged("it is encrypted twice")),
         };

@@ -140,7 +140,8 @@ mod tests {
     /// Blocks as Put Block leaves them, without asking how many there are.
     async fn lay(storage: &Storage, account: &Account, numbers: std::ops::Range<usize>) {
         let partition = storage.blob_partition(path(account)).await.unwrap();
-        let block = record::encode(&StagedBlock { staged: at(0), piece: Piece::Inline(vec![1]) }).unwrap();
+        let block =
+            record::encode(&StagedBlock { staged: at(0), piece: Piece::Inline(vec![1].into()) }).unwrap();
         for part in numbers.collect::<Vec<_>>().chunks(10_000) {
             let commit = Commit::new(BLOBS, partition.clone());
             let commit = part.iter().fold(commit, |commit, number| {

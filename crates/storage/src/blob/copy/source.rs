@@ -46,7 +46,7 @@ impl Layout {
     /// What the blob is before any bytes have come.
     pub(super) fn empty(&self, loaded: &Loaded) -> Content {
         match self {
-            Self::Whole { .. } | Self::Blocks(_) => Content::Whole(Piece::Inline(Vec::new())),
+            Self::Whole { .. } | Self::Blocks(_) => Content::Whole(Piece::Inline(Bytes::new())),
             Self::Appended { .. } => Content::Appended { list: loaded.new_list(), blocks: 0, sealed: false },
             Self::Pages { sequence_number, .. } => Content::no_pages(loaded.new_epoch(), *sequence_number),
         }
