@@ -57,6 +57,8 @@ impl Background {
         });
         let (flushes, flush_queue) = mpsc::channel();
         let (compactions, compaction_queue) = mpsc::channel();
+        // What was not merged before the last close or crash is merged now: writers may wait for it.
+        let _ = compactions.send(());
         let for_flush = shared.clone();
         let for_compaction = shared.clone();
         let threads = vec![

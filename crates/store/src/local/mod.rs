@@ -458,6 +458,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn tables_that_were_left_to_be_merged_do_not_hold_up_writers_for_ever() {
+        const SPACE: Space = Space::new(1, "test");
+        let folder = tempfile::tempdir().unwrap();
+        let options = LocalOptions { memtable_bytes: 1, ..LocalOptions::default() };
+        let (opened, locked) = Opened::open(folder.path(), options.clone()).unwrap();
+        let mut version = 0;
+        while !opened.tables.is_behind() {
+            version += 1;
+            let key = row_key(SPACE, b"p", &[1]);
+            opened.tables.apply(version, std::iter::once((&key[..], Some(&b"value"[..]))));
+            opened.tables.publish(version);
+            opened.tables.seal_memtable(version);
+            opened.tables.flush().unwrap();
+        }
+        drop((opened, locked));
+        let store = Local::open(folder.path(), options).await.unwrap();
+        for key in ["one", "two"] {
+            let put = store.commit(Commit::new(SPACE, "p").put(key, "value"));
+            tokio::time::timeout(Duration::from_secs(30), put).await.expect("writers wait for ever").unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn after_a_failed_flush_nothing_is_acknowledged_until_reopened() {
         const SPACE: Space = Space::new(1, "test");
         let folder = tempfile::tempdir().unwrap();
