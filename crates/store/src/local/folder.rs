@@ -83,17 +83,17 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
 
 fn read_or_write_format(folder: &Path) -> Result<u64, StoreError> {
     let path = folder.join(FORMAT_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => parse_format(&text).ok_or_else(|| StoreError::Damaged {
+    match std::fs::read(&path) {
+        Ok(bytes) => std::str::from_utf8(&bytes).ok().and_then(parse_format).ok_or_else(|| StoreError::Damaged {
             what: path.display().to_string(),
-            why: format!("it should have the lines \"{FORMAT_LINE}\" and \"salt <16 hex digits>\""),
+            why: format!("it should have the lines \"{FORMAT_LINE}\", \"salt\" and \"checksum\", which matches them"),
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let salt = rand::random::<u64>();
             let temporary = folder.join("format.new");
             File::create(&temporary)
                 .and_then(|mut file| {
-                    writeln!(file, "{FORMAT_LINE}\nsalt {salt:016x}")?;
+                    file.write_all(format_text(salt).as_bytes())?;
                     file.sync_all()
                 })
                 .map_err(StoreError::io("write", &temporary))?;
@@ -105,8 +105,15 @@ fn read_or_write_format(folder: &Path) -> Result<u64, StoreError> {
     }
 }
 
+/// The salt, when each byte is as it was written: with another salt no group of the log is found.
 fn parse_format(text: &str) -> Option<u64> {
-    let mut lines = text.lines();
-    (lines.next()? == FORMAT_LINE).then_some(())?;
-    u64::from_str_radix(lines.next()?.strip_prefix("salt ")?, 16).ok()
+    let salt = text.lines().nth(1)?.strip_prefix("salt ")?;
+    let salt = u64::from_str_radix(salt, 16).ok()?;
+    (format_text(salt) == text).then_some(salt)
+}
+
+fn format_text(salt: u64) -> String {
+    let lines = format!("{FORMAT_LINE}\nsalt {salt:016x}\n");
+    let checksum = crc32c::crc32c(lines.as_bytes());
+    format!("{lines}checksum {checksum:08x}\n")
 }

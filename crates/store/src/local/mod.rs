@@ -31,6 +31,7 @@ mod record;
 mod reserve;
 mod restored;
 mod segment;
+mod table_files;
 mod tables;
 
 use std::path::Path;

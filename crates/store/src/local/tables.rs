@@ -27,6 +27,7 @@ use crate::local::key::{scan_end, scan_start, split};
 use crate::local::options::{LocalOptions, RESERVED_SPACE_ID_MIN};
 use crate::local::readers::{Pin, Pins, Readers};
 use crate::local::record;
+use crate::local::table_files::check_table_files;
 use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
 pub use verify::{CheckFrom, CheckRange, CheckedRow, CheckedRows};
@@ -74,6 +75,7 @@ impl std::fmt::Debug for Tables {
 impl Tables {
     /// Opens the tables in `folder`.
     pub(crate) fn open(folder: &Path, options: &LocalOptions) -> Result<Self, StoreError> {
+        check_table_files(folder)?;
         let structure = SequenceNumberCounter::default();
         let tree = lsm_tree::Config::new(folder, structure, SequenceNumberCounter::default())
             .use_cache(Arc::new(Cache::with_capacity_bytes(options.cache_bytes)))
