@@ -29,9 +29,9 @@ use life::Life;
 
 /// Set for the child, which has a mount namespace of its own.
 const CHILD: &str = "WELKIN_POWER_CHILD";
-const LOSSES: usize = 40;
+const LOSSES: usize = 24;
 /// One recording serves so many losses.
-const LOSSES_PER_RECORDING: usize = 20;
+const LOSSES_PER_RECORDING: usize = 12;
 /// All on one disk, then the log and the extents on disks of their own, and so on.
 const DISKS: [usize; 2] = [1, 3];
 /// Most losses after another, each in the life after the one before.
