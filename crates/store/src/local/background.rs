@@ -13,6 +13,8 @@ use crate::local::tables::Tables;
 
 /// How long to wait before a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// After so many times [`RETRY`] without a flush nobody writes much, and deleted rows are looked for.
+const IDLE_RETRIES: u32 = 4;
 
 /// The two background threads.
 #[derive(Debug, Clone)]
@@ -147,12 +149,21 @@ impl Shared {
     }
 
     fn compact_until_closed(&self, queue: &mpsc::Receiver<()>) {
-        let mut is_owed = false;
+        let (mut is_owed, mut idle) = (false, 0);
         loop {
             match queue.recv_timeout(RETRY) {
-                Ok(()) => while queue.try_recv().is_ok() {},
+                Ok(()) => {
+                    while queue.try_recv().is_ok() {}
+                    idle = 0;
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) if is_owed => {}
-                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    idle += 1;
+                    if idle % IDLE_RETRIES == 0 && self.tables.is_mostly_deleted() {
+                        self.drop_deleted();
+                    }
+                    continue;
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
             is_owed = false;
@@ -167,6 +178,16 @@ impl Shared {
             }
             self.table_bytes.store(self.tables.disk_bytes(), Ordering::Relaxed);
         }
+    }
+
+    fn drop_deleted(&self) {
+        match self.tables.merge_all() {
+            Ok(()) => self.counters.compactions.add(1),
+            // What is deleted stays for now.
+            Err(StoreError::Full) => {}
+            Err(error) => self.health.poison(&error),
+        }
+        self.table_bytes.store(self.tables.disk_bytes(), Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@
 //! * The tree numbers its own structure changes with a counter of its own, which stays below
 //!   [`SEQNO_BASE`]; row versions are put above it, so every reader uses the newest structure.
 
+mod deleted;
 mod verify;
 
 use std::collections::HashSet;

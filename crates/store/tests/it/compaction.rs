@@ -283,3 +283,27 @@ async fn writes_and_releases_go_on_while_extents_move() {
     let expected: Vec<_> = live.into_iter().map(|(_, _, extent)| extent).collect();
     assert_eq!(store.live_extents(None, 10_000).await.unwrap(), expected);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_deleted_rows_shrink() {
+    const ROWS: u64 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let key = |row: u64| row.to_be_bytes().to_vec();
+    for first in (0..ROWS).step_by(100) {
+        let rows = first..first + 100;
+        let commit = rows.fold(Commit::new(SPACE, "p"), |commit, row| commit.put(key(row), pattern(row, 1000)));
+        store.commit(commit).await.unwrap();
+    }
+    wait_until("nothing is flushed", || store.stats().table_bytes > 15 * MIB).await;
+    for first in (0..ROWS).step_by(100) {
+        let rows = first..first + 100;
+        store.commit(rows.fold(Commit::new(SPACE, "p"), |commit, row| commit.delete(key(row)))).await.unwrap();
+    }
+    // The last deletes are flushed.
+    store.close().await.unwrap();
+    drop(store);
+    let store = open(folder.path()).await;
+    wait_until("the tables stay large", || store.stats().table_bytes < MIB).await;
+    assert_eq!(store.scan(SPACE, ScanFrom::Start, 10).await.unwrap(), []);
+}

@@ -24,8 +24,11 @@ use crate::row::{Row, ScanFrom};
 
 /// How often it is looked whether much is free: often enough that deleted bytes are soon back.
 const LOOK: Duration = Duration::from_millis(250);
-/// Pause after a round that gave nothing back, because somebody writes or reads what is in the way.
-const PAUSE: Duration = Duration::from_secs(15);
+/// Pause after a round that gave nothing back, because somebody writes what is in the way. It doubles
+/// with each such round...
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// ...up to this: a round may read the rows of all extents.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// So many times as long as it worked it rests.
 const REST: u32 = 3;
 /// Rows of extents read at a time.
@@ -76,7 +79,7 @@ async fn run(extents: Weak<Extents>, rate: u64) {
         }
         wait = match round(&extents, &Budget { rate }).await {
             Ok(None) => LOOK,
-            Ok(Some(0)) => PAUSE,
+            Ok(Some(0)) => longer(wait),
             Ok(Some(bytes)) => {
                 tracing::debug!(bytes, "space of deleted extents is the file system's again");
                 Duration::ZERO
@@ -84,10 +87,14 @@ async fn run(extents: Weak<Extents>, rate: u64) {
             Err(StoreError::Closed) => return,
             Err(error) => {
                 tracing::warn!(%error, "cannot give the space of deleted extents back");
-                PAUSE
+                longer(wait)
             }
         };
     }
+}
+
+fn longer(wait: Duration) -> Duration {
+    (wait * 2).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
 /// How fast it may go.
