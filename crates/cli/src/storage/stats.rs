@@ -23,6 +23,16 @@ pub async fn run(args: &StatsArgs) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Their space on disk, and what of it is not in use.
+fn extents_of(store: &StoreStats) -> String {
+    let [all, free, deferred] =
+        [store.extent_bytes, store.extent_free_bytes, store.extent_deferred_bytes].map(BinaryBytes);
+    match store.extent_deferred_bytes {
+        0 => format!("{all}, {free} of it free"),
+        _ => format!("{all}, {free} of it free, {deferred} released and kept for who reads"),
+    }
+}
+
 fn table(stats: &Stats) -> String {
     let Stats { uptime_s, accounts, store } = stats;
     let service = match uptime_s {
@@ -39,11 +49,13 @@ fn table(stats: &Stats) -> String {
         ("writes", state.to_owned()),
         ("accounts", accounts.to_string()),
         ("rows on disk", BinaryBytes(store.table_bytes).to_string()),
-        ("extents on disk", BinaryBytes(store.extent_bytes).to_string()),
+        ("extents on disk", extents_of(store)),
         ("commits", format!("{} ({} refused by a check)", store.commits, store.conflicts)),
         ("log", format!("{} in {} flushes", BinaryBytes(store.log_bytes), store.log_flushes)),
         ("memtable flushes", store.memtable_flushes.to_string()),
         ("compactions", store.compactions.to_string()),
+        ("extents moved", BinaryBytes(store.extent_bytes_moved).to_string()),
+        ("given back", BinaryBytes(store.extent_bytes_returned).to_string()),
     ];
     let mut text = String::new();
     for (name, value) in lines {

@@ -132,7 +132,7 @@ async fn restore_extents(
             }
             // The decoder lets no rows and no header come here.
             Item::End(_) | Item::Rows(_) | Item::Header(_) => {
-                finishing.extend(writer.take().map(ExtentWriter::finish))
+                finishing.extend(writer.take().map(ExtentWriter::finish));
             }
         }
         while finishing.len() >= EXTENTS_AT_ONCE
