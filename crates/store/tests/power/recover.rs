@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use welkin_store::{ExtentRef, ScanFrom, Store};
 
 use crate::history::{Expected, Rows, Task};
@@ -48,8 +49,8 @@ fn check_rows(index: usize, task: &Task, rows: &Rows, position: usize) -> u64 {
             found == wanted,
             "task {index} after commit {number}: row {} has {:?} bytes instead of {:?}, or others",
             key.escape_ascii(),
-            found.map(|value| value.len()),
-            wanted.map(|value| value.len()),
+            found.map(Bytes::len),
+            wanted.map(Bytes::len),
         );
     }
     number
