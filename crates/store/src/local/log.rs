@@ -379,7 +379,10 @@ mod tests {
         for value in 1..=4 {
             append(&mut log, value, PAGE + 1000, 0);
         }
-        assert!(matches!(log.make_room(2 * PAGE, 3, 0), Err(StoreError::Full)), "one commit is not in tables");
+        assert!(
+            matches!(log.make_room(2 * PAGE, 3, 0), Err(StoreError::Full)),
+            "one commit is not in tables"
+        );
         append(&mut log, 5, PAGE + 1000, 4);
         append(&mut log, 6, PAGE + 1000, 4);
         drop(log);

@@ -292,13 +292,17 @@ async fn tables_of_deleted_rows_shrink() {
     let key = |row: u64| row.to_be_bytes().to_vec();
     for first in (0..ROWS).step_by(100) {
         let rows = first..first + 100;
-        let commit = rows.fold(Commit::new(SPACE, "p"), |commit, row| commit.put(key(row), pattern(row, 1000)));
+        let commit =
+            rows.fold(Commit::new(SPACE, "p"), |commit, row| commit.put(key(row), pattern(row, 1000)));
         store.commit(commit).await.unwrap();
     }
     wait_until("nothing is flushed", || store.stats().table_bytes > 15 * MIB).await;
     for first in (0..ROWS).step_by(100) {
         let rows = first..first + 100;
-        store.commit(rows.fold(Commit::new(SPACE, "p"), |commit, row| commit.delete(key(row)))).await.unwrap();
+        store
+            .commit(rows.fold(Commit::new(SPACE, "p"), |commit, row| commit.delete(key(row))))
+            .await
+            .unwrap();
     }
     // The last deletes are flushed.
     store.close().await.unwrap();
