@@ -1,14 +1,17 @@
 //! Answers: the headers that all have, and bodies.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
+use http_body::{Body as HttpBody, SizeHint};
 use welkin_base::Timestamp;
 use welkin_storage_wire::error::ErrorForm;
 use welkin_storage_wire::{ApiVersion, ProtocolError};
-use welkin_transport::Body;
+use welkin_transport::{Body, BoxError};
 
 /// What the `Server` header says.
 const SERVER: &str = concat!("Welkin-Storage/", env!("CARGO_PKG_VERSION"));
@@ -45,6 +48,42 @@ pub fn set<B>(response: &mut Response<B>, name: &'static str, value: &str) {
 pub fn set_named(response: &mut Response<Body>, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
         response.headers_mut().append(name, value);
+    }
+}
+
+/// An answer that is short is sent at once; a longer one, or one that is read while it is sent, holds what is in hand.
+const SHORT_BYTES_MAX: u64 = 64 * 1024;
+
+/// A body that keeps something until it is sent or given up, where that may take long.
+pub(crate) fn held(body: Body, what: impl Send + Sync + Unpin + 'static) -> Body {
+    match body.size_hint().exact() {
+        Some(bytes) if bytes <= SHORT_BYTES_MAX => body,
+        _ => Body::new(Held { body, _what: what }),
+    }
+}
+
+struct Held<T> {
+    body: Body,
+    _what: T,
+}
+
+impl<T: Unpin> HttpBody for Held<T> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -18,6 +18,13 @@ pub const CONNECTIONS_MAX: usize = 16_384;
 /// Requests of one account that are handled at a time; more are told that the server is busy.
 pub const ACCOUNT_REQUESTS_MAX: usize = 1024;
 
+/// Requests of one blob, queue, table or entity that are handled at a time: half of what the account has, so that a hot
+/// one leaves the other half to the rest.
+pub const PARTITION_REQUESTS_MAX: usize = ACCOUNT_REQUESTS_MAX / 2;
+/// Bytes of blobs that are read ahead of clients, of all together: 64 clients that each have four pieces of 1 MiB on
+/// their way.
+pub const READ_AHEAD_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Configuration of the storage service; TOML.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +67,12 @@ pub struct Config {
     /// Requests of one account that are handled at a time; more are told that the server is busy.
     #[serde(default = "account_requests_max")]
     pub account_requests_max: usize,
+    /// Requests of one blob, queue, table or entity that are handled at a time; more are told that the server is busy.
+    #[serde(default = "partition_requests_max")]
+    pub partition_requests_max: usize,
+    /// Bytes of blobs that are read ahead of clients, of all together. Beyond, each client is read for in small pieces.
+    #[serde(default = "read_ahead_bytes_max")]
+    pub read_ahead_bytes_max: usize,
     /// Serves the well-known development account `devstoreaccount1`, whose key is public. Only on loopback.
     #[serde(default)]
     pub dev: bool,
@@ -88,6 +101,14 @@ fn account_requests_max() -> usize {
     ACCOUNT_REQUESTS_MAX
 }
 
+fn partition_requests_max() -> usize {
+    PARTITION_REQUESTS_MAX
+}
+
+fn read_ahead_bytes_max() -> usize {
+    READ_AHEAD_BYTES_MAX
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -103,6 +124,8 @@ impl Default for Config {
             connections_max: CONNECTIONS_MAX,
             timeouts: Timeouts::default(),
             account_requests_max: ACCOUNT_REQUESTS_MAX,
+            partition_requests_max: PARTITION_REQUESTS_MAX,
+            read_ahead_bytes_max: READ_AHEAD_BYTES_MAX,
             dev: false,
             dev_settings: None,
             tls: None,

@@ -14,6 +14,7 @@ use welkin_storage::{Account, Storage};
 use welkin_storage_wire::sas::{Arrival, KeyRange};
 use welkin_storage_wire::{ErrorCode, ProtocolError, RequestHead};
 
+use crate::admission::Admission;
 use crate::auth::issuer::Issuer;
 use crate::auth::token::User;
 use crate::config::Timeouts;
@@ -44,6 +45,8 @@ pub struct Context {
     pub issuer: Option<Arc<Issuer>>,
     /// What copies need of the server.
     pub copies: Arc<Copies>,
+    /// Who may take how much.
+    pub(crate) admission: Arc<Admission>,
     /// Its id.
     pub request_id: String,
 }

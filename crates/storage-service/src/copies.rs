@@ -52,14 +52,14 @@ pub struct Copies {
     /// What asks other servers, where that is permitted.
     pub(crate) client: Option<Client>,
     places: Arc<Semaphore>,
-    accounts: Arc<Throttle>,
+    accounts: Arc<Throttle<Uid>>,
 }
 
 /// A place among the copies that are carried out, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     _copy: OwnedSemaphorePermit,
-    _of_account: Handled,
+    _of_account: Handled<Uid>,
 }
 
 impl Copies {

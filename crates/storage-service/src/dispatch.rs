@@ -21,13 +21,13 @@ use welkin_storage_wire::{
 };
 use welkin_transport::Body;
 
-use crate::answer::Frame;
+use crate::admission::Admission;
+use crate::answer::{Frame, held};
 use crate::auth::issuer::Issuer;
 use crate::config::Timeouts;
 use crate::context::{Context, RequestBody};
 use crate::copies::Copies;
 use crate::metrics::{Answered, Metrics};
-use crate::throttle::Throttle;
 use crate::{auth, blob, queue, service, table};
 
 /// What became of a request, and what its answer's frame needs.
@@ -57,14 +57,11 @@ pub struct FrontEnd {
     pub copies: Arc<Copies>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// How many requests of an account are handled at a time.
-    pub(crate) throttle: Arc<Throttle>,
+    /// Who may take how much.
+    pub(crate) admission: Arc<Admission>,
     /// How long clients have.
     pub(crate) timeouts: Timeouts,
 }
-
-/// A client that finds the server busy is told to wait this long.
-const RETRY_AFTER_S: &str = "1";
 
 impl FrontEnd {
     /// Answers a request, whatever it is.
@@ -184,6 +181,7 @@ impl FrontEnd {
             arrival,
             issuer: self.issuer.clone(),
             copies: self.copies.clone(),
+            admission: self.admission.clone(),
             request_id,
         };
         let result = self.serve(&context, operation, body).await;
@@ -200,13 +198,13 @@ impl FrontEnd {
             // Each request of a batch is counted on its own.
             return blob::batch::handle(self, context, body).await;
         }
-        let busy = || ProtocolError::from(ErrorCode::ServerBusy).with_header("retry-after", RETRY_AFTER_S);
-        let _handled = self.throttle.enter(context.account.uid).ok_or_else(busy)?;
-        match operation {
+        let entered = self.admission.enter(context.account.uid, operation, &context.head).await?;
+        let response = match operation {
             Operation::Blob(operation) => blob::handle(context, operation, body).await,
             Operation::Queue(operation) => queue::handle(context, operation, body).await,
             Operation::Table(operation) => table::handle(context, operation, body).await,
-        }
+        };
+        response.map(|response| response.map(|body| held(body, entered.in_hand)))
     }
 
     /// A refusal. Scripts of other origins may read it too.

@@ -4,7 +4,7 @@
 //!
 //! * [`run`](run()), [`Config`]: the service from its start to its end.
 //! * `server`: connections.
-//! * `dispatch`: from a request to its answer.
+//! * `dispatch`: from a request to its answer. `admission`: who may take how much.
 //! * [`auth`]: who asks, and whether they may.
 //! * `copies`: what copies need of the server, and sources on other servers.
 //! * [`context`]: what a handler knows; [`answer`]: what it answers with; [`error`]: what went wrong.
@@ -24,6 +24,7 @@ pub mod service;
 pub mod table;
 
 mod admin;
+mod admission;
 mod config;
 mod copies;
 mod delegation;

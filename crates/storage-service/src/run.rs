@@ -17,13 +17,13 @@ use welkin_storage_wire::Service;
 use welkin_storage_wire::admin::AccountSettings;
 use welkin_store::{Store, StoreError};
 
+use crate::admission::Admission;
 use crate::auth::issuer::{Issuer, IssuerError};
 use crate::config::Config;
 use crate::copies::{Copies, CopiesError};
 use crate::dispatch::FrontEnd;
 use crate::metrics::Metrics;
 use crate::server::Places;
-use crate::throttle::Throttle;
 use crate::{admin, blob, control, descriptors, server, tls};
 
 /// The development account, which every client of the protocol knows.
@@ -93,7 +93,7 @@ pub async fn run(
     }
     let issuer = config.openid.clone().map(Issuer::new).transpose()?.map(Arc::new);
     let copies = Copies::new(&config)?;
-    let throttle = Throttle::new(config.account_requests_max);
+    let admission = Admission::new(&config);
     let places = Places::new(descriptors::enough_for(config.connections_max));
     let listeners = listen(&config).await?;
     let metrics_listener = match config.metrics_listen {
@@ -130,7 +130,7 @@ pub async fn run(
             issuer: issuer.clone(),
             copies: copies.clone(),
             metrics: metrics.clone(),
-            throttle: throttle.clone(),
+            admission: admission.clone(),
             timeouts: config.timeouts.clone(),
         };
         let tls = tls.clone().filter(|_| https);

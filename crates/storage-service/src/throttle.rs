@@ -1,53 +1,57 @@
-//! How many requests of one account are handled at a time. More are refused at once and told when to come back,
-//! so that one account's rush is no queue for the others.
+//! How many requests of one kind are handled at a time. More are refused at once and told when to come back, so that
+//! one client's rush is no queue for the others.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use welkin_storage::Uid;
-
-/// Counts the requests that are handled, per account.
+/// Counts the requests that are handled, by whatever they are counted by.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub(crate) struct Throttle<K> {
     requests_max: usize,
-    handled: Mutex<HashMap<Uid, usize>>,
+    handled: Mutex<HashMap<K, usize>>,
 }
 
 /// A request that is handled, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Handled {
-    throttle: Arc<Throttle>,
-    account: Uid,
+pub(crate) struct Handled<K: Hash + Eq> {
+    throttle: Arc<Throttle<K>>,
+    key: K,
 }
 
-impl Throttle {
+impl<K: Hash + Eq + Clone> Throttle<K> {
     pub(crate) fn new(requests_max: usize) -> Arc<Self> {
         Arc::new(Self { requests_max, handled: Mutex::default() })
     }
 
-    /// Counts a request in; `None` when the account has too many.
-    pub(crate) fn enter(self: &Arc<Self>, account: Uid) -> Option<Handled> {
+    /// Counts a request in; `None` when there are too many of its key.
+    pub(crate) fn enter(self: &Arc<Self>, key: K) -> Option<Handled<K>> {
         let mut handled = self.lock();
-        let count = handled.entry(account).or_insert(0);
+        let count = handled.entry(key.clone()).or_insert(0);
         if *count >= self.requests_max {
+            if *count == 0 {
+                handled.remove(&key);
+            }
             return None;
         }
         *count += 1;
-        Some(Handled { throttle: self.clone(), account })
+        Some(Handled { throttle: self.clone(), key })
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, usize>> {
+impl<K> Throttle<K> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, usize>> {
         self.handled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Handled {
+impl<K: Hash + Eq> Drop for Handled<K> {
     fn drop(&mut self) {
         let mut handled = self.throttle.lock();
-        if let Some(count) = handled.get_mut(&self.account) {
+        if let Some(count) = handled.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                handled.remove(&self.account);
+                handled.remove(&self.key);
             }
         }
     }
@@ -58,15 +62,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_each_account() {
+    fn counts_each_key() {
         let throttle = Throttle::new(2);
-        let [a, b] = [1, 2].map(|n| Uid::from_bytes([n; 16]));
-        let (first, second) = (throttle.enter(a), throttle.enter(a));
+        let (first, second) = (throttle.enter("a"), throttle.enter("a"));
         assert!(first.is_some() && second.is_some());
-        assert!(throttle.enter(a).is_none() && throttle.enter(b).is_some());
+        assert!(throttle.enter("a").is_none() && throttle.enter("b").is_some());
         drop(first);
-        assert!(throttle.enter(a).is_some());
+        assert!(throttle.enter("a").is_some());
         drop(second);
         assert!(throttle.lock().is_empty());
+        assert!(Throttle::new(0).enter("a").is_none());
     }
 }

@@ -48,13 +48,16 @@ pub(super) async fn query(context: &Context, body: &mut RequestBody) -> Answer {
     let path = target.path(context);
     let read = context.storage.read_blob(path, target.revision, None, &conditions, context.now);
     let (blob, _, reader) = read.await.map_err(told)?;
+    let in_query = context.admission.query(context.account.uid)?;
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     let total_bytes = blob.length_bytes;
-    let (pieces, sink) = (Pieces { receiver: read_ahead(reader), current: Bytes::new() }, Sink(sender));
+    let (pieces, sink) =
+        (Pieces { receiver: read_ahead(context, reader), current: Bytes::new() }, Sink(sender));
     tokio::task::spawn_blocking(move || {
         if let Err(error) = query.answer(total_bytes, pieces, sink) {
             tracing::debug!(%error, "a query ended early");
         }
+        drop(in_query);
     });
     let mut response = Response::new(channel_body(receiver));
     *response.status_mut() = StatusCode::OK;

@@ -4,7 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::Instrument as _;
 use welkin_storage::blob::hash::{Hasher, Wanted};
 use welkin_storage::blob::read::{BlobReader, ByteRange};
 use welkin_storage::blob::state::BlobRecord;
@@ -18,8 +19,13 @@ use crate::context::{Authorization, Context};
 
 /// A range's hash is computed for ranges of up to this length (STORAGE, section 3: Get Blob).
 const RANGE_HASH_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Pieces of 1 MiB that are read ahead of the client.
+/// Pieces that are read ahead of the client.
 const READ_AHEAD: usize = 2;
+/// How large these are.
+const PIECE_BYTES: usize = 1024 * 1024;
+/// How large they are when there is no room to read ahead: 10,000 clients that are read for in this way have less than
+/// 1 GiB on their way.
+const SMALL_PIECE_BYTES: usize = 64 * 1024;
 /// Query parameters of a SAS that replace headers of the answer.
 const OVERRIDES: [(&str, &str); 5] = [
     ("rscc", "cache-control"),
@@ -44,7 +50,7 @@ pub(super) async fn get(context: &Context) -> Answer {
             let hashes = Hasher::of(wanted, &bytes);
             (welkin_transport::full(bytes), hashes)
         }
-        false => (stream(reader), Default::default()),
+        false => (channel_body(read_ahead(context, reader)), Default::default()),
     };
     let mut response = Response::new(body);
     set_all(&mut response, &blob, asked.is_none(), context.now);
@@ -125,19 +131,20 @@ async fn read_whole(reader: &mut BlobReader) -> Result<Vec<u8>, ProtocolError> {
     Ok(whole)
 }
 
-/// The bytes, read a little ahead of the client. An error breaks the connection: the client sees fewer bytes than
-/// were announced, never wrong ones.
-fn stream(reader: BlobReader) -> Body {
-    channel_body(read_ahead(reader))
-}
-
-/// A blob's bytes, read a little ahead of whoever takes them.
-pub(super) fn read_ahead(mut reader: BlobReader) -> mpsc::Receiver<io::Result<Bytes>> {
+/// The bytes, read a little ahead of the client while there is room for that, and else when the client took what was
+/// read before. An error breaks the connection: the client sees fewer bytes than were announced, never wrong ones.
+pub(super) fn read_ahead(context: &Context, mut reader: BlobReader) -> mpsc::Receiver<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    tokio::spawn(async move {
+    let admission = context.admission.clone();
+    let read = async move {
         loop {
-            let piece = match reader.next().await {
-                Ok(Some(bytes)) => Ok(bytes),
+            let room = admission.room(PIECE_BYTES);
+            if room.is_none() && sender.reserve_many(READ_AHEAD).await.is_err() {
+                return;
+            }
+            let bytes_max = if room.is_some() { PIECE_BYTES } else { SMALL_PIECE_BYTES };
+            let piece = match reader.next_of(bytes_max as u64).await {
+                Ok(Some(bytes)) => Ok(Bytes::from_owner(Roomed { bytes, _room: room })),
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(%error, "cannot read a blob");
@@ -150,8 +157,21 @@ pub(super) fn read_ahead(mut reader: BlobReader) -> mpsc::Receiver<io::Result<By
                 return;
             }
         }
-    });
+    };
+    tokio::spawn(read.in_current_span());
     receiver
+}
+
+/// Bytes, and their part of the room for reading ahead, until they are sent.
+struct Roomed {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A body of what comes through the channel.

@@ -78,7 +78,7 @@ impl Source {
         match Self::find(context, &url, range).await? {
             Self::Local(local) => {
                 let (blob, range, reader) = local.read(context, range).await?;
-                let body = RequestBody::of_source(read_ahead(reader), Some(range.end - range.start));
+                let body = RequestBody::of_source(read_ahead(context, reader), Some(range.end - range.start));
                 Ok(Read { blob_type: blob.blob_type(), described: local.describe(&blob), body })
             }
             Self::Foreign(answer) => {

@@ -13,10 +13,12 @@ use welkin_base::Timestamp;
 use welkin_storage::service::StaticWebsite;
 use welkin_storage::{Account, Storage};
 use welkin_storage_wire::sas::Arrival;
-use welkin_storage_wire::{BlobOperation, ErrorCode, ProtocolError, RequestHead, Service};
+use welkin_storage_wire::{BlobOperation, ErrorCode, Operation, ProtocolError, RequestHead, Service};
 use welkin_transport::Body;
 
 use super::{account, set_default_version};
+use crate::admission::Admission;
+use crate::answer::held;
 use crate::blob;
 use crate::context::{Authorization, Context, RequestBody};
 use crate::copies::Copies;
@@ -37,7 +39,7 @@ pub(crate) async fn answer(
     body: &mut RequestBody,
 ) -> Option<Result<Response<Body>, ProtocolError>> {
     let path = asked_path(head)?;
-    let FrontEnd { storage, copies, .. } = front_end;
+    let FrontEnd { storage, copies, admission, .. } = front_end;
     let found = account(storage, head).await;
     let site = found.as_ref().and_then(|account| account.blob_service.static_website.clone());
     let (Some(account), Some(site)) = (found, site) else {
@@ -49,7 +51,8 @@ pub(crate) async fn answer(
         return Some(Err(ErrorCode::UnsupportedHttpVerb.into()));
     }
     let (storage, copies, request_id) = (storage.clone(), copies.clone(), request_id.to_owned());
-    let visit = Visit { storage, copies, account, head: head.clone(), now, request_id };
+    let admission = admission.clone();
+    let visit = Visit { storage, copies, admission, account, head: head.clone(), now, request_id };
     Some(visit.page(&site, &path, body).await)
 }
 
@@ -83,6 +86,7 @@ fn pages(site: &StaticWebsite, path: &str) -> Vec<String> {
 struct Visit {
     storage: Storage,
     copies: Arc<Copies>,
+    admission: Arc<Admission>,
     account: Account,
     head: RequestHead,
     now: Timestamp,
@@ -129,6 +133,7 @@ impl Visit {
             arrival: Arrival { now: self.now, address: Ipv4Addr::UNSPECIFIED.into(), https: false },
             issuer: None,
             copies: self.copies.clone(),
+            admission: self.admission.clone(),
             request_id: self.request_id.clone(),
         };
         let operation = match self.head.method {
@@ -136,7 +141,10 @@ impl Visit {
             _ => BlobOperation::GetBlob,
         };
         // A page is read in the same way as any blob.
-        Box::pin(blob::handle(&context, operation, body)).await
+        let entered =
+            self.admission.enter(self.account.uid, Operation::Blob(operation), &context.head).await?;
+        let response = Box::pin(blob::handle(&context, operation, body)).await?;
+        Ok(response.map(|body| held(body, entered.in_hand)))
     }
 }
 

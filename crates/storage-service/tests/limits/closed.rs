@@ -28,7 +28,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "names.rs: the request is answered, and the id left out",
     ),
     ("storage-service/server BUFFER_BYTES_MAX", "tests/rude.rs: heads that are no HTTP"),
-    ("storage-service/config ACCOUNT_REQUESTS_MAX", "storage-service/src/throttle.rs: with a smaller number"),
+    ("storage-service/config ACCOUNT_REQUESTS_MAX", "tests/fair.rs: with a smaller number"),
     ("storage-wire/multipart PARTS_MAX", "both kinds of batches have lower limits, which have rows"),
     (
         "storage-service/blob/query/record RECORD_BYTES_MAX",
@@ -43,6 +43,12 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     // Times and numbers that protect the server, and are not of requests.
     ("storage-service/server HANDSHAKE_TIME_MAX", "a time that a silent client has"),
     ("storage-service/metrics HEAD_TIME_MAX", "a time that a silent reader of metrics has"),
+    ("storage-service/config PARTITION_REQUESTS_MAX", "tests/fair.rs: with a smaller number"),
+    ("storage-service/config READ_AHEAD_BYTES_MAX", "tests/connections.rs: with a smaller number"),
+    ("storage-service/admission ACCOUNT_QUERIES_MAX", "its own test: so many at a time take too long here"),
+    ("storage-service/admission QUERIES_MAX", "its own test: so many at a time take too long here"),
+    ("storage-service/admission IDLE_TURNS_MAX", "how many accounts are remembered"),
+    ("storage-service/answer SHORT_BYTES_MAX", "which answers are sent at once"),
     ("storage-service/config CONNECTIONS_MAX", "tests/connections.rs: with a smaller number"),
     ("storage-service/server/places IDLE_MIN", "tests/connections.rs: who gives way to others"),
     ("storage-service/context DRAIN_BYTES_MAX", "how much is read of a body that is refused"),
