@@ -127,6 +127,7 @@ async fn damaged_tables_are_found_wherever_they_are_hit() {
     storage.close().await.unwrap();
     drop(storage);
     let table = files(&sample.path().join("tables").join("tables")).pop().unwrap();
+    let named = table.display().to_string();
     let whole = std::fs::read(&table).unwrap();
     let mut opened = 0;
     for at in (0..whole.len()).step_by(whole.len() / 25) {
@@ -134,12 +135,15 @@ async fn damaged_tables_are_found_wherever_they_are_hit() {
         bytes[at] ^= 4;
         std::fs::write(&table, bytes).unwrap();
         match Store::open_local(sample.path()).await {
-            Err(error) => assert!(error.to_string().contains("tables"), "byte {at}: {error}"),
+            Err(error) => {
+                assert!(error.to_string().contains("tables"), "byte {at}: {error}");
+                let files = Store::damaged_files_in(sample.path()).unwrap();
+                assert!(files.len() == 1 && files[0].to_string().contains(&named), "byte {at}: {files:?}");
+            }
             Ok(store) => {
                 opened += 1;
                 let storage = Storage::over(store);
                 let (checked, findings) = check(&storage).await;
-                let named = table.display().to_string();
                 assert!(findings.iter().any(|found| found.why.contains(&named)), "byte {at}: {findings:?}");
                 assert_eq!(checked.damaged, findings.iter().filter(|found| found.is_damage).count() as u64);
                 storage.close().await.unwrap();

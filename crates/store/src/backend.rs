@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use crate::commit::{Commit, CommitError};
 use crate::error::StoreError;
 use crate::extent::{ExtentRef, ExtentWriter};
-use crate::local::{CheckRange, CheckedRows, Local, LocalOptions, StoredRow, is_store};
+use crate::local::{CheckRange, CheckedRows, Local, LocalOptions, StoredRow, damaged_tables, is_store};
 use crate::moment::{Moment, Snapshot};
 use crate::row::{Row, ScanFrom, Space, Version};
 use crate::stats::StoreStats;
@@ -224,6 +224,14 @@ impl Store {
     /// When the store is closed.
     pub async fn damaged_files(&self) -> Result<Vec<StoreError>, StoreError> {
         self.backend.damaged_files().await
+    }
+
+    /// As [`Self::damaged_files`], of a folder that may be none that can be opened.
+    ///
+    /// # Errors
+    /// When it is not known which files there should be.
+    pub fn damaged_files_in(folder: &Path) -> Result<Vec<StoreError>, StoreError> {
+        damaged_tables(&folder.join("tables"))
     }
 
     /// As [`Self::get`], of a moment of this store.

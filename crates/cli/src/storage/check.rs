@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 use welkin_storage::check::{Checked, Finding};
 use welkin_storage_service::control::access::{Access, AccessError};
-use welkin_store::StoreError;
+use welkin_store::{Store, StoreError};
 
 use super::{DataArgs, failed};
 use crate::error::CliError;
@@ -15,10 +15,7 @@ const WAITING_MAX: usize = 16;
 pub async fn run(args: &DataArgs) -> Result<(), CliError> {
     let access = match Access::to(&args.data).await {
         Ok(access) => access,
-        Err(AccessError::Store(error @ StoreError::Damaged { .. })) => {
-            println!("DAMAGED  the whole store, which cannot be opened\n         {error}");
-            return Err(CliError::Damaged { things: 1 });
-        }
+        Err(AccessError::Store(error @ StoreError::Damaged { .. })) => return Err(cannot_open(args, &error)),
         Err(error) => return Err(failed(&error)),
     };
     let (report, mut findings) = mpsc::channel::<Finding>(WAITING_MAX);
@@ -35,6 +32,16 @@ pub async fn run(args: &DataArgs) -> Result<(), CliError> {
         0 => Ok(()),
         things => Err(CliError::Damaged { things }),
     }
+}
+
+/// What can be said of a store that is too damaged to be opened.
+fn cannot_open(args: &DataArgs, error: &StoreError) -> CliError {
+    println!("DAMAGED  the data as a whole, which cannot be opened\n         {error}");
+    for file in Store::damaged_files_in(&args.data).unwrap_or_else(|error| vec![error]) {
+        println!("DAMAGED  rows\n         {file}");
+    }
+    let data = args.data.display();
+    CliError::Service(format!("{data} cannot be opened: restore a backup with `welkin storage restore`"))
 }
 
 fn summary(checked: &Checked) -> String {

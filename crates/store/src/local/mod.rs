@@ -70,6 +70,7 @@ use queue::Queue;
 pub(crate) use readers::Pin;
 use reserve::Reserve;
 pub(crate) use restored::RestoredRows;
+pub(crate) use table_files::damaged_tables;
 use tables::Tables;
 pub use tables::{CheckFrom, CheckRange, CheckedRow, CheckedRows};
 pub(crate) use tables::{StoredRow, last_commit};

@@ -14,6 +14,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use lsm_tree::checksum::ChecksummedWriter;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::StoreError;
@@ -32,13 +33,40 @@ pub(crate) fn check_table_files(folder: &Path) -> Result<(), StoreError> {
     let tables = folder.join(TABLES_FOLDER);
     match std::fs::read(&current) {
         Ok(bytes) => {
-            for table in check_list(folder, &current, &bytes)? {
+            for (table, _) in check_list(folder, &current, &bytes)? {
                 check_sections(&tables.join(table.to_string()))?;
             }
             Ok(())
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => check_is_new(&current, &tables),
         Err(error) => Err(StoreError::io("read", &current)(error)),
+    }
+}
+
+/// Reads all files of the tables in `folder`, which may be none that can be opened; says which differ from what was
+/// written.
+pub(crate) fn damaged_tables(folder: &Path) -> Result<Vec<StoreError>, StoreError> {
+    let current = folder.join(CURRENT_FILE);
+    let bytes = std::fs::read(&current).map_err(StoreError::io("read", &current))?;
+    let tables = check_list(folder, &current, &bytes)?;
+    Ok(tables
+        .into_iter()
+        .filter_map(|(table, checksum)| check_table(folder, table, checksum).err())
+        .collect())
+}
+
+/// Reads a table whole.
+pub(crate) fn check_table(folder: &Path, table: u64, checksum: u128) -> Result<(), StoreError> {
+    let path = folder.join(TABLES_FOLDER).join(table.to_string());
+    let mut writer = ChecksummedWriter::new(std::io::sink());
+    let read = File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut writer));
+    read.map_err(StoreError::io("read", &path))?;
+    match writer.checksum().into_u128() == checksum {
+        true => Ok(()),
+        false => Err(StoreError::Damaged {
+            what: format!("the row table {}", path.display()),
+            why: "its checksum does not match".to_owned(),
+        }),
     }
 }
 
@@ -52,8 +80,8 @@ fn check_is_new(current: &Path, tables: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Checks the list of tables; gives their numbers.
-fn check_list(folder: &Path, current: &Path, bytes: &[u8]) -> Result<Vec<u64>, StoreError> {
+/// Checks the list of tables; gives their numbers and checksums.
+fn check_list(folder: &Path, current: &Path, bytes: &[u8]) -> Result<Vec<(u64, u128)>, StoreError> {
     let mut rest = bytes;
     let (Some(number), Some(checksum), [XXH3]) = (take_u64(&mut rest), take_u128(&mut rest), rest) else {
         return Err(damaged(current, "it should have a number, a checksum and the checksum's kind"));
@@ -81,14 +109,14 @@ fn check_list(folder: &Path, current: &Path, bytes: &[u8]) -> Result<Vec<u64>, S
 
 /// Levels u8, each with runs u8, each with tables u32, each with its number u64, the kind of
 /// checksum u8, its checksum u128 and a sequence number u64.
-fn parse_tables(mut rest: &[u8]) -> Option<Vec<u64>> {
+fn parse_tables(mut rest: &[u8]) -> Option<Vec<(u64, u128)>> {
     let mut tables = Vec::new();
     for _ in 0..take_u8(&mut rest)? {
         for _ in 0..take_u8(&mut rest)? {
             for _ in 0..take_u32(&mut rest)? {
-                tables.push(take_u64(&mut rest)?);
+                let table = take_u64(&mut rest)?;
                 take_u8(&mut rest)?;
-                take_u128(&mut rest)?;
+                tables.push((table, take_u128(&mut rest)?));
                 take_u64(&mut rest)?;
             }
         }

@@ -1,15 +1,14 @@
 //! Looks at all that the tables hold, and goes on after what is damaged.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use lsm_tree::checksum::ChecksummedWriter;
 use lsm_tree::{AbstractTree as _, Guard as _};
 
 use crate::error::StoreError;
 use crate::local::key::{scan_end, scan_start, split};
+use crate::local::table_files::check_table;
 use crate::local::tables::{Tables, table_error, to_row};
 use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
@@ -63,21 +62,7 @@ impl Tables {
         let version = self.tree.current_version();
         let ids: BTreeSet<_> =
             version.iter_tables().map(|table| (table.id(), table.checksum().into_u128())).collect();
-        let mut damaged = Vec::new();
-        for (id, expected) in ids {
-            let path = self.path.join("tables").join(id.to_string());
-            let mut writer = ChecksummedWriter::new(std::io::sink());
-            let read = File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut writer));
-            match read {
-                Ok(_) if writer.checksum().into_u128() == expected => {}
-                Ok(_) => damaged.push(StoreError::Damaged {
-                    what: format!("the row table {}", path.display()),
-                    why: "its checksum does not match".to_owned(),
-                }),
-                Err(error) => damaged.push(StoreError::io("read", &path)(error)),
-            }
-        }
-        damaged
+        ids.into_iter().filter_map(|(id, checksum)| check_table(&self.path, id, checksum).err()).collect()
     }
 
     /// Up to `rows_max` rows of the range.
