@@ -75,6 +75,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("storage/blob/staged BLOBS_COUNTED_MAX", "how many counts are remembered"),
     ("storage/blob/tags SCANS_MAX", "after how much work a page ends"),
     ("storage/queue/count COUNT_MAX", "up to where the approximate count is exact"),
+    ("storage/queue/message WAIT_MAX", "how long a get waits while others get all that there is"),
     ("storage/queue/live COUNT_AGE_MAX", "how old the approximate count may be"),
     ("storage/queue/live EXPIRY_COUNT_MAX", "how old the approximate count may be"),
     ("storage/queue/row SHORT_TEXT_BYTES_MAX", "where a text lies"),

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn old_shapes_are_read() {
-        let blocks = vec![Block { id: b"id".to_vec(), piece: Piece::Inline(vec![7]) }];
+        let blocks = vec![Block { id: b"id".to_vec(), piece: Piece::Inline(vec![7].into()) }];
         let row = postcard::to_extend(&blocks, vec![1]).unwrap();
         let expected = Chunk { offset_bytes: None, blocks };
         assert_eq!(crate::record::decode::<Chunk>(&row).unwrap(), expected);

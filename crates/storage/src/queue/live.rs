@@ -33,12 +33,13 @@ const EXPIRY_COUNT_MAX: i64 = 5000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LiveQueues {
     queues: Arc<Mutex<HashMap<Uid, LiveQueue>>>,
-    released: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct LiveQueue {
     claimed: HashSet<Bytes>,
+    /// Tells those who wait that a claim ended.
+    released: Arc<Notify>,
     count: Option<Count>,
     first: First,
 }
@@ -65,14 +66,14 @@ impl LiveQueues {
         keys_max: usize,
     ) -> Claim {
         let mut queues = self.lock();
-        let claimed = &mut queues.entry(queue).or_default().claimed;
+        let LiveQueue { claimed, released, .. } = queues.entry(queue).or_default();
         let keys = keys.filter(|key| claimed.insert((*key).clone())).take(keys_max).cloned().collect();
-        Claim { queues: self.clone(), queue, keys }
+        Claim { queues: self.clone(), queue, keys, released: released.clone() }
     }
 
-    /// Resolves when some claim ends after this call.
-    pub(crate) fn released(&self) -> OwnedNotified {
-        Arc::clone(&self.released).notified_owned()
+    /// Resolves when some claim of the queue ends after this call.
+    pub(crate) fn released(&self, queue: Uid) -> OwnedNotified {
+        self.lock().entry(queue).or_default().released.clone().notified_owned()
     }
 
     /// A count that is young enough.
@@ -135,6 +136,7 @@ pub(crate) struct Claim {
     queues: LiveQueues,
     queue: Uid,
     keys: HashSet<Bytes>,
+    released: Arc<Notify>,
 }
 
 impl Claim {
@@ -146,6 +148,10 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        // Those who got nothing and wait would wake each other, again and again.
+        if self.keys.is_empty() {
+            return;
+        }
         let mut queues = self.queues.lock();
         if let Some(live) = queues.get_mut(&self.queue) {
             for key in &self.keys {
@@ -153,6 +159,6 @@ impl Drop for Claim {
             }
         }
         drop(queues);
-        self.queues.released.notify_waiters();
+        self.released.notify_waiters();
     }
 }

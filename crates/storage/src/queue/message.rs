@@ -23,6 +23,9 @@ use crate::{Storage, Uid};
 const EXPIRED_PER_GET: usize = 100;
 /// Rows that a get reads beyond those that it wants, for what expired.
 const SPARE_ROWS: usize = 4;
+/// While others get all that is visible, a get waits for what comes, for so long: a third of the shortest timeout that
+/// clients have unless they are told another (30 seconds).
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// The least by which two moments differ.
 const TICK: Duration = Duration::from_nanos(100);
 
@@ -121,9 +124,12 @@ impl Storage {
         clock: impl Fn() -> Timestamp,
     ) -> Result<Vec<Got>, QueueError> {
         let queue = self.queue(account, queue).await?.messages;
-        for _ in 0..COMMIT_TRIES_MAX {
-            let now = clock();
-            let released = self.live_queues().released();
+        // Who waits for others has lost nothing: only commits that were tried count.
+        let mut tries = 0;
+        let begun = clock();
+        let mut now = begun;
+        while tries < COMMIT_TRIES_MAX && now.since(begun) < WAIT_MAX {
+            let released = self.live_queues().released(queue);
             let rows_max = messages_max + self.live_queues().claims(queue) + SPARE_ROWS;
             let (found, _) = self.head(queue, rows_max, now).await?;
             let full = found.len() == rows_max;
@@ -139,8 +145,10 @@ impl Storage {
                 }
                 // All are others' that get them right now: there is more to see when one is done.
                 released.await;
+                now = clock();
                 continue;
             }
+            tries += 1;
             let visible = now.plus(visibility_timeout);
             let (commit, moved) = moved(queue, wanted, &expired[..gone], visible, nonce)?;
             if self.commit_placing(queue, visible, commit).await? {
@@ -149,6 +157,7 @@ impl Storage {
                     return self.with_texts(&self.store().moment(), queue, moved).await;
                 }
             }
+            now = clock();
         }
         Err(EngineError::Busy.into())
     }

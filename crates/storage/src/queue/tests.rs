@@ -327,3 +327,28 @@ async fn a_peek_sees_one_moment() {
     }
     consumer.abort();
 }
+
+/// A get that finds all messages in the hands of others waits for them, however often they change hands: it has not
+/// lost anything.
+#[tokio::test]
+async fn waiting_for_others_is_no_failed_try() {
+    let (_folder, storage) = storage().await;
+    let queue = Uid::from_bytes([1; 16]);
+    put(&storage, "wanted", at(0), at(100), at(0)).await;
+    let rows = storage.store().scan(crate::space::MESSAGES, ScanFrom::Start, 10).await.unwrap();
+    let key = rows.iter().map(|row| &row.key).find(|key| row::split_time_key(key).is_some()).unwrap();
+    let claim = || storage.live_queues().claim(queue, std::iter::once(key), 1);
+    let mut held = claim();
+    let getting = tokio::spawn({
+        let storage = storage.clone();
+        async move { get(&storage, 1, at(1)).await }
+    });
+    for _ in 0..2 * COMMIT_TRIES_MAX {
+        drop(held);
+        held = claim();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!getting.is_finished());
+    drop(held);
+    assert_eq!(texts(&getting.await.unwrap()), ["wanted"]);
+}
