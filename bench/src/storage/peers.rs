@@ -60,7 +60,8 @@ impl Peers {
         started.inspect_err(|error| self.miss(peer, error)).ok()
     }
 
-    fn miss(&mut self, peer: Against, error: &StorageError) {
+    /// Notes why figures of a peer are missing.
+    pub fn miss(&mut self, peer: Against, error: &StorageError) {
         eprintln!("storage: without {peer}: {error}");
         self.missing.entry(peer).or_insert_with(|| error.to_string());
     }

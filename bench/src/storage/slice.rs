@@ -9,7 +9,7 @@ use crate::load::BenchError;
 use crate::storage::error::StorageError;
 
 /// How long after its end an operation of a slice may still take. Azurite takes this long to list at 64 connections.
-const LATE: Duration = Duration::from_secs(180);
+const LATE: Duration = Duration::from_secs(300);
 
 /// What a slice of time gave.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
