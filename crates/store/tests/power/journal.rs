@@ -61,6 +61,10 @@ impl Journal {
         Self { now: images.clone(), events: Vec::new(), copies: vec![images] }
     }
 
+    pub fn disks(&self) -> usize {
+        self.now.len()
+    }
+
     pub fn disk_bytes(&self, disk: usize) -> u64 {
         self.now[disk].bytes()
     }

@@ -24,7 +24,7 @@ const EXTENT_PREFIX: &str = "extent";
 pub fn options() -> LocalOptions {
     LocalOptions {
         memtable_bytes: 96 * 1024,
-        segment_bytes: 256 * 1024,
+        segment_bytes: 128 * 1024,
         cache_bytes: 1024 * 1024,
         extent_file_bytes: 2 * 1024 * 1024,
         extent_step_bytes: 512 * 1024,
