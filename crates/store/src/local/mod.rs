@@ -14,6 +14,7 @@
 //! exist is kept in rows too, so one log orders everything.
 
 mod background;
+mod calls;
 mod committer;
 mod counters;
 mod extents;
@@ -36,22 +37,18 @@ mod tables;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 
-use crate::backend::{Backend, ExtentSink};
-use crate::commit::{Check, Commit, CommitError, Write};
+use crate::backend::Backend;
 use crate::error::StoreError;
-use crate::extent::{ExtentRef, ExtentWriter};
-use crate::moment::{Moment, Snapshot};
-use crate::row::{Row, ScanFrom, Space, Version};
-use crate::stats::StoreStats;
+use crate::extent::ExtentWriter;
+use crate::moment::Moment;
+use crate::row::{Row, Space, Version};
 use background::Background;
-use committer::{Committer, Expect};
+use committer::Committer;
 use counters::Counters;
 pub(crate) use extents::Hold;
 use extents::{Compaction, Extents};
@@ -59,7 +56,7 @@ use folder::Folder;
 pub(crate) use folder::{create_folder, is_store, sync_folder};
 use health::Health;
 pub(crate) use key::is_row_key;
-use key::{check_length, check_names, row_key};
+use key::{check_names, row_key};
 use log::Log;
 pub use options::{
     COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, READ_BYTES,
@@ -74,9 +71,6 @@ pub(crate) use table_files::damaged_tables;
 use tables::Tables;
 pub use tables::{CheckFrom, CheckRange, CheckedRow, CheckedRows};
 pub(crate) use tables::{StoredRow, last_commit};
-
-/// Scans up to this many rows may run where they are asked for.
-const SCAN_ROWS_INLINE_MAX: usize = 100;
 
 /// An open store in a folder.
 #[derive(Debug)]
@@ -243,201 +237,6 @@ impl Opened {
     }
 }
 
-impl Backend for Local {
-    fn get<'a>(
-        &'a self,
-        moment: Moment,
-        space: Space,
-        partition: &'a [u8],
-        key: &'a [u8],
-    ) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
-        self.read_row(moment, space, partition, key).boxed()
-    }
-
-    fn moment(&self) -> Moment {
-        self.tables.moment()
-    }
-
-    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
-        let (tables, extents) = (self.tables.clone(), self.extents.clone());
-        run_blocking(move || {
-            // Held first: what is released after the moment is released after this.
-            let hold = extents.hold();
-            let (moment, pin) = tables.pinned_moment();
-            Ok(Snapshot { moment, _pin: pin, _hold: hold })
-        })
-        .boxed()
-    }
-
-    fn read_extent_at<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        extent: &'a ExtentRef,
-        offset_bytes: u64,
-        length_bytes: usize,
-    ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
-        self.extents.read_at(snapshot.moment(), extent, offset_bytes, length_bytes).boxed()
-    }
-
-    fn stored_rows<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        from: Vec<u8>,
-        bytes_max: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredRow>, StoreError>> {
-        let (tables, moment) = (self.tables.clone(), snapshot.moment().clone());
-        run_blocking(move || tables.stored_rows(&moment, from, bytes_max)).boxed()
-    }
-
-    fn salt(&self) -> u64 {
-        self.salt
-    }
-
-    fn check_rows<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        range: CheckRange,
-        rows_max: usize,
-    ) -> BoxFuture<'a, Result<CheckedRows, StoreError>> {
-        let (tables, moment) = (self.tables.clone(), snapshot.moment().clone());
-        run_blocking(move || Ok(tables.check_rows(&moment, &range, rows_max))).boxed()
-    }
-
-    fn damaged_files(&self) -> BoxFuture<'_, Result<Vec<StoreError>, StoreError>> {
-        let tables = self.tables.clone();
-        run_blocking(move || Ok(tables.damaged_files())).boxed()
-    }
-
-    fn extents_at<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        after: Option<&'a ExtentRef>,
-        extents_max: usize,
-    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>> {
-        self.extents.list_at(snapshot.moment().clone(), after, extents_max).boxed()
-    }
-
-    fn scan(
-        &self,
-        moment: Moment,
-        space: Space,
-        from: ScanFrom,
-        rows_max: usize,
-    ) -> BoxFuture<'_, Result<Vec<Row>, StoreError>> {
-        async move {
-            check_names(space, b"", b"")?;
-            if rows_max <= SCAN_ROWS_INLINE_MAX && (self.tables.is_resident() || self.pace.is_fast()) {
-                return self.pace.time(|| self.tables.scan(&moment, space, &from, rows_max));
-            }
-            let tables = self.tables.clone();
-            run_blocking(move || tables.scan(&moment, space, &from, rows_max)).await
-        }
-        .boxed()
-    }
-
-    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Version, CommitError>> {
-        async move {
-            let (checks, writes) = to_stored(&commit)?;
-            self.queue.commit(checks, writes).await
-        }
-        .boxed()
-    }
-
-    fn extent_writer(
-        &self,
-        length_bytes: Option<u64>,
-    ) -> BoxFuture<'_, Result<Box<dyn ExtentSink>, StoreError>> {
-        async move { Ok(Box::new(self.extents.writer(length_bytes)?) as Box<dyn ExtentSink>) }.boxed()
-    }
-
-    fn read_extent<'a>(
-        &'a self,
-        extent: &'a ExtentRef,
-        offset_bytes: u64,
-        length_bytes: usize,
-    ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
-        self.extents.read(extent, offset_bytes, length_bytes).boxed()
-    }
-
-    fn release_extent<'a>(&'a self, extent: &'a ExtentRef) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.extents.release(extent).boxed()
-    }
-
-    fn live_extents<'a>(
-        &'a self,
-        after: Option<&'a ExtentRef>,
-        extents_max: usize,
-    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>> {
-        self.extents.list(after, extents_max).boxed()
-    }
-
-    fn old_extents<'a>(
-        &'a self,
-        after: Option<&'a ExtentRef>,
-        extents_max: usize,
-    ) -> BoxFuture<'a, Result<Vec<ExtentRef>, StoreError>> {
-        self.extents.list_old(after, extents_max).boxed()
-    }
-
-    fn stats(&self) -> StoreStats {
-        StoreStats {
-            commits: self.counters.commits.get(),
-            conflicts: self.counters.conflicts.get(),
-            log_flushes: self.counters.log_flushes.get(),
-            log_bytes: self.counters.log_bytes.get(),
-            memtable_flushes: self.counters.memtable_flushes.get(),
-            compactions: self.counters.compactions.get(),
-            table_bytes: self.background.table_bytes(),
-            extent_bytes: self.extent_bytes.load(Ordering::Relaxed),
-            extent_deferred_bytes: self.extents.deferred_bytes(),
-            extent_free_bytes: self.extents.free_bytes(),
-            extent_bytes_moved: self.counters.extent_bytes_moved.get(),
-            extent_bytes_returned: self.counters.extent_bytes_returned.get(),
-            is_full: self.health.is_full(),
-            is_poisoned: self.health.is_poisoned(),
-        }
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        async move {
-            self.compaction.close().await;
-            let queue = self.queue.clone();
-            run_blocking(move || queue.close()).await
-        }
-        .boxed()
-    }
-}
-
-type Stored = (Vec<(Vec<u8>, Expect)>, Vec<group::StoredWrite>);
-
-/// The commit with stored keys, when its sizes are within the limits.
-fn to_stored(commit: &Commit) -> Result<Stored, StoreError> {
-    let mut checks = Vec::with_capacity(commit.checks.len());
-    let mut writes = Vec::with_capacity(commit.writes.len());
-    let stored = |key: &Bytes| {
-        check_names(commit.space, &commit.partition, key)?;
-        Ok(row_key(commit.space, &commit.partition, key))
-    };
-    for check in &commit.checks {
-        checks.push(match check {
-            Check::Absent(key) => (stored(key)?, Expect::Absent),
-            Check::Present(key) => (stored(key)?, Expect::Present),
-            Check::Version(key, version) => (stored(key)?, Expect::Version(version.0)),
-        });
-    }
-    for write in &commit.writes {
-        writes.push(match write {
-            Write::Put(key, value) => {
-                check_length("value", value.len(), VALUE_BYTES_MAX)?;
-                (stored(key)?, Some(value.clone()))
-            }
-            Write::Delete(key) => (stored(key)?, None),
-        });
-    }
-    check_length("commit", group::commit_bytes(&writes), COMMIT_BYTES_MAX)?;
-    Ok((checks, writes))
-}
-
 /// A stored key, for tests.
 #[cfg(test)]
 pub(crate) fn row_key_of(space: u16, partition: &[u8], key: &[u8]) -> Vec<u8> {
@@ -446,9 +245,10 @@ pub(crate) fn row_key_of(space: u16, partition: &[u8], key: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::commit::{Commit, CommitError};
 
     static FLUSH_FAILS: AtomicBool = AtomicBool::new(false);
 
