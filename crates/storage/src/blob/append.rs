@@ -62,7 +62,7 @@ impl Storage {
         let make = |loaded: &Loaded| {
             Ok(Replacement::of(Content::Appended { list: loaded.new_list(), blocks: 0, sealed: false }, 0))
         };
-        self.replace_blob(path, &mut [], new, now, make).await
+        self.replace_blob(path, &[], new, now, make).await
     }
 
     /// Append Block: says where the block begins.

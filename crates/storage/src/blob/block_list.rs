@@ -149,7 +149,7 @@ impl Storage {
             let chunks = u32::try_from(lists.len()).map_err(|_| BlobError::InvalidBlockList)?;
             Ok(Replacement { length_bytes, content: Content::Blocks { list, chunks }, lists })
         };
-        self.replace_blob(path, &mut [], new, now, make).await
+        self.replace_blob(path, &[], new, now, make).await
     }
 
     /// Get Block List.

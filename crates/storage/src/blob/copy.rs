@@ -144,7 +144,7 @@ impl Storage {
             }
             Ok(Replacement::of(content, 0))
         };
-        let begun = self.replace_blob(path, &mut [], new, now, make).await;
+        let begun = self.replace_blob(path, &[], new, now, make).await;
         self.unless_begun(path, new, begun).await
     }
 
@@ -203,7 +203,7 @@ impl Storage {
             return Ok(None);
         }
         let make = |loaded: &Loaded| shared(loaded)?.ok_or(BlobError::ConditionNotMet);
-        self.replace_blob(path, &mut [], new, now, make).await.map(Some)
+        self.replace_blob(path, &[], new, now, make).await.map(Some)
     }
 
     /// Abort Copy Blob: the blob stays, empty, with its metadata.
@@ -257,7 +257,7 @@ impl Storage {
             }
             Ok(())
         };
-        let undone = self.change_copied(partition, &mut [], now, change).await.map(drop);
+        let undone = self.change_copied(partition, &[], now, change).await.map(drop);
         if !matches!(undone, Err(BlobError::Engine(_))) {
             // It is not pending, whether or not it was until now.
             self.forget_copy(partition, id).await?;

@@ -57,7 +57,7 @@ impl Storage {
             let mut next = Next::of(&loaded);
             retention::purge(&mut next, now);
             let outcome = delete(&mut next, &loaded, path.account, deleting, conditions, now)?;
-            if self.commit_change(&partition, &loaded, &next, &mut []).await? {
+            if self.commit_change(&partition, &loaded, &next, &[]).await? {
                 return Ok(outcome);
             }
         }
@@ -89,7 +89,7 @@ impl Storage {
             for (revision, record) in restored {
                 next.put(revision, record);
             }
-            if self.commit_change(&partition, &loaded, &next, &mut []).await? {
+            if self.commit_change(&partition, &loaded, &next, &[]).await? {
                 return self.confirm_container(path, &partition).await;
             }
         }
@@ -119,7 +119,7 @@ impl Storage {
         }
         match next.heads().count() == loaded.heads.len() && next.keeps_staged {
             true => Ok(true),
-            false => self.commit_change(partition, &loaded, &next, &mut []).await,
+            false => self.commit_change(partition, &loaded, &next, &[]).await,
         }
     }
 
@@ -129,7 +129,7 @@ impl Storage {
         rows.dedup_by(|a, b| a.partition == b.partition);
         for row in &rows {
             let loaded = self.load_blob(&row.partition).await?;
-            self.commit_change(&row.partition, &loaded, &Next::nothing(), &mut []).await?;
+            self.commit_change(&row.partition, &loaded, &Next::nothing(), &[]).await?;
             if self.sweep(&row.partition, &[], rows_max).await? == Swept::All {
                 self.forget_leftovers(&row.partition).await?;
             }

@@ -105,7 +105,7 @@ impl Storage {
         let make = |loaded: &Loaded| {
             Ok(Replacement::of(Content::no_pages(loaded.new_epoch(), sequence_number), length_bytes))
         };
-        self.replace_blob(path, &mut [], new, now, make).await
+        self.replace_blob(path, &[], new, now, make).await
     }
 
     /// Put Page: updates or clears whole pages.
@@ -129,7 +129,7 @@ impl Storage {
         let key = conditions.customer_key.as_ref();
         let first = self.page_head(&partition, conditions, now).await?;
         check_pages(&first.record, &range, sequence)?;
-        let (mut contents, runs) = match write {
+        let (contents, runs) = match write {
             PageWrite::Update(bytes) => self.page_runs(range.start, bytes, key).await?,
             PageWrite::Clear => (Vec::new(), Vec::new()),
         };
@@ -140,7 +140,7 @@ impl Storage {
             record.properties.content_md5 = None;
             record.touch(now);
             let edit = Edit { cleared: range.clone(), runs: &runs, key };
-            if let Some(record) = self.edit_pages(&partition, &head, record, edit, &mut contents).await? {
+            if let Some(record) = self.edit_pages(&partition, &head, record, edit, &contents).await? {
                 self.confirm_container(path, &partition).await?;
                 return Ok(record);
             }
@@ -178,7 +178,7 @@ impl Storage {
             record.touch(now);
             let cleared = record.length_bytes..head.record.length_bytes.max(record.length_bytes);
             let edit = Edit { cleared, runs: &[], key: conditions.customer_key.as_ref() };
-            if let Some(record) = self.edit_pages(&partition, &head, record, edit, &mut Vec::new()).await? {
+            if let Some(record) = self.edit_pages(&partition, &head, record, edit, &[]).await? {
                 self.confirm_container(path, &partition).await?;
                 return Ok(record);
             }

@@ -56,7 +56,7 @@ impl Storage {
             }
             let version = goes_on.version;
             next.put(Revision::Current, goes_on);
-            if self.commit_change(&partition, &loaded, &next, &mut []).await? {
+            if self.commit_change(&partition, &loaded, &next, &[]).await? {
                 self.confirm_container(path, &partition).await?;
                 return Ok(Snapshot { at, record, version });
             }
@@ -91,7 +91,7 @@ impl Storage {
             retention::overwritten(&mut next, path.account, now);
             record.version = retention::new_version(&next, path.account, now);
             next.put(Revision::Current, record.clone());
-            if self.commit_change(&partition, &loaded, &next, &mut []).await? {
+            if self.commit_change(&partition, &loaded, &next, &[]).await? {
                 self.confirm_container(path, &partition).await?;
                 return Ok(record);
             }

@@ -121,7 +121,7 @@ impl Storage {
             }
             Ok(())
         };
-        self.change_copied(&partition, &mut [], now, change).await.map(|_| ())
+        self.change_copied(&partition, &[], now, change).await.map(|_| ())
     }
 }
 
@@ -141,7 +141,7 @@ impl Filling<'_> {
             blob.content = Content::Whole(piece.clone());
             Ok(())
         };
-        self.finish(&mut [content], finish).await
+        self.finish(&[content], finish).await
     }
 
     async fn blocks(
@@ -172,7 +172,7 @@ impl Filling<'_> {
             next.lists = rows;
             Ok(())
         };
-        self.finish(&mut contents, finish).await
+        self.finish(&contents, finish).await
     }
 
     async fn appended(
@@ -208,7 +208,7 @@ impl Filling<'_> {
             }
             Ok(())
         };
-        self.finish(&mut [], finish).await
+        self.finish(&[], finish).await
     }
 
     /// Appends blocks, which nobody sees before the copy has ended.
@@ -277,7 +277,7 @@ impl Filling<'_> {
         if offset != length_bytes {
             return Err(ended_early());
         }
-        self.finish(&mut [], |_, _, _| Ok(())).await
+        self.finish(&[], |_, _, _| Ok(())).await
     }
 
     /// Writes pages, which nobody sees before the copy has ended; those of zeros alone stay as they are.
@@ -288,8 +288,8 @@ impl Filling<'_> {
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(());
         }
-        let (mut contents, runs) = self.storage.page_runs(range.start, &bytes, None).await?;
-        self.edit(range, &runs, &mut contents).await
+        let (contents, runs) = self.storage.page_runs(range.start, &bytes, None).await?;
+        self.edit(range, &runs, &contents).await
     }
 
     /// Clears pages, and writes runs there.

@@ -69,7 +69,7 @@ impl Storage {
                     None => Ok(Replacement::of(Content::no_pages(loaded.new_epoch(), 0), 0)),
                     Some(_) => Err(EngineError::Busy.into()),
                 };
-                return self.replace_blob(path, &mut [], new, now, make).await;
+                return self.replace_blob(path, &[], new, now, make).await;
             };
             let mut blob = last.clone();
             lease::check(blob.lease.as_ref(), new.conditions.lease, Access::Write, LeaseOf::Blob, now)?;
@@ -80,7 +80,7 @@ impl Storage {
             blob.touch(now);
             let mut next = Next::of(&loaded);
             next.put(Revision::Current, blob.clone());
-            if self.commit_change(&partition, &loaded, &next, &mut []).await? {
+            if self.commit_change(&partition, &loaded, &next, &[]).await? {
                 return Ok(blob);
             }
         }
@@ -108,7 +108,7 @@ impl Storage {
         let end = head.record.length_bytes;
         // What a copy that was not carried out wrote behind the end.
         if end < PAGE_BLOB_BYTES_MAX {
-            filling.edit(end..PAGE_BLOB_BYTES_MAX, &[], &mut []).await?;
+            filling.edit(end..PAGE_BLOB_BYTES_MAX, &[], &[]).await?;
         }
         let from = (source, state.length_bytes);
         let own = last.and_then(|last| last.snapshot);
@@ -231,7 +231,7 @@ impl Filling<'_> {
             loop {
                 let zeros = reader.skip_zeros();
                 if zeros > 0 {
-                    self.edit(at..at + zeros, &[], &mut []).await?;
+                    self.edit(at..at + zeros, &[], &[]).await?;
                     at += zeros;
                     continue;
                 }
@@ -242,7 +242,7 @@ impl Filling<'_> {
             }
         }
         match at < range.end {
-            true => self.edit(at..range.end, &[], &mut []).await,
+            true => self.edit(at..range.end, &[], &[]).await,
             false => Ok(()),
         }
     }
@@ -250,8 +250,8 @@ impl Filling<'_> {
     async fn rewrite(&mut self, range: Range<u64>, bytes: Bytes) -> Result<(), Stopped> {
         debug_assert!(range.end - range.start <= STEP_BYTES && range.start.is_multiple_of(PAGE_BYTES));
         self.copied_bytes += bytes.len() as u64;
-        let (mut contents, runs) = self.storage.page_runs(range.start, &bytes, None).await?;
-        self.edit(range, &runs, &mut contents).await
+        let (contents, runs) = self.storage.page_runs(range.start, &bytes, None).await?;
+        self.edit(range, &runs, &contents).await
     }
 
     /// Ends an incremental copy: the blob is as the source's snapshot, and a snapshot of it says so.
@@ -277,6 +277,6 @@ impl Filling<'_> {
             blob.content = blob.content.after_snapshot(loaded.new_epoch());
             Ok(())
         };
-        Ok(self.storage.change_copied(&self.partition, &mut [], now, finish).await?)
+        Ok(self.storage.change_copied(&self.partition, &[], now, finish).await?)
     }
 }
