@@ -63,6 +63,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("storage-service/copies/foreign CONNECT_TIME_MAX", "a time that a silent source has"),
     ("storage-service/copies/foreign READ_TIME_MAX", "a time that a silent source has"),
     // How the engine works within: no client sees a difference on either side.
+    ("storage/release RELEASES_MAX", "how many releases are under way"),
     ("storage/error COMMIT_TRIES_MAX", "how often a commit is tried"),
     ("storage/blob/copy/incremental RANGES_MAX", "how many ranges are looked up at a time"),
     ("storage-service/blob/copy AT_ONCE_BYTES_MAX", "whether a copy is done within the request"),
