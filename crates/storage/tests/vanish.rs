@@ -173,7 +173,7 @@ async fn a_request_that_is_cut_off_anywhere_leaves_nothing() {
         let (mut polls, mut whole) = (0, 0);
         while whole < WHOLE {
             prepare(&storage, request).await;
-            whole += usize::from(cut_off(run(&storage, request), polls).await);
+            whole += usize::from(cut_off(Box::pin(run(&storage, request)), polls).await);
             check_nothing_is_left(&storage, &format!("{request}, cut off at {polls}")).await;
             polls += 1;
         }
