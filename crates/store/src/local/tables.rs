@@ -14,6 +14,7 @@ mod deleted;
 mod verify;
 
 use std::collections::HashSet;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -151,15 +152,29 @@ impl Tables {
         from: &ScanFrom,
         rows_max: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        use std::ops::Bound;
-        let start = scan_start(space, from);
-        let end = scan_end(space).map_or(Bound::Unbounded, |end| Bound::Excluded(end.to_vec()));
         let mut rows = Vec::new();
-        for entry in self.tree.range((Bound::Included(start), end), moment.visible, None).take(rows_max) {
+        for entry in self.tree.range(space_range(space, from), moment.visible, None).take(rows_max) {
             let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
             rows.push(to_row(&key, &stored)?);
         }
         Ok(rows)
+    }
+
+    /// Shows each row of the space, its key and its value, as of a moment. For a look at all of many rows: nothing is kept
+    /// of a row that was shown.
+    pub(crate) fn each(
+        &self,
+        moment: &Moment,
+        space: Space,
+        mut show: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in self.tree.range(space_range(space, &ScanFrom::Start), moment.visible, None) {
+            let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
+            let (_, value) = record::open(&key, &stored)?;
+            let (_, at) = split_row(&key)?;
+            show(&key[at..], value)?;
+        }
+        Ok(())
     }
 
     /// Rows of all spaces but the store's own, with stored keys from `from` on, as of a moment; at least one, and no more
@@ -325,11 +340,21 @@ fn open_row(key: &[u8], stored: &[u8]) -> Result<(Version, Bytes), StoreError> {
 
 fn to_row(key: &[u8], stored: &[u8]) -> Result<Row, StoreError> {
     let (version, value) = open_row(key, stored)?;
-    let (partition, at) = split(key).ok_or_else(|| StoreError::Damaged {
+    let (partition, at) = split_row(key)?;
+    Ok(Row { partition: partition.into(), key: Bytes::copy_from_slice(&key[at..]), value, version })
+}
+
+fn split_row(key: &[u8]) -> Result<(Vec<u8>, usize), StoreError> {
+    split(key).ok_or_else(|| StoreError::Damaged {
         what: format!("the row {} in the tables", key.escape_ascii()),
         why: "its key has no partition".to_owned(),
-    })?;
-    Ok(Row { partition: partition.into(), key: Bytes::copy_from_slice(&key[at..]), value, version })
+    })
+}
+
+/// The stored keys of a space from `from` on.
+fn space_range(space: Space, from: &ScanFrom) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let end = scan_end(space).map_or(Bound::Unbounded, |end| Bound::Excluded(end.to_vec()));
+    (Bound::Included(scan_start(space, from)), end)
 }
 
 fn table_error(folder: &Path, error: lsm_tree::Error) -> StoreError {

@@ -19,10 +19,6 @@ use crate::local::options::LocalOptions;
 use crate::local::pace::Pace;
 use crate::local::queue::Queue;
 use crate::local::tables::Tables;
-use crate::row::ScanFrom;
-
-/// Rows read at a time.
-const ROWS_AT_A_TIME: usize = 1000;
 
 /// Files and their free pages, before the store runs.
 pub(crate) struct Opened {
@@ -57,20 +53,12 @@ impl Opened {
             next_id: next_commit,
         };
         opened.open_files()?;
-        let mut from = ScanFrom::Start;
-        loop {
-            let rows = tables.scan(&tables.moment(), EXTENTS, &from, ROWS_AT_A_TIME)?;
-            for row in &rows {
-                let id = parse_id(&row.key)?;
-                opened.mark_used(id, &parse_layout(id, &row.value)?)?;
-            }
-            match rows.last() {
-                Some(last) if rows.len() == ROWS_AT_A_TIME => {
-                    from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
-                }
-                _ => return Ok(opened),
-            }
-        }
+        // Nobody can use the store yet, so that the time of this counts, row by row.
+        tables.each(&tables.moment(), EXTENTS, |key, value| {
+            let id = parse_id(key)?;
+            opened.mark_used(id, &parse_layout(id, value)?)
+        })?;
+        Ok(opened)
     }
 
     fn open_files(&mut self) -> Result<(), StoreError> {
