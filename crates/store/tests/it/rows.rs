@@ -205,6 +205,7 @@ async fn rows_outgrow_memory_and_stay() {
     let (folder, store) = new_store().await;
     let value = |round: usize, n: usize| format!("{round}-{n}-").repeat(150);
     for round in 0..4 {
+        let mut committed = Vec::new();
         for n in 0..1000 {
             let mut commit = Commit::new(SPACE, format!("{}", n % 7));
             commit = match (round + n) % 5 {
@@ -216,10 +217,13 @@ async fn rows_outgrow_memory_and_stay() {
             } else {
                 // Not awaited one by one, so that groups form.
                 let store = store.clone();
-                tokio::spawn(async move { store.commit(commit).await.unwrap() });
+                committed.push(tokio::spawn(async move { store.commit(commit).await.unwrap() }));
             }
         }
-        // All of this round is in before the next begins, since the committer keeps the order.
+        // All of this round is in before the next begins.
+        for commit in committed {
+            commit.await.unwrap();
+        }
         put(&store, "end", "end", "x").await;
     }
     let check = async |store: &Store| {
