@@ -55,12 +55,19 @@ impl Log {
             recovery.read(segment, salt, &mut replay)?;
         }
         let next = recovery.expected.unwrap_or(flushed + 1).max(flushed + 1);
+        let (end_number, mut offset) = recovery.ended.unwrap_or((0, 0));
+        // The tables hold more than the log: its end was damaged after a close. Nothing in it is needed, and what is
+        // appended to it would not follow.
+        let is_behind = recovery.expected.is_some_and(|expected| expected <= flushed);
+        if is_behind {
+            tracing::warn!(path = %folder.display(), flushed, "the log ends before the tables do: it begins anew");
+            offset = 0;
+        }
         // Segments after the one where the log ended are empty; they are taken as new ones.
-        let (end_number, offset) = recovery.ended.unwrap_or((0, 0));
-        segments.retain(|segment| segment.number <= end_number || remove(segment));
+        segments.retain(|segment| (segment.number <= end_number && !is_behind) || remove(segment));
         let current = match segments.pop() {
             Some(segment) => segment,
-            None => Segment::create(folder, 1, options.segment_bytes)?,
+            None => Segment::create(folder, end_number + 1, options.segment_bytes)?,
         };
         Ok(Self {
             folder: folder.to_owned(),
@@ -240,11 +247,11 @@ impl Recovery {
     }
 }
 
-/// Removes an empty segment; used as a filter, so it answers false. A failure leaves an empty
+/// Removes a segment that is not needed; used as a filter, so it answers false. A failure leaves a
 /// file that the next start removes.
 fn remove(segment: &Segment) -> bool {
     if let Err(error) = std::fs::remove_file(&segment.path) {
-        tracing::warn!(path = %segment.path.display(), %error, "cannot remove an empty log segment");
+        tracing::warn!(path = %segment.path.display(), %error, "cannot remove a log segment");
     }
     false
 }
@@ -345,6 +352,19 @@ mod tests {
             let (_, values) = replay(folder.path(), 0).unwrap();
             assert_eq!(values, [1, 2, 3, 4, 5, 6, 77, 88], "{what}");
         }
+    }
+
+    /// What a flipped bit takes from the end of a closed log is in tables, and the log goes on after it.
+    #[test]
+    fn a_log_that_ends_before_the_tables_begins_anew() {
+        let folder = sample(7);
+        change(folder.path(), 2, |bytes| bytes[4 * PAGE + 9] ^= 1);
+        let (mut log, values) = replay(folder.path(), 7).unwrap();
+        assert_eq!((values, log.next(), log.segments()), (vec![], 8, 1));
+        append(&mut log, 8, 10, 7);
+        drop(log);
+        let (log, values) = replay(folder.path(), 7).unwrap();
+        assert_eq!((values, log.next(), log.segments()), (vec![8], 9, 1));
     }
 
     /// Whatever happens to a group that others follow is an error that names the place.
