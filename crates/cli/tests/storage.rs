@@ -6,6 +6,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use welkin_store::Store;
 
 const WELKIN: &str = env!("CARGO_BIN_EXE_welkin");
 const LARGE: usize = 300_000;
+static NEXT_OFFSET: AtomicU16 = AtomicU16::new(1);
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A folder with an account, a container and a few blobs in `data`.
@@ -80,7 +82,8 @@ impl Drop for Service {
 
 fn serve(folder: &Path) -> Service {
     let started = Instant::now();
-    let offset = (1..50_000).step_by(97).find(|offset| {
+    // Tests run at once: each service tries ports that no other one of this process does.
+    let offset = std::iter::repeat_with(|| NEXT_OFFSET.fetch_add(97, Ordering::SeqCst)).find(|offset| {
         [10_000, 10_001, 10_002].iter().all(|port| TcpListener::bind(("127.0.0.1", port + offset)).is_ok())
     });
     let offset = offset.unwrap().to_string();
