@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -97,9 +98,9 @@ fn serve(folder: &Path) -> Service {
     service
 }
 
-/// Figures; before the service runs, the folder may be just opened by it.
+/// Figures. Before the service answers the command would open the folder itself, and the service could not.
 fn ok_stats(folder: &Path) -> String {
-    match folder.join("data/control.sock").exists() {
+    match UnixStream::connect(folder.join("data/control.sock")).is_ok() {
         true => text(&welkin(folder, &["stats", "--data", "data"]).stdout),
         false => String::new(),
     }
