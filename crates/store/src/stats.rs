@@ -23,6 +23,10 @@ pub struct StoreStats {
     pub extent_deferred_bytes: u64,
     /// Of them, bytes that no extent has.
     pub extent_free_bytes: u64,
+    /// Pieces of extents that were read from memory.
+    pub read_cache_hits: u64,
+    /// Pieces of extents that were read from a file, though they might have been in memory.
+    pub read_cache_misses: u64,
     /// Bytes of extents that were moved.
     pub extent_bytes_moved: u64,
     /// Bytes of deleted extents that were given back to the file system.

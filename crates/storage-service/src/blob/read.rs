@@ -20,9 +20,9 @@ use crate::context::{Authorization, Context};
 /// A range's hash is computed for ranges of up to this length (STORAGE, section 3: Get Blob).
 const RANGE_HASH_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Pieces that are read ahead of the client.
-const READ_AHEAD: usize = 2;
-/// How large these are.
-const PIECE_BYTES: usize = 1024 * 1024;
+const READ_AHEAD: usize = 4;
+/// How large these are: what the engine reads at once.
+const PIECE_BYTES: usize = 256 * 1024;
 /// How large they are when there is no room to read ahead: 10,000 clients that are read for in this way have less than
 /// 1 GiB on their way.
 const SMALL_PIECE_BYTES: usize = 64 * 1024;

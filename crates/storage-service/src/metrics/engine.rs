@@ -23,39 +23,57 @@ impl EngineCollector {
 impl Collector for EngineCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let stats = self.storage.store().stats();
-        let mut put =
-            |name: &str, help: &str, metric: &dyn EncodeMetricDyn| metric.put(&mut encoder, name, help);
         let counter = |value: u64| ConstCounter::new(value);
         let gauge = |value: u64| ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-        put("store_commits", "Commits that were made durable", &counter(stats.commits))?;
-        put("store_conflicts", "Commits that a check refused", &counter(stats.conflicts))?;
-        put(
-            "store_log_flushes",
-            "Flushes of the log, each for a group of commits",
-            &counter(stats.log_flushes),
-        )?;
-        put("store_log_bytes", "Bytes written to the log", &counter(stats.log_bytes))?;
-        put("store_memtable_flushes", "Flushes of memtables to tables", &counter(stats.memtable_flushes))?;
-        put("store_compactions", "Compactions of tables", &counter(stats.compactions))?;
-        put("store_table_disk_bytes", "Disk space of the tables", &gauge(stats.table_bytes))?;
-        put("store_extent_disk_bytes", "Disk space of the extents", &gauge(stats.extent_bytes))?;
-        put("store_full", "1 while the disk has no room for writes", &gauge(stats.is_full.into()))?;
-        put(
-            "store_poisoned",
-            "1 when the store refuses writes until it is opened again",
-            &gauge(stats.is_poisoned.into()),
-        )
+        let counters = [
+            ("store_commits", "Commits that were made durable", stats.commits),
+            ("store_conflicts", "Commits that a check refused", stats.conflicts),
+            ("store_log_flushes", "Flushes of the log, each for a group of commits", stats.log_flushes),
+            ("store_log_bytes", "Bytes written to the log", stats.log_bytes),
+            ("store_memtable_flushes", "Flushes of memtables to tables", stats.memtable_flushes),
+            ("store_compactions", "Compactions of tables", stats.compactions),
+            ("store_extent_moved_bytes", "Bytes of extents that were moved", stats.extent_bytes_moved),
+            (
+                "store_extent_returned_bytes",
+                "Bytes given back to the file system",
+                stats.extent_bytes_returned,
+            ),
+            ("store_read_cache_hits", "Pieces of extents that were read from memory", stats.read_cache_hits),
+            (
+                "store_read_cache_misses",
+                "Pieces of extents that were read from a file",
+                stats.read_cache_misses,
+            ),
+        ];
+        for (name, help, value) in counters {
+            put(&mut encoder, name, help, &counter(value))?;
+        }
+        let gauges = [
+            ("store_table_disk_bytes", "Disk space of the tables", stats.table_bytes),
+            ("store_extent_disk_bytes", "Disk space of the extents", stats.extent_bytes),
+            ("store_extent_free_bytes", "Of that, what no extent has", stats.extent_free_bytes),
+            (
+                "store_extent_deferred_bytes",
+                "Of that, what a backup still needs",
+                stats.extent_deferred_bytes,
+            ),
+            ("store_full", "1 while the disk has no room for writes", stats.is_full.into()),
+            (
+                "store_poisoned",
+                "1 when writes are refused until it is opened again",
+                stats.is_poisoned.into(),
+            ),
+        ];
+        gauges.into_iter().try_for_each(|(name, help, value)| put(&mut encoder, name, help, &gauge(value)))
     }
 }
 
-/// A metric that can be put, whatever its type.
-trait EncodeMetricDyn {
-    fn put(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> Result<(), fmt::Error>;
-}
-
-impl<T: EncodeMetric> EncodeMetricDyn for T {
-    fn put(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> Result<(), fmt::Error> {
-        let metric = encoder.encode_descriptor(name, help, None, self.metric_type())?;
-        self.encode(metric)
-    }
+fn put(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> Result<(), fmt::Error> {
+    let encoder = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
+    metric.encode(encoder)
 }

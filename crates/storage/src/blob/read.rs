@@ -18,8 +18,8 @@ use crate::blob::{BlobError, BlobPath, Revision};
 use crate::error::{COMMIT_TRIES_MAX, EngineError};
 use crate::release::ReadGuard;
 
-/// A reader holds at most this much in memory.
-const READ_BYTES: u64 = 1024 * 1024;
+/// A reader holds at most this much in memory. The store reads such pieces where they are asked for, and keeps them.
+const READ_BYTES: u64 = welkin_store::READ_BYTES as u64;
 
 /// A range of bytes that a client asks for: from the first, to the last if given, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -160,6 +160,7 @@ impl Backend for Local {
     }
 
     fn stats(&self) -> StoreStats {
+        let (read_cache_hits, read_cache_misses) = self.extents.cache_counts();
         StoreStats {
             commits: self.counters.commits.get(),
             conflicts: self.counters.conflicts.get(),
@@ -171,6 +172,8 @@ impl Backend for Local {
             extent_bytes: self.extent_bytes.load(Ordering::Relaxed),
             extent_deferred_bytes: self.extents.deferred_bytes(),
             extent_free_bytes: self.extents.free_bytes(),
+            read_cache_hits,
+            read_cache_misses,
             extent_bytes_moved: self.counters.extent_bytes_moved.get(),
             extent_bytes_returned: self.counters.extent_bytes_returned.get(),
             is_full: self.health.is_full(),

@@ -43,6 +43,8 @@ pub struct LocalOptions {
     pub segment_bytes: u64,
     /// Blocks of tables kept in memory.
     pub cache_bytes: u64,
+    /// Bytes of extents that were read lately kept in memory.
+    pub read_cache_bytes: u64,
     /// Size of an extent file.
     pub extent_file_bytes: u64,
     /// An extent file grows by this, preallocated.
@@ -61,6 +63,7 @@ impl Default for LocalOptions {
             memtable_bytes: 32 * 1024 * 1024,
             segment_bytes: 32 * 1024 * 1024,
             cache_bytes: 64 * 1024 * 1024,
+            read_cache_bytes: 64 * 1024 * 1024,
             extent_file_bytes: 1024 * 1024 * 1024,
             extent_step_bytes: 64 * 1024 * 1024,
             // A small part of what a disk takes, and a TiB in nine hours.

@@ -8,6 +8,7 @@
 //! * Pages are free again when the row that no longer names them is durable, no write is under way,
 //!   and no [`Hold`] keeps them. Whoever reads them nevertheless finds that the row has changed.
 
+mod cache;
 mod compaction;
 mod file;
 mod growth;
@@ -41,6 +42,7 @@ use crate::local::queue::Queue;
 use crate::local::tables::Tables;
 use crate::local::{read_stored, run_blocking};
 use crate::row::{ScanFrom, Version};
+use cache::ReadCache;
 pub(crate) use compaction::Compaction;
 use file::ExtentFile;
 use hold::Deferred;
@@ -64,6 +66,7 @@ pub(crate) struct Extents {
     files: RwLock<HashMap<u32, Arc<ExtentFile>>>,
     space: Mutex<Space>,
     deferred: Mutex<Deferred>,
+    cache: ReadCache,
     /// Held while a file grows, so that only one does.
     growth: Mutex<()>,
     /// Extents whose rows are on their way to the log.
@@ -124,7 +127,7 @@ impl Extents {
     ) -> Result<Bytes, StoreError> {
         let mut found = self.find(extent).await?;
         loop {
-            let error = match self.read_found(found.layout, offset, length).await {
+            let error = match self.read_found(extent.place.0, found.layout, offset, length).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => error,
             };
@@ -139,6 +142,7 @@ impl Extents {
 
     async fn read_found(
         self: &Arc<Self>,
+        id: u64,
         layout: Arc<Layout>,
         offset: u64,
         length: usize,
@@ -147,6 +151,20 @@ impl Extents {
         if length == 0 {
             return Ok(Bytes::new());
         }
+        if let Some(bytes) = self.cache.get(id, offset, length) {
+            return Ok(bytes);
+        }
+        let bytes = self.read_from_file(layout, offset, length).await?;
+        self.cache.put(id, offset, &bytes);
+        Ok(bytes)
+    }
+
+    async fn read_from_file(
+        self: &Arc<Self>,
+        layout: Arc<Layout>,
+        offset: u64,
+        length: usize,
+    ) -> Result<Bytes, StoreError> {
         if length <= READ_BYTES && self.pace.is_fast() {
             return self.pace.time(|| self.read_now(&layout, offset, length));
         }
@@ -281,6 +299,11 @@ impl Extents {
     /// Keeps what is released from now on until the hold is dropped.
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
         Hold::begin(self.clone())
+    }
+
+    /// How often a piece was read from memory, and how often from a file.
+    pub(crate) fn cache_counts(&self) -> (u64, u64) {
+        self.cache.counts()
     }
 
     /// Bytes of released extents that a [`Hold`] keeps.

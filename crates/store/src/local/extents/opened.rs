@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::error::StoreError;
 use crate::local::counters::Counters;
+use crate::local::extents::cache::ReadCache;
 use crate::local::extents::file::ExtentFile;
 use crate::local::extents::layout::{EXTENTS, Layout, PAGE_BYTES, damaged};
 use crate::local::extents::space::{Run, Space};
@@ -99,6 +100,7 @@ impl Opened {
         counters: Arc<Counters>,
     ) -> Extents {
         Extents {
+            cache: ReadCache::new(self.options.read_cache_bytes),
             folder: self.folder,
             options: self.options,
             health: self.health,
