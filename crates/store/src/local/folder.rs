@@ -1,7 +1,8 @@
 //! The store's folder: its lock, its format, and how directories are made durable.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
@@ -65,10 +66,11 @@ pub(crate) fn is_store(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Makes a folder and makes it durable.
+/// Makes a folder and makes it durable. Only its owner may read it: what is stored is secret, account keys among it.
 pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
     if !path.is_dir() {
-        std::fs::create_dir_all(path).map_err(StoreError::io("create", path))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(StoreError::io("create", path))?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_folder(parent)?;
         }
@@ -105,15 +107,48 @@ fn read_or_write_format(folder: &Path) -> Result<u64, StoreError> {
     }
 }
 
-/// The salt, when each byte is as it was written: with another salt no group of the log is found.
+/// The salt, when each byte is as it was written: with another salt no group of the log is found. The first stores
+/// have no checksum, and no flipped bit makes a text with one into such a text.
 fn parse_format(text: &str) -> Option<u64> {
     let salt = text.lines().nth(1)?.strip_prefix("salt ")?;
     let salt = u64::from_str_radix(salt, 16).ok()?;
-    (format_text(salt) == text).then_some(salt)
+    (format_text(salt) == text || format_lines(salt) == text).then_some(salt)
 }
 
 fn format_text(salt: u64) -> String {
-    let lines = format!("{FORMAT_LINE}\nsalt {salt:016x}\n");
+    let lines = format_lines(salt);
     let checksum = crc32c::crc32c(lines.as_bytes());
     format!("{lines}checksum {checksum:08x}\n")
+}
+
+fn format_lines(salt: u64) -> String {
+    format!("{FORMAT_LINE}\nsalt {salt:016x}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_format_with_a_checksum_and_the_first_one() {
+        let whole = format_text(7);
+        assert_eq!((parse_format(&whole), parse_format(&format_lines(7))), (Some(7), Some(7)));
+        for bit in 0..whole.len() * 8 {
+            let mut bad = whole.clone().into_bytes();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let found = String::from_utf8(bad).ok().and_then(|text| parse_format(&text));
+            assert_eq!(found, None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn only_the_owner_reads_a_new_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let folder = Folder::open(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        drop(folder);
+    }
 }
