@@ -4,11 +4,17 @@ use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
 
 const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
+/// A folder that is in use is waited for this long: whoever just ended may still be finishing a write, and a command
+/// that shows figures has it for a moment.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+/// It is tried again after this long.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const FORMAT_LINE: &str = "welkin store 1";
 
 /// A store's folder, locked for this process as long as this lives.
@@ -31,10 +37,16 @@ impl Folder {
             .write(true)
             .open(&lock_path)
             .map_err(StoreError::io("open", &lock_path))?;
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::InUse { path: path.to_owned() }),
-            Err(error) => return Err(StoreError::io("lock", &lock_path)(error.into())),
+        let began = Instant::now();
+        while let Err(error) = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        {
+            match error {
+                rustix::io::Errno::WOULDBLOCK if began.elapsed() < LOCK_TIME => {
+                    std::thread::sleep(LOCK_PAUSE)
+                }
+                rustix::io::Errno::WOULDBLOCK => return Err(StoreError::InUse { path: path.to_owned() }),
+                error => return Err(StoreError::io("lock", &lock_path)(error.into())),
+            }
         }
         let salt = read_or_write_format(path)?;
         Ok(Self { path: path.to_owned(), salt, lock })
