@@ -42,7 +42,7 @@ impl Folder {
         {
             match error {
                 rustix::io::Errno::WOULDBLOCK if began.elapsed() < LOCK_TIME => {
-                    std::thread::sleep(LOCK_PAUSE)
+                    std::thread::sleep(LOCK_PAUSE);
                 }
                 rustix::io::Errno::WOULDBLOCK => return Err(StoreError::InUse { path: path.to_owned() }),
                 error => return Err(StoreError::io("lock", &lock_path)(error.into())),
