@@ -41,13 +41,13 @@ use crate::local::pace::Pace;
 use crate::local::queue::Queue;
 use crate::local::tables::Tables;
 use crate::local::{read_stored, run_blocking};
-use crate::row::{ScanFrom, Version};
+use crate::row::Version;
 use cache::ReadCache;
 pub(crate) use compaction::Compaction;
 use file::ExtentFile;
 use hold::Deferred;
 pub(crate) use hold::Hold;
-pub(crate) use layout::{EXTENTS, Layout};
+pub(crate) use layout::Layout;
 use layout::{damaged, extent_key};
 pub(crate) use opened::Opened;
 use reservation::Reservation;
@@ -243,25 +243,7 @@ impl Extents {
         after: Option<&ExtentRef>,
         extents_max: usize,
     ) -> Result<Vec<ExtentRef>, StoreError> {
-        let from = match after {
-            None => ScanFrom::Start,
-            Some(extent) => {
-                ScanFrom::AfterRow(Bytes::new(), Bytes::copy_from_slice(&extent.place.0.to_be_bytes()))
-            }
-        };
-        let tables = self.tables.clone();
-        run_blocking(move || {
-            tables
-                .scan(&tables.moment(), EXTENTS, &from, extents_max)?
-                .iter()
-                .map(|row| {
-                    let id = parse_id(&row.key)?;
-                    let length_bytes = parse_layout(id, &row.value)?.length_bytes;
-                    Ok(ExtentRef { place: (id, 0), length_bytes })
-                })
-                .collect()
-        })
-        .await
+        self.list_at(self.tables.moment(), after, extents_max).await
     }
 
     /// Those of [`Self::list`] that were there when the store was opened.
