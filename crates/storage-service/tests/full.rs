@@ -99,8 +99,20 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     while send(&rig, &message()).await.0 == 201 {
         assert!(start.elapsed() < PATIENCE * 2, "the disk is never full");
     }
-    let writes = [(blob("more", 1 << 20), 507), (message(), 507), (entity("more"), 507)];
-    check(&rig, &writes).await;
+    // A flush may make room for a few more.
+    for kind in 0..3 {
+        for number in 0.. {
+            let name = format!("more{number}");
+            let sample = [blob(&name, 1 << 20), message(), entity(&name)][kind].clone();
+            let (status, text) = send(&rig, &sample).await;
+            if status == 507 {
+                assert!(text.contains("InsufficientStorage"), "{text:.300}");
+                break;
+            }
+            assert_eq!(status, 201, "{text:.300}");
+            assert!(start.elapsed() < PATIENCE * 3, "{} is never refused", sample.target);
+        }
+    }
     check(&rig, &[(get("/container/small"), 200), (get("/container/large"), 200)]).await;
     check(&rig, &[(row("GET", "r", &JSON), 200), (get("/container?restype=container&comp=list"), 200)]).await;
     let deletes = [
