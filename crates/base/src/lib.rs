@@ -7,10 +7,12 @@ pub mod digest;
 pub mod generation;
 pub mod id;
 pub mod name;
+pub mod thumbprint;
 pub mod timestamp;
 
 pub use digest::{Digest, DigestError};
 pub use generation::Generation;
 pub use id::{DeploymentId, IdError, InstanceId, SubscriptionId};
 pub use name::{AccountName, DeploymentName, InstanceName, NameError, NodeName, RoleName, ServiceName};
+pub use thumbprint::{Sha1Thumbprint, Thumbprint, ThumbprintError};
 pub use timestamp::{Timestamp, TimestampError};

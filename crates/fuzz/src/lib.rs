@@ -1,4 +1,4 @@
-//! Fuzz targets for every parser of the Azure Storage protocol.
+//! Fuzz targets for every parser of the Azure Storage protocol, and for the certificates that customers upload.
 //!
 //! [`TARGETS`] is the one list. `./x fuzz` drives each of them with libFuzzer and looks for an input that panics, takes
 //! too long, or breaks what its target asserts: what is parsed and written again is the same, limits hold, a refusal is
@@ -6,13 +6,14 @@
 //! and sees to it that every parser is in the list.
 //!
 //! Modules by noun: [`request`], [`signature`], [`sas`], [`header`], [`list`]: heads of requests. [`xml`], [`tags`],
-//! [`table`], [`batch`], [`sql`]: bodies. [`large`]: anything, many times over. [`server`]: whole requests. [`canary`] must fail.
+//! [`table`], [`batch`], [`sql`]: bodies. [`large`]: anything, many times over. [`certificate`]: uploaded certificates. [`server`]: whole requests. [`canary`] must fail.
 //! [`input`], [`outcome`]: what they share.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target fails by panicking")]
 
 mod batch;
 mod canary;
+mod certificate;
 mod header;
 mod input;
 mod large;
@@ -166,6 +167,8 @@ pub const TARGETS: &[Target] = &[
         parsers: &["multipart::boundary", "multipart::parse", "multipart::request"],
     },
     Target { name: "transaction", run: batch::transaction, parsers: &["table::batch::Batch::parse"] },
+    Target { name: "pkcs12", run: certificate::pkcs12, parsers: &[] },
+    Target { name: "certificate", run: certificate::certificate, parsers: &[] },
     Target { name: "large", run: large::repeated, parsers: &[] },
     Target { name: "server", run: server::requests, parsers: &[] },
 ];

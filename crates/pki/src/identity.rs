@@ -12,7 +12,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use crate::thumbprint::{PeerCertificate, Sha1Thumbprint, Thumbprint};
+use welkin_base::{Sha1Thumbprint, Thumbprint};
+
+use crate::thumbprint::PeerCertificate;
 
 /// How long a certificate that we make is valid. A peer inside the cloud is known by its thumbprint,
 /// so the date matters only to clients that check it themselves.

@@ -13,9 +13,10 @@ use rustls::{
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use welkin_base::Thumbprint;
 
 use crate::identity::{Identity, PkiError};
-use crate::thumbprint::{PeerCertificate, Thumbprint};
+use crate::thumbprint::PeerCertificate;
 
 /// Which clients a server lets in.
 #[derive(Debug, Clone)]
