@@ -144,33 +144,21 @@ fn operating_system(cloud: &Cloud) -> Result<OperatingSystem, CliError> {
     })
 }
 
-/// What the operator adds in `subscriptions.toml` of the state folder.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Added {
-    #[serde(default)]
-    subscriptions: Vec<SubscriptionConfig>,
-}
-
-/// The operator's subscription and those that were added. An added one with the operator's id replaces its name and
-/// quotas and adds its certificates.
+/// The operator's subscription, which is made at the first start. `welkin subscription` makes others.
 fn subscriptions(cloud: &Cloud, identities: &Identities) -> Result<Vec<SubscriptionConfig>, CliError> {
-    let own = SubscriptionConfig {
+    let old = cloud.path("subscriptions.toml");
+    if old.exists() {
+        return Err(CliError::Service(format!(
+            "{} is not read any more: make its subscriptions with `welkin subscription create`, and remove the file",
+            old.display()
+        )));
+    }
+    Ok(vec![SubscriptionConfig {
         id: cloud.choices.subscription.clone(),
         name: SUBSCRIPTION_NAME.to_owned(),
-        certificates: Vec::new(),
+        certificates: vec![identities.admin.certificate_pem().to_owned()],
         quotas: Quotas::default(),
-    };
-    let file = cloud.path("subscriptions.toml");
-    let added: Added = if file.exists() { state::read_toml(&file)? } else { Added::default() };
-    let mut subscriptions = added.subscriptions;
-    if !subscriptions.iter().any(|subscription| subscription.id == own.id) {
-        subscriptions.insert(0, own.clone());
-    }
-    for subscription in subscriptions.iter_mut().filter(|subscription| subscription.id == own.id) {
-        subscription.certificates.push(identities.admin.sha1_thumbprint());
-    }
-    Ok(subscriptions)
+    }])
 }
 
 fn settings(cloud: &Cloud) -> Result<Settings, CliError> {

@@ -18,6 +18,7 @@ mod service;
 mod state;
 mod status;
 mod storage;
+mod subscription;
 mod up;
 
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ enum Command {
     Deploy(deploy::DeployArgs),
     /// Delete a hosted service and its deployments
     Delete(delete::DeleteArgs),
+    /// Make, list and change subscriptions: who may manage what, and how much of it
+    Subscription(subscription::SubscriptionArgs),
     /// Run the storage service: alone (--dev), or as a part of a cloud; check and back up its data
     Storage(service::StorageArgs),
     /// Run the management service (a part of a cloud)
@@ -113,6 +116,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
             let settings = settings(state)?;
             blocking(move || delete::run(&args, &settings)).await
         }
+        Command::Subscription(args) => subscription::run(state, &args).await,
         Command::Storage(args) => service::storage(&args).await,
         Command::Management(args) => service::management(&args).await,
         Command::Fabric(args) => service::fabric(&args).await,

@@ -22,6 +22,8 @@ pub enum ErrorCode {
     InvalidHttpVerb,
     /// The certificate is missing or not registered on the subscription.
     ForbiddenError,
+    /// The operator has disabled the subscription.
+    SubscriptionDisabled,
     /// No such resource.
     ResourceNotFound,
     /// A name is taken, or another operation holds the resource.
@@ -30,10 +32,14 @@ pub enum ErrorCode {
     RequestBodyTooLarge,
     /// Something failed that is not the caller's fault.
     InternalError,
+    /// It takes longer than a request may, and goes on.
+    OperationTimedOut,
     /// An operation of the API that is not built.
     NotImplemented,
     /// Another part of the cloud does not answer: try again.
     ServerBusy,
+    /// The subscription asks for more at once than its share.
+    TooManyRequests,
 }
 
 impl ErrorCode {
@@ -46,13 +52,14 @@ impl ErrorCode {
             | Self::InvalidXmlRequest
             | Self::MissingOrInvalidRequiredQueryParameter
             | Self::InvalidHttpVerb => StatusCode::BAD_REQUEST,
-            Self::ForbiddenError => StatusCode::FORBIDDEN,
+            Self::ForbiddenError | Self::SubscriptionDisabled => StatusCode::FORBIDDEN,
             Self::ResourceNotFound => StatusCode::NOT_FOUND,
             Self::ConflictError => StatusCode::CONFLICT,
             Self::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InternalError | Self::OperationTimedOut => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-            Self::ServerBusy => StatusCode::SERVICE_UNAVAILABLE,
+            // The real service throttled with 503, not 429, and without `Retry-After` (SMAPI §4).
+            Self::ServerBusy | Self::TooManyRequests => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

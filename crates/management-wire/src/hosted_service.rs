@@ -4,6 +4,7 @@ use welkin_base::{ServiceName, Timestamp};
 
 use crate::error::ApiError;
 use crate::extended_property::{self, ExtendedProperties, PROPERTIES_MAX};
+use crate::version::Version;
 use crate::xml::{Element, encode_text, read};
 
 /// A label in characters, at most (SMAPI §6, "Limits").
@@ -122,17 +123,20 @@ pub struct HostedService {
 }
 
 impl HostedService {
-    /// The element `HostedService`; `deployments` are added to it for `embed-detail`.
+    /// The element `HostedService` as a version of the API has it; `deployments` are added to it for `embed-detail`.
     #[must_use]
-    pub fn element(&self, deployments: Option<Vec<Element>>) -> Element {
+    pub fn element(&self, version: Version, deployments: Option<Vec<Element>>) -> Element {
         let properties = Element::new("HostedServiceProperties")
             .with("Description", self.description.as_deref().unwrap_or(""))
             .with("Location", &self.location)
             .with("Label", encode_text(&self.label))
-            .with("Status", "Created")
-            .with("DateCreated", self.created.to_iso_seconds())
-            .with("DateLastModified", self.modified.to_iso_seconds())
-            .child(extended_property::element(&self.extended_properties));
+            .since("2012-03-01", version, |properties| {
+                properties
+                    .with("Status", "Created")
+                    .with("DateCreated", self.created.to_iso_seconds())
+                    .with("DateLastModified", self.modified.to_iso_seconds())
+                    .child(extended_property::element(&self.extended_properties))
+            });
         let service = Element::new("HostedService")
             .with("Url", &self.url)
             .with("ServiceName", &self.name)

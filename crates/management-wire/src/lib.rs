@@ -15,12 +15,14 @@ pub mod deployment;
 pub mod extended_property;
 pub mod hosted_service;
 pub mod location;
+pub mod management_certificate;
 pub mod operation_status;
 pub mod storage_account;
 pub mod subscription;
+pub mod subscription_operation;
 
 pub use error::{ApiError, ErrorCode};
 pub use operation::{Operation, Row, TABLE};
 pub use route::{Call, DeploymentKey, Parameters, route, subscription_of};
-pub use version::{VERSION, VERSION_HEADER, check_version};
+pub use version::{VERSION, VERSION_HEADER, Version, check_since, check_version};
 pub use xml::{Element, REQUEST_BYTES_MAX};

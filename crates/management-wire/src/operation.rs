@@ -5,6 +5,8 @@
 
 use http::Method;
 
+use crate::version::Version;
+
 /// An operation. Those that are not built are named all the same, and answered from one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the names are the API's own")]
@@ -72,6 +74,26 @@ pub enum Operation {
     GetFabricKey,
     GetCloudStatus,
     GetInstanceLog,
+}
+
+impl Operation {
+    /// The first version of the API that has the operation, where that is known and not the first of all (SMAPI §6).
+    #[must_use]
+    pub fn since(self) -> Option<Version> {
+        Some(Version::new(match self {
+            Self::RebootRoleInstance | Self::ReimageRoleInstance => "2010-10-28",
+            Self::GetSubscription | Self::RollbackUpdateOrUpgrade => "2011-10-01",
+            Self::CheckHostedServiceName
+            | Self::CheckStorageAccountName
+            | Self::ListManagementCertificates
+            | Self::GetManagementCertificate
+            | Self::AddManagementCertificate
+            | Self::DeleteManagementCertificate => "2012-03-01",
+            Self::RebuildRoleInstance => "2013-06-01",
+            Self::DeleteRoleInstances => "2013-08-01",
+            _ => return None,
+        }))
+    }
 }
 
 /// How an operation is called.

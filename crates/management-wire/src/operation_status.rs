@@ -37,11 +37,7 @@ pub enum Progress {
 /// only for a failure: one client takes any such element as one.
 #[must_use]
 pub fn element(id: &str, progress: &Progress) -> Element {
-    let guid = match (id.get(..8), id.get(8..12), id.get(12..16), id.get(16..20), id.get(20..)) {
-        (Some(a), Some(b), Some(c), Some(d), Some(e)) => format!("{a}-{b}-{c}-{d}-{e}"),
-        _ => id.to_owned(),
-    };
-    let operation = Element::new("Operation").with("ID", guid);
+    let operation = Element::new("Operation").with("ID", guid(id));
     match progress {
         Progress::InProgress => operation.with("Status", IN_PROGRESS),
         Progress::Succeeded { .. } => operation.with("Status", SUCCEEDED).with("HttpStatusCode", 200),
@@ -49,6 +45,14 @@ pub fn element(id: &str, progress: &Progress) -> Element {
             .with("Status", FAILED)
             .with("HttpStatusCode", error.code.status().as_u16())
             .child(error.element()),
+    }
+}
+
+/// 32 hexadecimal digits as a GUID.
+pub(crate) fn guid(id: &str) -> String {
+    match (id.get(..8), id.get(8..12), id.get(12..16), id.get(16..20), id.get(20..)) {
+        (Some(a), Some(b), Some(c), Some(d), Some(e)) => format!("{a}-{b}-{c}-{d}-{e}"),
+        _ => id.to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Subscriptions.
 
-use welkin_base::SubscriptionId;
+use welkin_base::{SubscriptionId, Timestamp};
 
 use crate::xml::Element;
 
@@ -11,6 +11,10 @@ pub struct Subscription {
     pub id: SubscriptionId,
     /// Its name.
     pub name: String,
+    /// Whether the operator has disabled it.
+    pub disabled: bool,
+    /// When it was created.
+    pub created: Timestamp,
     /// Cores: in use and at most.
     pub cores: Usage,
     /// Hosted services: in use and at most.
@@ -35,7 +39,7 @@ impl Subscription {
         Element::new("Subscription")
             .with("SubscriptionID", &self.id)
             .with("SubscriptionName", &self.name)
-            .with("SubscriptionStatus", "Active")
+            .with("SubscriptionStatus", if self.disabled { "Disabled" } else { "Active" })
             .with("AccountAdminLiveEmailId", "")
             .with("ServiceAdminLiveEmailId", "")
             .with("MaxCoreCount", self.cores.max)
@@ -47,6 +51,7 @@ impl Subscription {
             .with("MaxVirtualNetworkSites", 0)
             .with("MaxLocalNetworkSites", 0)
             .with("MaxDnsServers", 0)
+            .with("CreatedTime", self.created.to_iso_seconds())
     }
 }
 

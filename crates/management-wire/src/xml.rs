@@ -10,6 +10,7 @@ use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::error::{ApiError, ErrorCode};
+use crate::version::Version;
 
 /// A request body in bytes, at most: a service configuration in base64 is the largest thing in one.
 pub const REQUEST_BYTES_MAX: usize = 2 << 20;
@@ -71,6 +72,12 @@ impl Element {
             Some(text) => self.with(name, text),
             None => self,
         }
+    }
+
+    /// With what `more` adds, for a caller whose version of the API has it.
+    #[must_use]
+    pub fn since(self, since: &'static str, version: Version, more: impl FnOnce(Self) -> Self) -> Self {
+        if version >= Version::new(since) { more(self) } else { self }
     }
 
     /// With more children.

@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request as HttpRequest, Response, header};
+use http::{Method, Request as HttpRequest, Response, header};
 use hyper::body::Incoming;
 use welkin_management_wire::{
-    ApiError, Call, ErrorCode, Operation, REQUEST_BYTES_MAX, VERSION_HEADER, check_version, route,
-    subscription_of,
+    ApiError, Call, ErrorCode, Operation, REQUEST_BYTES_MAX, VERSION_HEADER, check_since, check_version,
+    route, subscription_of,
 };
 use welkin_transport::{Body, BodyError, Peer, read_body};
 
 use crate::failure::Failure;
-use crate::management::Management;
+use crate::management::{Management, now};
 use crate::operation::{self, RequestId};
 use crate::reply::{Reply, finish, refuse};
 use crate::request::Request;
-use crate::{cloud_status, deployment, hosted_service, instance, location, storage_account, subscription};
+use crate::{
+    cloud_status, deployment, hosted_service, instance, location, management_certificate, storage_account,
+    subscription,
+};
 
 /// A body must arrive within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,6 +59,7 @@ async fn answer(
     id: &RequestId,
     http: HttpRequest<Incoming>,
 ) -> Result<Reply, Failure> {
+    let began = now();
     let Some(subscription) = subscription_of(http.uri()) else {
         let listed = subscription::list(management, peer).await?;
         check_version(version(&http))?;
@@ -65,15 +69,32 @@ async fn answer(
             other => Err(not_built(other).into()),
         };
     };
-    let (subscription, caller) = subscription::authenticate(management, peer, subscription)?;
+    let (subscription, caller) = subscription::authenticate(management, peer, subscription).await?;
     let Call { operation, parameters } = route(http.method(), http.uri())?;
-    check_version(version(&http))?;
+    let version = check_version(version(&http))?;
+    check_since(version, operation.since())?;
+    if operation != Operation::GetSubscription {
+        subscription::check_active(&subscription)?;
+    }
     let origin = http.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let origin = origin.map_or_else(|| management.config.listen.to_string(), str::to_owned);
     let origin = format!("https://{origin}");
+    let reads = http.method() == Method::GET;
     let body = body(http.into_body()).await?;
-    let request = Request { id: id.clone(), operation, parameters, subscription, caller, origin, body };
-    dispatch(management, &request).await
+    let (id, client) = (id.clone(), peer.address.ip());
+    let request =
+        Request { id, operation, parameters, subscription, caller, client, began, version, origin, body };
+    if reads {
+        return dispatch(management, &request).await;
+    }
+    let own = Arc::clone(management);
+    let work = async move { dispatch(&own, &request).await };
+    let span = tracing::Span::current();
+    let done = management.jobs.finish(tracing::Instrument::instrument(work, span)).await;
+    done.unwrap_or_else(|| {
+        let message = "the service failed; its log has the reason";
+        Err(ApiError::new(ErrorCode::InternalError, message).into())
+    })
 }
 
 fn version(http: &HttpRequest<Incoming>) -> Option<&str> {
@@ -106,6 +127,13 @@ async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Rep
         Operation::GetOperationStatus => {
             operation::status(management, &request.subscription, &request.parameters).await
         }
+
+        Operation::ListSubscriptionOperations => operation::history::list(management, request).await,
+
+        Operation::ListManagementCertificates => management_certificate::list(management, request).await,
+        Operation::GetManagementCertificate => management_certificate::get(management, request).await,
+        Operation::AddManagementCertificate => management_certificate::add(management, request).await,
+        Operation::DeleteManagementCertificate => management_certificate::delete(management, request).await,
 
         Operation::CheckStorageAccountName => storage_account::check_name(management, request).await,
         Operation::ListStorageAccounts => storage_account::list(management, request).await,

@@ -3,12 +3,12 @@
 use welkin_fabric_wire::Slot;
 use welkin_management_wire::cloud_status::{CloudStatus, DeploymentStatus, FabricKey, ServiceStatus, urls};
 
-use crate::config::SubscriptionConfig;
 use crate::deployment::{self, DeploymentRecord, SLOTS};
 use crate::failure::{Failure, chain};
 use crate::hosted_service;
 use crate::management::Management;
 use crate::reply::Reply;
+use crate::subscription::SubscriptionRecord;
 
 fn json(value: &impl serde::Serialize) -> Result<Reply, Failure> {
     Reply::json(value).map_err(|source| Failure::Row { space: "answers", source })
@@ -20,7 +20,7 @@ pub async fn fabric_key(management: &Management) -> Result<Reply, Failure> {
 }
 
 /// Services, deployments, instances and nodes. What the FC would say is missing when it is silent.
-pub async fn get(management: &Management, subscription: &SubscriptionConfig) -> Result<Reply, Failure> {
+pub async fn get(management: &Management, subscription: &SubscriptionRecord) -> Result<Reply, Failure> {
     let (nodes, trouble) = match management.fabric.nodes().await {
         Ok(nodes) => (nodes, None),
         Err(failure) => (Vec::new(), Some(chain(&failure))),

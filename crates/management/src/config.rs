@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use welkin_base::SubscriptionId;
 use welkin_management_wire::location::OperatingSystem;
-use welkin_pki::{Sha1Thumbprint, Thumbprint};
+use welkin_pki::Thumbprint;
 
 /// Configuration of the management service, in TOML.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Config {
     /// The guest OS versions that the cloud has.
     #[serde(default)]
     pub operating_systems: Vec<OperatingSystem>,
-    /// Who may manage what.
+    /// Subscriptions that are made at a start when they are missing. The operator makes others while the service runs.
     #[serde(default)]
     pub subscriptions: Vec<SubscriptionConfig>,
 }
@@ -62,7 +62,8 @@ pub struct StorageConfig {
     pub other_blob_endpoints: Vec<String>,
 }
 
-/// A subscription.
+/// A subscription that is made when it is missing. One that is there stays as it is, but for certificates that it has
+/// not had from here before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionConfig {
@@ -70,8 +71,8 @@ pub struct SubscriptionConfig {
     pub id: SubscriptionId,
     /// Its name, for people.
     pub name: String,
-    /// SHA-1 thumbprints of the management certificates registered on it.
-    pub certificates: Vec<Sha1Thumbprint>,
+    /// Management certificates, each in PEM, that are registered on it.
+    pub certificates: Vec<String>,
     /// How much it may use.
     #[serde(default)]
     pub quotas: Quotas,

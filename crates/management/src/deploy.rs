@@ -1,5 +1,4 @@
-//! The work of operations that go on after their answer: creating, starting, suspending and deleting a deployment,
-//! and making a storage account.
+//! The work of operations that go on after their answer: creating, starting, suspending and deleting a deployment.
 //!
 //! What an operation has to do is in the record that it holds, so it begins from there, now or after a restart. Each
 //! step may be done twice. The end of the operation and the end of its hold are one commit.
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
-use welkin_base::{AccountName, ServiceName, SubscriptionId};
+use welkin_base::{ServiceName, SubscriptionId};
 use welkin_fabric_wire::{DeploymentGoal, Slot};
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_store::Commit;
@@ -57,7 +56,7 @@ pub async fn resume(management: &Arc<Management>) -> Result<(), Failure> {
             let read: Option<Read<AccountRecord>> =
                 management.state.get(ACCOUNTS, &account, storage_account::KEY).await?;
             if let Some(record) = read.map(|read| read.record).filter(|record| record.held.is_some()) {
-                start_account(management, record.name);
+                drop(storage_account::work::start(management, record.name));
             }
         }
     }
@@ -194,37 +193,8 @@ impl Held<'_> {
     }
 }
 
-/// Starts making a storage account that has a record already.
-pub fn start_account(management: &Arc<Management>, name: AccountName) {
-    let span = tracing::info_span!("account", %name);
-    let own = Arc::clone(management);
-    let work = async move {
-        if let Err(failure) = make_account(&own, &name).await {
-            tracing::error!(error = chain(&failure), "the operation stops here until the next start");
-        }
-    };
-    management.jobs.start(work.instrument(span));
-}
-
-async fn make_account(management: &Management, name: &AccountName) -> Result<(), Failure> {
-    let key = storage_account::KEY;
-    let read: Option<Read<AccountRecord>> = management.state.get(ACCOUNTS, name.as_str(), key).await?;
-    let Some(read) = read else { return Ok(()) };
-    let Some(operation) = read.record.held.clone() else { return Ok(()) };
-    // That there is one by now means that an earlier try made it: the record has claimed the name.
-    let made = patiently(|| management.storage.create(name)).await;
-    let change = State::change(ACCOUNTS, name.as_str()).check_version(key, read.version);
-    let (change, result) = match made {
-        Ok(_) => (change.put(key, encode(&AccountRecord { held: None, ..read.record })?), Ok(())),
-        Err(failure) => (change.delete(key), Err(failure.told())),
-    };
-    let change =
-        operation::finish(&management.state, change, ACCOUNTS, name.as_str(), &operation, result).await?;
-    management.state.commit(change).await
-}
-
 /// Tries a step again while nobody answers, for [`PATIENCE`].
-async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
+pub async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
     mut step: impl FnMut() -> F,
 ) -> Result<T, Failure> {
     let (began, mut pause) = (Instant::now(), PAUSE_MIN);
@@ -240,6 +210,16 @@ async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
             }
             other => return other,
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Tries a step again until it is done, however long that takes: nothing is left behind.
+pub async fn persistently<F: Future<Output = Result<(), Failure>>>(mut step: impl FnMut() -> F) {
+    let mut pause = PAUSE_MIN;
+    while let Err(failure) = step().await {
+        tracing::warn!(error = chain(&failure), "trying again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }

@@ -8,16 +8,16 @@ use welkin_management_wire::hosted_service::{
     CreateHostedService, HostedService, UpdateHostedService, availability,
 };
 
-use crate::config::SubscriptionConfig;
 use crate::deployment::{self, SLOTS, slot_key};
 use crate::failure::Failure;
 use crate::location;
 use crate::management::{Management, now};
 use crate::operation;
+use crate::quota::{self, Counted};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::state::{Kind, Read, SERVICES, State, encode};
-use crate::subscription::check_quota;
+use crate::subscription::SubscriptionRecord;
 
 /// The key of a service's row.
 pub const KEY: &str = "service";
@@ -44,7 +44,7 @@ pub struct HostedServiceRecord {
 /// The service of this name, if the subscription has it: what others have is not found, just as what nobody has.
 pub async fn find(
     management: &Management,
-    subscription: &SubscriptionConfig,
+    subscription: &SubscriptionRecord,
     name: &ServiceName,
 ) -> Result<Read<HostedServiceRecord>, Failure> {
     let read: Option<Read<HostedServiceRecord>> = management.state.get(SERVICES, name.as_str(), KEY).await?;
@@ -55,7 +55,7 @@ pub async fn find(
 /// Every service of a subscription.
 pub async fn all(
     management: &Management,
-    subscription: &SubscriptionConfig,
+    subscription: &SubscriptionRecord,
 ) -> Result<Vec<HostedServiceRecord>, Failure> {
     let mut services = Vec::new();
     for name in management.state.names(&subscription.id, Kind::Service).await? {
@@ -81,7 +81,9 @@ fn describe(management: &Management, request: &Request, record: HostedServiceRec
 /// "List Hosted Services".
 pub async fn list(management: &Management, request: &Request) -> Result<Reply, Failure> {
     let services = all(management, &request.subscription).await?;
-    let elements = services.into_iter().map(|record| describe(management, request, record).element(None));
+    let elements = services
+        .into_iter()
+        .map(|record| describe(management, request, record).element(request.version, None));
     Ok(Reply::Xml(welkin_management_wire::Element::new("HostedServices").children(elements)))
 }
 
@@ -92,15 +94,13 @@ pub async fn get(management: &Management, request: &Request) -> Result<Reply, Fa
     let embed =
         request.parameters.query("embed-detail").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let deployments = if embed { Some(deployment::elements(management, &record).await?) } else { None };
-    Ok(Reply::Xml(describe(management, request, record).element(deployments)))
+    Ok(Reply::Xml(describe(management, request, record).element(request.version, deployments)))
 }
 
 /// "Create Hosted Service".
 pub async fn create(management: &Management, request: &Request) -> Result<Reply, Failure> {
     let asked = CreateHostedService::parse(&request.body)?;
     location::check(&management.config, &asked.location)?;
-    let services = all(management, &request.subscription).await?;
-    check_quota("hosted services", services.len(), request.subscription.quotas.hosted_services)?;
     let (name, at) = (asked.name, now());
     let record = HostedServiceRecord {
         name: name.clone(),
@@ -112,16 +112,18 @@ pub async fn create(management: &Management, request: &Request) -> Result<Reply,
         extended_properties: asked.extended_properties,
     };
     let state = &management.state;
-    state.enter(&request.subscription.id, Kind::Service, name.as_str(), "").await?;
+    let (id, taken) =
+        (&request.subscription.id, || ApiError::conflict(format!("the hosted service name {name} is taken")));
+    if state.get::<HostedServiceRecord>(SERVICES, name.as_str(), KEY).await?.is_some() {
+        return Err(taken().into());
+    }
+    quota::claim(state, id, Counted::Service, name.as_str()).await?;
     operation::announce(state, request, SERVICES, name.as_str()).await?;
     let change = State::change(SERVICES, name.as_str()).check_absent(KEY).put(KEY, encode(&record)?);
     let change = operation::record(change, request, name.as_str(), operation::done())?;
-    match state.commit(change).await {
-        Ok(()) => {}
-        Err(Failure::Raced) => {
-            return Err(ApiError::conflict(format!("the hosted service name {name} is taken")).into());
-        }
-        Err(other) => return Err(other),
+    if let Err(failure) = state.commit(change).await {
+        quota::give_back(state, id, Counted::Service, name.as_str()).await?;
+        return Err(if matches!(failure, Failure::Raced) { taken().into() } else { failure });
     }
     let path = format!("/subscriptions/{}/compute/{name}", request.subscription.id);
     Ok(Reply::Created { location: format!("{}{path}", request.origin) })
@@ -151,7 +153,6 @@ pub async fn update(management: &Management, request: &Request) -> Result<Reply,
 pub async fn delete(management: &Management, request: &Request) -> Result<Reply, Failure> {
     let name = request.parameters.service()?;
     let read = find(management, &request.subscription, &name).await?;
-    let entry = management.state.entry(&request.subscription.id, Kind::Service, name.as_str()).await?;
     let mut change = State::change(SERVICES, name.as_str()).check_version(KEY, read.version).delete(KEY);
     for slot in SLOTS {
         if deployment::in_slot(management, name.as_str(), slot).await?.is_some() {
@@ -163,7 +164,7 @@ pub async fn delete(management: &Management, request: &Request) -> Result<Reply,
     operation::announce(&management.state, request, SERVICES, name.as_str()).await?;
     let change = operation::record(change, request, name.as_str(), operation::done())?;
     management.state.commit(change).await?;
-    management.state.leave(&request.subscription.id, Kind::Service, name.as_str(), entry).await?;
+    quota::give_back(&management.state, &request.subscription.id, Counted::Service, name.as_str()).await?;
     Ok(Reply::OK)
 }
 

@@ -7,6 +7,7 @@
 
 mod api;
 mod config;
+pub mod control;
 mod deploy;
 mod failure;
 mod management;
@@ -19,7 +20,10 @@ mod deployment;
 mod hosted_service;
 mod instance;
 mod location;
+mod management_certificate;
 mod operation;
+mod operator;
+mod quota;
 mod storage_account;
 mod subscription;
 

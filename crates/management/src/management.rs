@@ -1,14 +1,13 @@
 //! What all handlers and operations in progress share.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use welkin_base::Timestamp;
 
-use crate::config::{Config, SubscriptionConfig};
+use crate::config::Config;
 use crate::fabric::Fabric;
 use crate::state::State;
 use crate::storage::Storage;
@@ -18,8 +17,6 @@ use crate::storage::Storage;
 pub struct Management {
     /// Its configuration.
     pub config: Config,
-    /// Who may manage what.
-    pub subscriptions: Vec<Arc<SubscriptionConfig>>,
     /// What lasts.
     pub state: State,
     /// The fabric controller.
@@ -48,6 +45,15 @@ impl Jobs {
                 () = job => {}
             }
         });
+    }
+
+    /// Runs `work` to its end even when nobody waits for it any more, and when the service ends: what follows from a
+    /// commit follows, although the client that asked for it went away.
+    pub async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.tracker.spawn(work).await.ok()
     }
 
     /// Told when the service ends.

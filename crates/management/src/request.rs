@@ -1,13 +1,15 @@
 //! A request that has been authenticated and routed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use welkin_management_wire::{Operation, Parameters};
+use welkin_base::Timestamp;
+use welkin_management_wire::{Operation, Parameters, Version};
 use welkin_pki::Sha1Thumbprint;
 
-use crate::config::SubscriptionConfig;
 use crate::operation::RequestId;
+use crate::subscription::SubscriptionRecord;
 
 /// A request, as handlers see it.
 #[derive(Debug, Clone)]
@@ -19,9 +21,15 @@ pub struct Request {
     /// Of what.
     pub parameters: Parameters,
     /// Whose things it is about.
-    pub subscription: Arc<SubscriptionConfig>,
+    pub subscription: Arc<SubscriptionRecord>,
     /// Who asks.
     pub caller: Sha1Thumbprint,
+    /// From where.
+    pub client: IpAddr,
+    /// When it came.
+    pub began: Timestamp,
+    /// The version of the API that the caller speaks.
+    pub version: Version,
     /// Where the caller reached us, as `https://host:port`.
     pub origin: String,
     /// What is said.

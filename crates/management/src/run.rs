@@ -13,12 +13,15 @@ use welkin_transport::serve;
 
 use crate::api::handle;
 use crate::config::Config;
+use crate::control;
 use crate::deploy;
 use crate::fabric::Fabric;
 use crate::failure::{Failure, chain};
 use crate::management::{Jobs, Management};
 use crate::operation;
+use crate::operator;
 use crate::package;
+use crate::quota;
 use crate::state::State;
 use crate::storage::Storage;
 
@@ -48,6 +51,25 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// Data in a form that this version does not read.
+    #[error(
+        "{path} has data in the form {found}, which this version of Welkin does not read: \
+         start it with the version that wrote it, or move the folder away"
+    )]
+    Format {
+        /// The folder.
+        path: PathBuf,
+        /// The form.
+        found: String,
+    },
+    /// A configured subscription.
+    #[error("cannot make the configured subscription {id}: {reason}")]
+    Subscription {
+        /// Which.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// A subscription that is there twice.
     #[error("the subscription {0} is configured twice: keep one")]
     Twice(String),
@@ -76,8 +98,13 @@ pub async fn run(
     let address = config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let management = Arc::new(open(config, &identity).await?);
+    prepare(&management).await?;
     deploy::resume(&management).await.map_err(|failure| RunError::Resume(chain(&failure)))?;
     management.jobs.start(forget(management.state.clone()));
+    match control::bind(&management.config.data) {
+        Ok(control) => management.jobs.start(control.serve(Arc::clone(&management))),
+        Err(error) => tracing::error!(%error, "there is no control socket: nobody can change subscriptions"),
+    }
     tracing::info!(%address, thumbprint = %identity.thumbprint(), "management serves");
     let handler = {
         let management = Arc::clone(&management);
@@ -104,22 +131,34 @@ async fn forget(state: State) {
 }
 
 async fn open(config: Config, identity: &Identity) -> Result<Management, RunError> {
-    let subscriptions: Vec<_> = config.subscriptions.iter().cloned().map(Arc::new).collect();
-    for (index, subscription) in subscriptions.iter().enumerate() {
-        if subscriptions.iter().skip(index + 1).any(|other| other.id == subscription.id) {
-            return Err(RunError::Twice(subscription.id.to_string()));
-        }
-    }
     empty_folder(&package::folder(&config.data))?;
-    let store = Store::open_local(&config.data.join("store")).await?;
+    let folder = config.data.join("store");
+    let store = Store::open_local(&folder).await?;
+    let state = State::open(store).await.map_err(|failure| RunError::Resume(chain(&failure)))?;
+    let state = state.map_err(|found| RunError::Format { path: folder, found })?;
     Ok(Management {
         fabric: Fabric::new(&config.fabric, identity)?,
         storage: Storage::new(&config.storage, identity)?,
-        state: State::new(store),
-        subscriptions,
+        state,
         jobs: Jobs::default(),
         config,
     })
+}
+
+/// What is to be done before the first request: repair what a crash left, and make what is configured.
+async fn prepare(management: &Management) -> Result<(), RunError> {
+    quota::repair(management).await.map_err(|failure| RunError::Resume(chain(&failure)))?;
+    let configured = &management.config.subscriptions;
+    for (index, subscription) in configured.iter().enumerate() {
+        let id = &subscription.id;
+        if configured.iter().skip(index + 1).any(|other| other.id == *id) {
+            return Err(RunError::Twice(id.to_string()));
+        }
+        operator::configure(&management.state, subscription)
+            .await
+            .map_err(|failure| RunError::Subscription { id: id.to_string(), reason: chain(&failure) })?;
+    }
+    Ok(())
 }
 
 /// What a service that was killed left of packages on their way is of no use.

@@ -1,6 +1,9 @@
 //! Storage accounts: whose they are. What is in them, and their keys, the storage service has.
 
+pub mod work;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::{AccountName, SubscriptionId, Timestamp};
@@ -8,20 +11,23 @@ use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::hosted_service::availability;
 use welkin_management_wire::operation_status::Progress;
 use welkin_management_wire::storage_account::{self as wire, CreateStorageAccount, KeyType, StorageAccount};
-use welkin_management_wire::{ApiError, Element};
+use welkin_management_wire::{ApiError, Element, ErrorCode};
 use welkin_storage_wire::admin::AccountKeys;
 
-use crate::config::SubscriptionConfig;
-use crate::deploy;
 use crate::failure::Failure;
 use crate::location;
 use crate::management::{Management, now};
-use crate::operation::{self, RequestId};
+use crate::operation;
+use crate::quota::{self, Counted};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::state::{ACCOUNTS, Kind, Read, State, encode};
-use crate::subscription::check_quota;
+use crate::subscription::SubscriptionRecord;
 
+use work::{Change, Hold};
+
+/// How long "Delete Storage Account" waits for the storage service before it answers.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(25);
 /// The key of an account's row.
 pub const KEY: &str = "account";
 
@@ -36,8 +42,8 @@ pub struct AccountRecord {
     pub label: String,
     /// For people.
     pub description: Option<String>,
-    /// The operation that is making it.
-    pub held: Option<RequestId>,
+    /// The operation that is making or deleting it.
+    pub held: Option<Hold>,
     /// When it was created.
     pub created: Timestamp,
     /// The customer's own.
@@ -62,7 +68,7 @@ pub async fn find(
 /// Every account of a subscription.
 pub async fn all(
     management: &Management,
-    subscription: &SubscriptionConfig,
+    subscription: &SubscriptionRecord,
 ) -> Result<Vec<AccountRecord>, Failure> {
     let mut accounts = Vec::new();
     for name in management.state.names(&subscription.id, Kind::Account).await? {
@@ -112,8 +118,6 @@ pub async fn get(management: &Management, request: &Request) -> Result<Reply, Fa
 pub async fn create(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
     let asked = CreateStorageAccount::parse(&request.body)?;
     location::check(&management.config, &asked.location)?;
-    let accounts = all(management, &request.subscription).await?;
-    check_quota("storage accounts", accounts.len(), request.subscription.quotas.storage_accounts)?;
     let name = asked.name;
     let taken = || ApiError::conflict(format!("the storage account name {name} is taken"));
     if management.storage.keys(&name).await?.is_some() {
@@ -124,46 +128,56 @@ pub async fn create(management: &Arc<Management>, request: &Request) -> Result<R
         subscription: request.subscription.id.clone(),
         label: asked.label,
         description: asked.description,
-        held: Some(request.id.clone()),
+        held: Some(Hold { operation: request.id.clone(), change: Change::Make }),
         created: now(),
         extended_properties: asked.extended_properties,
     };
     let state = &management.state;
-    state.enter(&request.subscription.id, Kind::Account, name.as_str(), "").await?;
+    let id = &request.subscription.id;
+    quota::claim(state, id, Counted::Account, name.as_str()).await?;
     operation::announce(state, request, ACCOUNTS, name.as_str()).await?;
     let change = State::change(ACCOUNTS, name.as_str()).check_absent(KEY).put(KEY, encode(&record)?);
     let change = operation::record(change, request, name.as_str(), Progress::InProgress)?;
-    match state.commit(change).await {
-        Ok(()) => {}
-        Err(Failure::Raced) => return Err(taken().into()),
-        Err(other) => return Err(other),
+    if let Err(failure) = state.commit(change).await {
+        quota::give_back(state, id, Counted::Account, name.as_str()).await?;
+        return Err(if matches!(failure, Failure::Raced) { taken().into() } else { failure });
     }
-    deploy::start_account(management, name.clone());
+    work::start(management, name);
     Ok(Reply::ACCEPTED)
 }
 
-/// "Delete Storage Account": the account and all in it. Done again after a crash in the middle, it ends the same.
-pub async fn delete(management: &Management, request: &Request) -> Result<Reply, Failure> {
+/// "Delete Storage Account": the account and all in it. When that takes long the operation goes on after the answer.
+pub async fn delete(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
     let name = request.parameters.account()?;
     let read = find(management, &request.subscription.id, &name).await?;
     free(&read.record)?;
-    let entry = management.state.entry(&request.subscription.id, Kind::Account, name.as_str()).await?;
-    management.storage.delete(&name).await?;
+    let held = Some(Hold { operation: request.id.clone(), change: Change::Delete });
+    let record = AccountRecord { held, ..read.record };
     operation::announce(&management.state, request, ACCOUNTS, name.as_str()).await?;
-    let change = State::change(ACCOUNTS, name.as_str()).check_version(KEY, read.version).delete(KEY);
-    let change = operation::record(change, request, name.as_str(), operation::done())?;
+    let change =
+        State::change(ACCOUNTS, name.as_str()).check_version(KEY, read.version).put(KEY, encode(&record)?);
+    let change = operation::record(change, request, name.as_str(), Progress::InProgress)?;
     management.state.commit(change).await?;
-    management.state.leave(&request.subscription.id, Kind::Account, name.as_str(), entry).await?;
-    Ok(Reply::OK)
-}
-
-fn free(record: &AccountRecord) -> Result<(), ApiError> {
-    match &record.held {
-        None => Ok(()),
-        Some(id) => {
-            Err(ApiError::conflict(format!("the operation {id} is making the account: wait for its end")))
+    match tokio::time::timeout(DELETE_TIMEOUT, work::start(management, name)).await {
+        Ok(Ok(Ok(()))) => Ok(Reply::OK),
+        Ok(Ok(Err(error))) => Err(error.into()),
+        Ok(Err(_)) | Err(_) => {
+            let message =
+                "the account is still being deleted: the operation goes on under the id of this request";
+            Err(ApiError::new(ErrorCode::OperationTimedOut, message).into())
         }
     }
+}
+
+/// An account that an operation holds is changed by no other.
+fn free(record: &AccountRecord) -> Result<(), ApiError> {
+    let Some(hold) = &record.held else { return Ok(()) };
+    let doing = match hold.change {
+        Change::Make => "making",
+        Change::Delete => "deleting",
+    };
+    let message = format!("the operation {} is {doing} the account: wait for its end", hold.operation);
+    Err(ApiError::conflict(message))
 }
 
 fn keys_reply(request: &Request, name: &AccountName, keys: Option<AccountKeys>) -> Result<Reply, Failure> {

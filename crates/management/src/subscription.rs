@@ -2,19 +2,42 @@
 
 use std::sync::Arc;
 
-use welkin_base::SubscriptionId;
+use serde::{Deserialize, Serialize};
+use welkin_base::{SubscriptionId, Timestamp};
 use welkin_management_wire::subscription::{self as wire, Usage};
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_pki::Sha1Thumbprint;
 use welkin_transport::Peer;
 
-use crate::config::SubscriptionConfig;
+use crate::config::Quotas;
 use crate::deployment;
 use crate::failure::Failure;
 use crate::hosted_service;
 use crate::management::Management;
+use crate::management_certificate;
+use crate::quota;
 use crate::reply::Reply;
-use crate::storage_account;
+use crate::state::{Kind, Read, SUBSCRIPTIONS, State};
+
+/// The key of a subscription's row.
+pub const KEY: &str = "subscription";
+
+/// A subscription as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionRecord {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Its name, for people.
+    pub name: String,
+    /// Whether the operator has disabled it: what it has stays and runs, and nobody manages it.
+    pub disabled: bool,
+    /// How much it may use.
+    pub quotas: Quotas,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Certificates that came from the service's configuration. Each comes from there once: one that is removed stays so.
+    pub configured: Vec<Sha1Thumbprint>,
+}
 
 /// One answer for every reason, so that nobody learns which subscriptions there are.
 fn forbidden() -> ApiError {
@@ -24,25 +47,44 @@ fn forbidden() -> ApiError {
     )
 }
 
-/// The subscription that `id` names, if the caller's certificate is registered on it.
-pub fn authenticate(
+/// The subscription, if it is there still.
+pub async fn read(state: &State, id: &SubscriptionId) -> Result<Read<SubscriptionRecord>, Failure> {
+    let read = state.get(SUBSCRIPTIONS, id.as_str(), KEY).await?;
+    Ok(read.ok_or_else(forbidden)?)
+}
+
+/// Nobody manages a subscription that is disabled.
+pub fn check_active(record: &SubscriptionRecord) -> Result<(), ApiError> {
+    if record.disabled {
+        let message = format!("the subscription {} is disabled: ask the operator of the cloud", record.id);
+        return Err(ApiError::new(ErrorCode::SubscriptionDisabled, message));
+    }
+    Ok(())
+}
+
+/// The subscription that `id` names, if the caller's certificate is registered on it. Asked anew for each request, so
+/// that a certificate that is removed is refused at once, on connections that are open too.
+pub async fn authenticate(
     management: &Management,
     peer: &Peer,
     id: &str,
-) -> Result<(Arc<SubscriptionConfig>, Sha1Thumbprint), ApiError> {
+) -> Result<(Arc<SubscriptionRecord>, Sha1Thumbprint), Failure> {
     let caller = peer.certificate.as_ref().ok_or_else(forbidden)?.sha1_thumbprint();
     let id = SubscriptionId::new(id).map_err(|_| forbidden())?;
-    let subscription =
-        management.subscriptions.iter().find(|s| s.id == id && s.certificates.contains(&caller));
-    subscription.map(|subscription| (Arc::clone(subscription), caller)).ok_or_else(forbidden)
+    let state = &management.state;
+    let registered = state.entry(&id, Kind::Certificate, &caller.to_string()).await?;
+    registered.ok_or_else(forbidden)?;
+    Ok((Arc::new(read(state, &id).await?.record), caller))
 }
 
 /// "List Subscriptions": those that the caller's certificate is registered on.
 pub async fn list(management: &Management, peer: &Peer) -> Result<Reply, Failure> {
     let caller = peer.certificate.as_ref().ok_or_else(forbidden)?.sha1_thumbprint();
     let mut listed = Vec::new();
-    for subscription in management.subscriptions.iter().filter(|s| s.certificates.contains(&caller)) {
-        listed.push(describe(management, subscription).await?);
+    for id in management_certificate::subscriptions_of(&management.state, caller).await? {
+        if let Some(subscription) = management.state.get(SUBSCRIPTIONS, id.as_str(), KEY).await? {
+            listed.push(describe(management, &subscription.record).await?);
+        }
     }
     if listed.is_empty() {
         return Err(forbidden().into());
@@ -51,18 +93,18 @@ pub async fn list(management: &Management, peer: &Peer) -> Result<Reply, Failure
 }
 
 /// "Get Subscription".
-pub async fn get(management: &Management, subscription: &SubscriptionConfig) -> Result<Reply, Failure> {
+pub async fn get(management: &Management, subscription: &SubscriptionRecord) -> Result<Reply, Failure> {
     Ok(Reply::Xml(describe(management, subscription).await?.element()))
 }
 
-async fn describe(
+/// A subscription with what it uses.
+pub async fn describe(
     management: &Management,
-    subscription: &SubscriptionConfig,
+    subscription: &SubscriptionRecord,
 ) -> Result<wire::Subscription, Failure> {
-    let services = hosted_service::all(management, subscription).await?;
-    let accounts = storage_account::all(management, subscription).await?;
+    let used = quota::usage(&management.state, &subscription.id).await?;
     let mut cores = 0;
-    for service in &services {
+    for service in &hosted_service::all(management, subscription).await? {
         cores += deployment::cores(management, service).await?;
     }
     let quotas = subscription.quotas;
@@ -70,22 +112,10 @@ async fn describe(
     Ok(wire::Subscription {
         id: subscription.id.clone(),
         name: subscription.name.clone(),
+        disabled: subscription.disabled,
+        created: subscription.created,
         cores: usage(cores, quotas.cores),
-        hosted_services: usage(count(services.len()), quotas.hosted_services),
-        storage_accounts: usage(count(accounts.len()), quotas.storage_accounts),
+        hosted_services: usage(used.hosted_services, quotas.hosted_services),
+        storage_accounts: usage(used.storage_accounts, quotas.storage_accounts),
     })
-}
-
-fn count(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-/// Refuses what would exceed a quota.
-pub fn check_quota(what: &str, current: usize, max: u32) -> Result<(), ApiError> {
-    if count(current) < max {
-        return Ok(());
-    }
-    Err(ApiError::conflict(format!(
-        "the subscription may have {max} {what} and has them: delete one, or ask the operator for a higher quota"
-    )))
 }

@@ -42,6 +42,9 @@ pub enum PkiError {
         /// Where it came from.
         what: String,
     },
+    /// Bytes that somebody gave as a certificate.
+    #[error("not an X.509 certificate: give one certificate in DER or PEM")]
+    Certificate,
     /// A certificate cannot be made.
     #[error("cannot make the certificate of {name}")]
     Make {

@@ -4,6 +4,7 @@
 //! name and no date is asked, and the thumbprint decides the access level. TLS itself is rustls with *ring*.
 
 pub mod authority;
+pub mod certificate;
 pub mod certificate_file;
 pub mod identity;
 pub mod pkcs12;

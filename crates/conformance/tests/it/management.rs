@@ -118,7 +118,7 @@ impl Services {
             subscriptions: vec![SubscriptionConfig {
                 id: SubscriptionId::new(SUBSCRIPTION).unwrap(),
                 name: "test".to_owned(),
-                certificates: vec![customer.sha1_thumbprint()],
+                certificates: vec![customer.certificate_pem().to_owned()],
                 quotas: Quotas::default(),
             }],
         };

@@ -9,7 +9,10 @@ mod storage;
 
 mod authorization;
 mod deployment;
+mod history;
 mod hosted_service;
+mod management_certificate;
 mod protocol;
 mod restart;
 mod storage_account;
+mod subscription;

@@ -14,6 +14,8 @@ use ureq::Agent;
 use ureq::http::{Method, Request};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use welkin_base::SubscriptionId;
+use welkin_management::control::SOCKET_FILE;
+use welkin_management::control::client::Client;
 use welkin_management::{Config, FabricConfig, Quotas, RunError, StorageConfig, SubscriptionConfig, run};
 use welkin_management_wire::answer::{self, Outcome};
 use welkin_pki::{Authority, Identity};
@@ -62,6 +64,8 @@ pub struct Answer {
     pub request_id: String,
     /// `Content-Type`.
     pub content_type: String,
+    /// `Location`.
+    pub location: String,
 }
 
 impl Answer {
@@ -92,7 +96,7 @@ impl Rig {
         let subscription = |id: &str, name: &str, identity: &Identity| SubscriptionConfig {
             id: SubscriptionId::new(id).unwrap(),
             name: name.to_owned(),
-            certificates: vec![identity.sha1_thumbprint()],
+            certificates: vec![identity.certificate_pem().to_owned()],
             quotas: Quotas { cores: 8, hosted_services: 3, storage_accounts: 2 },
         };
         let config = Config {
@@ -127,7 +131,8 @@ impl Rig {
         });
         self.running = Some(Running { stop, task: self.runtime.spawn(service) });
         let end = Instant::now() + LIMIT;
-        while std::net::TcpStream::connect(self.config.listen).is_err() {
+        // The last thing before the first request is answered.
+        while std::os::unix::net::UnixStream::connect(self.config.data.join(SOCKET_FILE)).is_err() {
             let running = self.running.take().unwrap();
             if running.task.is_finished() {
                 let result = self.runtime.block_on(running.task).unwrap();
@@ -149,6 +154,11 @@ impl Rig {
     /// The folder of everything.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// What the operator does, by the control socket.
+    pub fn operate<T>(&self, call: impl AsyncFnOnce(Client) -> T) -> T {
+        self.runtime.block_on(call(Client::new(&self.config.data)))
     }
 
     /// A client with this certificate.
@@ -180,6 +190,12 @@ impl Rig {
         Customer { base: format!("{}/{ALICE}", customer.base), ..customer }
     }
 
+    /// A client with this certificate, below a subscription.
+    pub fn customer(&self, identity: Option<&Identity>, subscription: &str) -> Customer {
+        let customer = self.client(identity);
+        Customer { base: format!("{}/{subscription}", customer.base), ..customer }
+    }
+
     /// Bob, below his subscription.
     pub fn bob(&self) -> Customer {
         let customer = self.client(Some(&self.bob));
@@ -206,8 +222,15 @@ impl Customer {
             value.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
         let (request_id, content_type) = (header("x-ms-request-id"), header("content-type"));
+        let location = header("location");
         let status = response.status().as_u16();
-        Answer { status, text: response.body_mut().read_to_string().unwrap(), request_id, content_type }
+        Answer {
+            status,
+            text: response.body_mut().read_to_string().unwrap(),
+            request_id,
+            content_type,
+            location,
+        }
     }
 
     /// Calls as clients do.
