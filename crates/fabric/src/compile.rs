@@ -32,6 +32,9 @@ pub fn not_built(service: &ServiceModel, guest_os: &GuestOs) -> Vec<String> {
     if !service.probes.is_empty() {
         lines.push("<LoadBalancerProbes> are not built yet; remove them".to_owned());
     }
+    if !service.network.endpoint_acls.is_empty() {
+        lines.push("<EndpointAcls> are not built yet; remove them".to_owned());
+    }
     if service.os_version != "*" && service.os_version != guest_os.version {
         lines.push(format!(
             "osVersion {:?} is not here; write \"*\" or \"{}\"",
@@ -57,9 +60,8 @@ fn not_built_of_role(role: &model::Role) -> Vec<String> {
     });
     let certificates =
         role.certificates.iter().map(|certificate| format!("<Certificate> {}", certificate.name));
-    let imports = role.definition.imports.iter().map(|module| format!("<Import> {}", module.as_str()));
     let vm_name = role.vm_name.iter().map(|name| format!("vmName={name:?}"));
-    instance_inputs.chain(balanced_within).chain(certificates).chain(imports).chain(vm_name).collect()
+    instance_inputs.chain(balanced_within).chain(certificates).chain(vm_name).collect()
 }
 
 /// The roles of a service. `applications` has the image of each.

@@ -8,13 +8,16 @@ use welkin_management_wire::location::{
 use crate::config::Config;
 use crate::reply::Reply;
 
-fn sizes() -> [RoleSize; 5] {
-    welkin_service_model::RoleSize::ALL.map(|size| RoleSize {
-        name: size.as_str(),
-        cores: size.cores(),
-        memory_mib: size.memory_mib(),
-        local_disk_mib: size.local_disk_mib(),
-    })
+fn sizes() -> Vec<RoleSize> {
+    let offered = welkin_service_model::RoleSize::ALL.into_iter();
+    offered
+        .map(|size| RoleSize {
+            name: size.as_str(),
+            cores: size.cores(),
+            memory_mib: size.memory_mib(),
+            local_disk_mib: size.local_disk_mib(),
+        })
+        .collect()
 }
 
 /// "List Locations".

@@ -8,6 +8,7 @@ use roxmltree::Node;
 use welkin_base::RoleName;
 
 use crate::certificate::{self, Certificate};
+use crate::network_configuration::{self, NetworkConfiguration};
 use crate::problem::{Position, Problem, Problems, SourceFile};
 use crate::xml::{self, Reader, Shape, children, echo, members};
 
@@ -31,6 +32,8 @@ pub struct ServiceConfiguration {
     pub os_version: String,
     /// The roles, in the order of the file.
     pub roles: Vec<RoleConfiguration>,
+    /// `<NetworkConfiguration>`.
+    pub network: NetworkConfiguration,
     /// What has no effect here, for people.
     pub warnings: Vec<Problem>,
 }
@@ -113,9 +116,8 @@ fn read<'d, 'i>(reader: &mut Reader<'d, 'i>, root: Node<'d, 'i>) -> ServiceConfi
         }
         roles.push(role);
     }
-    for network in children(root, "NetworkConfiguration") {
-        crate::network_configuration::read(reader, network);
-    }
+    let network = children(root, "NetworkConfiguration").next();
+    let network = network.map(|node| network_configuration::read(reader, node)).unwrap_or_default();
     let os_version = root.attribute("osVersion").unwrap_or("*").trim();
     if os_version != "*" && !os_version.is_empty() && !os_version.contains("GUEST-OS-") {
         reader.bad_value(root, "osVersion", "\"*\" or the name of a guest OS version");
@@ -125,6 +127,7 @@ fn read<'d, 'i>(reader: &mut Reader<'d, 'i>, root: Node<'d, 'i>) -> ServiceConfi
         os_family: reader.number(root, "osFamily", OS_FAMILIES).unwrap_or(1),
         os_version: if os_version.is_empty() { "*" } else { os_version }.to_owned(),
         roles,
+        network,
         warnings: Vec::new(),
     }
 }
@@ -178,7 +181,7 @@ fn read_settings<'d, 'i>(
     let mut settings: Vec<(String, SettingValue, Position)> = Vec::new();
     for node in members(role, "ConfigurationSettings", "Setting") {
         reader.shape(node, &SETTING);
-        let name = reader.name(node, "name");
+        let name = reader.label(node, "name");
         let Some(value) = node.attribute("value") else {
             reader.problem(node, format!("setting {} needs value=; it may be empty", echo(&name)));
             continue;

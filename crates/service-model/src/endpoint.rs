@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use roxmltree::Node;
 
+use crate::problem::Position;
 use crate::xml::{Reader, Shape, children};
 
 /// Internal endpoints of one role, at most (`schema-csdef-workerrole`, "Endpoints").
@@ -70,6 +71,17 @@ pub enum LocalPort {
     Range(u16, u16),
 }
 
+impl LocalPort {
+    /// The first port, unless the system chooses.
+    #[must_use]
+    pub const fn first(self) -> Option<u16> {
+        match self {
+            Self::Dynamic => None,
+            Self::Fixed(port) | Self::Range(port, _) => Some(port),
+        }
+    }
+}
+
 /// A port of the virtual IP, spread over the role's instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputEndpoint {
@@ -89,6 +101,8 @@ pub struct InputEndpoint {
     pub probe: Option<String>,
     /// An internal load balancer of the configuration.
     pub load_balancer: Option<String>,
+    /// Where the file has it.
+    pub position: Position,
 }
 
 /// A port that other instances of the deployment reach.
@@ -100,6 +114,8 @@ pub struct InternalEndpoint {
     pub protocol: Protocol,
     /// The port on each instance.
     pub local_port: LocalPort,
+    /// Where the file has it.
+    pub position: Position,
 }
 
 /// Ports of the virtual IP, one for each instance.
@@ -113,6 +129,8 @@ pub struct InstanceInputEndpoint {
     pub local_port: u16,
     /// First and last public port: instance `n` has the first plus `n`.
     pub public_ports: (u16, u16),
+    /// Where the file has it.
+    pub position: Position,
 }
 
 /// All endpoints of a role.
@@ -139,12 +157,25 @@ impl Endpoints {
         self.len() == 0
     }
 
-    /// Every name.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let input = self.input.iter().map(|endpoint| endpoint.name.as_str());
-        let internal = self.internal.iter().map(|endpoint| endpoint.name.as_str());
-        let instance = self.instance_input.iter().map(|endpoint| endpoint.name.as_str());
+    /// Every name, with its place.
+    pub fn names(&self) -> impl Iterator<Item = (&str, Position)> {
+        let input = self.input.iter().map(|endpoint| (endpoint.name.as_str(), endpoint.position));
+        let internal = self.internal.iter().map(|endpoint| (endpoint.name.as_str(), endpoint.position));
+        let instance = self.instance_input.iter().map(|endpoint| (endpoint.name.as_str(), endpoint.position));
         input.chain(internal).chain(instance)
+    }
+
+    /// Whether there is an endpoint of that name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|(other, _)| other == name)
+    }
+
+    /// Whether there is an endpoint of that name that is reached from outside.
+    #[must_use]
+    pub fn is_public(&self, name: &str) -> bool {
+        self.input.iter().any(|endpoint| endpoint.name == name)
+            || self.instance_input.iter().any(|endpoint| endpoint.name == name)
     }
 }
 
@@ -226,6 +257,7 @@ fn input<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> InputEndpoi
         ignore_role_instance_status: reader.flag(node, "ignoreRoleInstanceStatus").unwrap_or(false),
         probe: node.attribute("loadBalancerProbe").map(str::to_owned),
         load_balancer: node.attribute("loadBalancer").map(str::to_owned),
+        position: reader.position(node),
     };
     if endpoint.protocol == Protocol::Https && endpoint.certificate.is_none() {
         let message = format!(
@@ -234,12 +266,23 @@ fn input<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> InputEndpoi
         );
         reader.problem(node, message);
     }
+    if endpoint.protocol != Protocol::Https && endpoint.certificate.is_some() {
+        let message = format!(
+            "certificate= has no effect on the {} endpoint {}; write protocol=\"https\", or remove it",
+            endpoint.protocol, endpoint.name
+        );
+        reader.warning(node, message);
+    }
     endpoint
 }
 
 fn internal<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> InternalEndpoint {
     reader.shape(node, &INTERNAL_ENDPOINT);
-    let mut ports: Vec<LocalPort> = reader.port(node, "port").map(LocalPort::Fixed).into_iter().collect();
+    let mut ports: Vec<LocalPort> = match node.attribute("port") {
+        None => Vec::new(),
+        Some("*") => vec![LocalPort::Dynamic],
+        Some(_) => reader.port(node, "port").map(LocalPort::Fixed).into_iter().collect(),
+    };
     for child in children(node, "FixedPort") {
         reader.shape(child, &FIXED_PORT);
         reader.required(child, "port");
@@ -257,6 +300,7 @@ fn internal<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> Internal
         name: reader.name(node, "name"),
         protocol: protocol(reader, node, &[Protocol::Http, Protocol::Tcp, Protocol::Udp, Protocol::Any]),
         local_port: ports.first().copied().unwrap_or(LocalPort::Dynamic),
+        position: reader.position(node),
     }
 }
 
@@ -279,6 +323,7 @@ fn instance_input<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> In
         protocol: protocol(reader, node, &[Protocol::Tcp, Protocol::Udp]),
         local_port: reader.port(node, "localPort").unwrap_or(0),
         public_ports: public_ports.unwrap_or((0, 0)),
+        position: reader.position(node),
     }
 }
 

@@ -20,15 +20,21 @@ pub enum Module {
     WebDeploy,
     /// The cache service inside a role.
     Caching,
+    /// A debugger of another machine.
+    RemoteDebugger,
+    /// A debugger of another machine, on the role that takes the connection.
+    RemoteDebuggerConnector,
 }
 
-const MODULES: [(&str, Module); 6] = [
+const MODULES: [(&str, Module); 8] = [
     ("Diagnostics", Module::Diagnostics),
     ("RemoteAccess", Module::RemoteAccess),
     ("RemoteForwarder", Module::RemoteForwarder),
     ("Connect", Module::Connect),
     ("WebDeploy", Module::WebDeploy),
     ("Caching", Module::Caching),
+    ("RemoteDebugger", Module::RemoteDebugger),
+    ("RemoteDebuggerConnector", Module::RemoteDebuggerConnector),
 ];
 
 impl Module {
@@ -61,10 +67,14 @@ pub(crate) fn read_all<'d, 'i>(reader: &mut Reader<'d, 'i>, role: Node<'d, 'i>) 
         reader.required(node, "moduleName");
         let Some(module) = reader.choice(node, "moduleName", &MODULES) else { continue };
         let message = format!(
-            "module {} is a Windows program: its settings are accepted, and it does not run in a Linux guest",
+            "module {} is a Windows program: its settings are accepted, and it does not run in a Linux guest; \
+             the role finds them among its own",
             module.as_str()
         );
         reader.warning(node, message);
+        if modules.contains(&module) {
+            reader.problem(node, format!("module {} is imported twice; remove one", module.as_str()));
+        }
         modules.push(module);
     }
     modules

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use crate::certificate::Certificate;
 use crate::configuration::{RoleConfiguration, ServiceConfiguration, SettingValue};
 use crate::definition::{ServiceDefinition, TopologyChangeDiscovery};
+use crate::network_configuration::NetworkConfiguration;
 use crate::probe::Probe;
 use crate::problem::{Position, Problem, Problems, SourceFile};
 use crate::role::RoleDefinition;
 use crate::traffic_rule::TrafficRule;
-use crate::xml::echo;
+use crate::xml::{echo, either};
 
 /// A service that can be placed and run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct ServiceModel {
     pub probes: Vec<Probe>,
     /// Who may reach which internal endpoint.
     pub traffic_rules: Vec<TrafficRule>,
+    /// Who may reach which input endpoint, and what the configuration says of addresses.
+    pub network: NetworkConfiguration,
     /// What has no effect here, for people.
     pub warnings: Vec<Problem>,
 }
@@ -75,6 +78,7 @@ pub fn validate(
         );
         join.configuration(role.position, message);
     }
+    join.network(definition, &configuration.network);
     let roles = definition.roles.iter().filter_map(|role| join.role(role, configuration)).collect();
     let model = ServiceModel {
         name: definition.name.clone(),
@@ -85,6 +89,7 @@ pub fn validate(
         roles,
         probes: definition.probes.clone(),
         traffic_rules: definition.traffic_rules.clone(),
+        network: configuration.network.clone(),
         warnings: join.warnings,
     };
     Problems::or(join.problems, model)
@@ -106,12 +111,19 @@ impl Join {
 
     fn role(&mut self, definition: &RoleDefinition, configuration: &ServiceConfiguration) -> Option<Role> {
         let name = &definition.name;
-        if definition.runtime.program.is_none() && definition.startup_tasks.is_empty() {
+        let is_served_by_iis = definition.startup_tasks.is_empty() || !definition.sites.is_empty();
+        if definition.runtime.program.is_none() && is_served_by_iis {
             let message = format!(
                 "role {name} has nothing to run; add <Runtime><EntryPoint>\
                  <ProgramEntryPoint commandLine=\"…\" setReadyOnProcessStart=\"true\" />"
             );
             self.definition(definition.position, message);
+        } else if definition.runtime.program.is_none() {
+            let message = format!(
+                "role {name} has no <ProgramEntryPoint>: its startup tasks run, and nothing after them"
+            );
+            let (file, position) = (SourceFile::Definition, definition.position);
+            self.warnings.push(Problem { file, position, message });
         }
         let Some(configured) = configuration.roles.iter().find(|role| role.name == *name) else {
             let message = format!(
@@ -176,6 +188,42 @@ impl Join {
                     given.name
                 );
                 self.configuration(configured.position, message);
+            }
+        }
+    }
+
+    /// Roles, endpoints and load balancers that one file names and the other declares.
+    fn network(&mut self, definition: &ServiceDefinition, network: &NetworkConfiguration) {
+        for acl in &network.endpoint_acls {
+            let role = definition.role(&acl.role);
+            if !role.is_some_and(|role| role.endpoints.is_public(&acl.endpoint)) {
+                let message = format!(
+                    "<EndpointAcl> names {}/{}, which is no input endpoint of the service definition",
+                    acl.role, acl.endpoint
+                );
+                self.configuration(acl.position, message);
+            }
+        }
+        for address in &network.instance_addresses {
+            if definition.role(&address.role).is_none() {
+                let known = either(definition.roles.iter().map(|role| role.name.to_string()));
+                let message = format!(
+                    "<InstanceAddress> names the role {}, which the service definition does not have; write {known}",
+                    echo(&address.role)
+                );
+                self.configuration(address.position, message);
+            }
+        }
+        for endpoint in definition.roles.iter().flat_map(|role| &role.endpoints.input) {
+            let Some(name) = &endpoint.load_balancer else { continue };
+            if !network.load_balancers.iter().any(|balancer| balancer.name == *name) {
+                let message = format!(
+                    "endpoint {} names the load balancer {}, which <LoadBalancers> of the service configuration \
+                     does not declare",
+                    endpoint.name,
+                    echo(name)
+                );
+                self.definition(endpoint.position, message);
             }
         }
     }

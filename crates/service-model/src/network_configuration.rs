@@ -1,11 +1,37 @@
-//! `<NetworkConfiguration>` of the configuration: known by name, and not acted on yet.
+//! `<NetworkConfiguration>` of the configuration: who may reach an endpoint from outside, and addresses.
 //!
-//! What restricts access is refused: to accept and not enforce it would open what the customer
-//! meant to close. What only adds an address or a name is a warning.
+//! Source: SERVICEMODEL, "ServiceConfiguration". What restricts access is enforced or refused, never passed over:
+//! to accept and not enforce it would open what the customer meant to close. What only adds an address or a name that
+//! this system does not give is a warning.
+
+mod access_control;
+mod address;
 
 use roxmltree::Node;
 
-use crate::xml::{Reader, Shape};
+pub use access_control::{AccessControl, AccessRule, EndpointAcl};
+pub use address::{DnsServer, InstanceAddress, LoadBalancer, PublicIp};
+
+use crate::xml::{Reader, Shape, children};
+
+/// What a configuration says of the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkConfiguration {
+    /// Lists of who is let in, by name.
+    pub access_controls: Vec<AccessControl>,
+    /// Which endpoint uses which list.
+    pub endpoint_acls: Vec<EndpointAcl>,
+    /// Name servers that the instances are to use.
+    pub dns_servers: Vec<DnsServer>,
+    /// The virtual network that the service is to be in.
+    pub virtual_network_site: Option<String>,
+    /// Subnets and public addresses of a role's instances.
+    pub instance_addresses: Vec<InstanceAddress>,
+    /// Names of reserved virtual IPs.
+    pub reserved_ips: Vec<String>,
+    /// Internal load balancers.
+    pub load_balancers: Vec<LoadBalancer>,
+}
 
 const NETWORK_CONFIGURATION: Shape = Shape {
     attributes: &[],
@@ -20,26 +46,51 @@ const NETWORK_CONFIGURATION: Shape = Shape {
     many: &[],
 };
 
-/// Reads the element for what it asks that this system does not do.
-pub(crate) fn read<'d, 'i>(reader: &mut Reader<'d, 'i>, network: Node<'d, 'i>) {
+impl NetworkConfiguration {
+    /// The list that decides who reaches `endpoint` of `role`; `None` when everybody does.
+    #[must_use]
+    pub fn access_control(&self, role: &str, endpoint: &str) -> Option<&AccessControl> {
+        let acl = self.endpoint_acls.iter().find(|acl| acl.role == role && acl.endpoint == endpoint)?;
+        self.access_controls.iter().find(|control| control.name == acl.access_control)
+    }
+}
+
+/// Reads the element.
+pub(crate) fn read<'d, 'i>(reader: &mut Reader<'d, 'i>, network: Node<'d, 'i>) -> NetworkConfiguration {
     reader.shape(network, &NETWORK_CONFIGURATION);
-    for node in network
-        .children()
-        .filter(|child| child.children().any(|inner| inner.is_element()) || child.has_attribute("name"))
-    {
-        let name = node.tag_name().name();
-        match name {
-            "AccessControls" | "EndpointAcls" | "LoadBalancers" => {
-                let message = format!(
-                    "<{name}> would restrict who reaches the service, and is not enforced yet; \
-                     remove it, and keep the endpoint internal or check the caller in the role"
-                );
-                reader.problem(node, message);
-            }
-            "Dns" | "VirtualNetworkSite" | "AddressAssignments" => {
-                reader.warning(node, format!("<{name}> has no effect yet"));
-            }
-            _ => {}
+    let access_controls = access_control::read_all(reader, network);
+    let endpoint_acls = access_control::read_acls(reader, network, &access_controls);
+    let dns_servers = address::read_dns(reader, network);
+    let virtual_network_site = address::read_site(reader, network);
+    let (instance_addresses, reserved_ips) = address::read_assignments(reader, network);
+    let load_balancers = address::read_load_balancers(reader, network);
+    for name in ["Dns", "VirtualNetworkSite", "AddressAssignments", "LoadBalancers"] {
+        for node in children(network, name).filter(|node| is_said(*node)) {
+            reader.warning(node, no_effect(name));
         }
     }
+    NetworkConfiguration {
+        access_controls,
+        endpoint_acls,
+        dns_servers,
+        virtual_network_site,
+        instance_addresses,
+        reserved_ips,
+        load_balancers,
+    }
+}
+
+/// Empty containers, which editors leave behind, say nothing.
+fn is_said(node: Node<'_, '_>) -> bool {
+    node.has_attribute("name") || node.children().any(|child| child.is_element())
+}
+
+fn no_effect(name: &str) -> String {
+    let why = match name {
+        "Dns" => "instances use the name server of their node",
+        "VirtualNetworkSite" => "each deployment has a network of its own",
+        "LoadBalancers" => "an input endpoint that names one is refused, for it would be public",
+        _ => "the cloud chooses the addresses of the service and its instances",
+    };
+    format!("<{name}> has no effect: {why}")
 }

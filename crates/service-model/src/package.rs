@@ -5,11 +5,17 @@
 //! the X25519 key of the fabric controller (FC), so that nothing between a developer and the FC reads it. The inside
 //! is the same bytes for the same files; the outside is not, since each file has a key of its own.
 //!
-//! This is not a package of the classic SDK, whose roles are Windows programs; those are named when they are met.
+//! Packages of other tools in the layout that the classic SDK documents (`opc.rs`) are read too, encrypted or plain.
+//! A package in the SDK's own layout, whose roles are Windows programs, is recognized and refused.
 
+mod archive;
+mod content;
 mod manifest;
+mod opc;
 mod open;
+mod own;
 mod path;
+mod recognize;
 mod write;
 
 use std::io;
@@ -19,7 +25,7 @@ pub use age::x25519::{Identity, Recipient};
 use crate::problem::Problems;
 
 pub use manifest::FileEntry;
-pub use open::Package;
+pub use open::{Inside, Package};
 pub use write::PackageWriter;
 
 /// The definition's name in the package.
@@ -46,6 +52,15 @@ pub enum PackageError {
     /// A file in another format.
     #[error("this is {0}, not a service package; make one with `welkin package`")]
     Foreign(&'static str),
+    /// A package of the classic SDK.
+    #[error(
+        "this is a classic Azure package (.cssx, .csman) of Windows programs, which no Linux guest runs; \
+         make one of the role's Linux programs with `welkin package`"
+    )]
+    Classic,
+    /// A manifest of the OPC layout breaks a rule.
+    #[error("the package is not in the documented OPC layout: {0}")]
+    Opc(String),
     /// Encrypted to another key.
     #[error("the package is encrypted to another cloud's key; make it again with this cloud's recipient")]
     OtherKey,

@@ -8,6 +8,7 @@ use crate::endpoint::{self, Endpoints};
 use crate::import::{self, Module};
 use crate::local_resource::{self, LocalResource};
 use crate::problem::Position;
+use crate::site::{self, Site};
 use crate::size::RoleSize;
 use crate::startup_task::{self, Runtime, StartupTask};
 use crate::xml::{Reader, Shape, children, echo, members};
@@ -35,6 +36,8 @@ pub struct RoleDefinition {
     pub startup_tasks: Vec<StartupTask>,
     /// The role itself.
     pub runtime: Runtime,
+    /// Sites of IIS, which have no effect.
+    pub sites: Vec<Site>,
     /// Folders that `welkin package` adds to the role's files.
     pub contents: Vec<Content>,
     /// Where the file declares it.
@@ -108,6 +111,7 @@ pub(crate) fn read<'d, 'i>(
     let sizes = RoleSize::ALL.map(|size| (size.as_str(), size));
     let size = reader.choice(node, "vmsize", &sizes).unwrap_or(RoleSize::Small);
     refuse_what_is_windows(reader, node);
+    let sites = site::read_all(reader, node);
     let (settings, contents) = (read_settings(reader, node), read_contents(reader, node));
     let endpoints = endpoint::read_all(reader, node);
     let local_resources = local_resource::read_all(reader, node, size);
@@ -131,6 +135,7 @@ pub(crate) fn read<'d, 'i>(
         imports,
         startup_tasks,
         runtime,
+        sites,
         contents,
         position: reader.position(node),
     })
@@ -143,13 +148,6 @@ fn refuse_what_is_windows<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i
              have; remove it",
         );
         reader.problem(node, message);
-    }
-    if let Some(sites) = children(node, "Sites").next() {
-        let message = String::from(
-            "<Sites> is for IIS and has no effect in a Linux guest; the role's program \
-             (<Runtime><EntryPoint><ProgramEntryPoint>) answers HTTP itself",
-        );
-        reader.warning(sites, message);
     }
 }
 
@@ -167,7 +165,7 @@ fn read_settings<'d, 'i>(reader: &mut Reader<'d, 'i>, role: Node<'d, 'i>) -> Vec
         } else {
             reader.shape(node, &SETTING);
         }
-        let name = reader.name(node, "name");
+        let name = reader.label(node, "name");
         if names.contains(&name) {
             reader.problem(node, format!("setting {} is declared twice; remove one", echo(&name)));
         }

@@ -3,7 +3,7 @@
 use roxmltree::Node;
 
 use crate::variable::{self, Variable};
-use crate::xml::{Reader, Shape, children};
+use crate::xml::{Reader, Shape, children, echo};
 
 /// A command that runs each time before the role starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +58,17 @@ const ENTRY_POINT: Shape =
     Shape { attributes: &[], once: &["ProgramEntryPoint", "NetFxEntryPoint"], many: &[] };
 const PROGRAM_ENTRY_POINT: Shape = Shape::leaf(&["commandLine", "setReadyOnProcessStart"]);
 
+/// `priority` of `<Startup>` orders the tasks of imported modules, of which none runs here.
+const PRIORITY_MAX: u32 = i32::MAX.unsigned_abs();
+/// How the names of programs end on Windows.
+const WINDOWS_ENDINGS: [&str; 5] = [".cmd", ".bat", ".exe", ".ps1", ".vbs"];
+
 /// Reads the startup tasks of `role`.
 pub(crate) fn read_all<'d, 'i>(reader: &mut Reader<'d, 'i>, role: Node<'d, 'i>) -> Vec<StartupTask> {
     let mut tasks = Vec::new();
     for startup in children(role, "Startup") {
         reader.shape(startup, &STARTUP);
+        reader.number(startup, "priority", 0..=PRIORITY_MAX);
         for node in children(startup, "Task") {
             reader.shape(node, &TASK);
             let kinds = [
@@ -114,6 +120,16 @@ fn command_line<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> Stri
     let command_line = reader.required(node, "commandLine").trim();
     if command_line.contains('\0') || command_line.contains('\n') {
         reader.bad_value(node, "commandLine", "one line");
+    }
+    let program = command_line.split_whitespace().next().unwrap_or_default();
+    let lower = program.to_ascii_lowercase();
+    if WINDOWS_ENDINGS.iter().any(|ending| lower.ends_with(ending)) || program.contains('\\') {
+        let message = format!(
+            "commandLine={} looks like a program of Windows; a Linux guest runs a Linux program of that name only, \
+             with \"/\" between the parts of its path",
+            echo(command_line)
+        );
+        reader.warning(node, message);
     }
     command_line.to_owned()
 }

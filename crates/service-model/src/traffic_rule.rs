@@ -2,6 +2,7 @@
 
 use roxmltree::Node;
 
+use crate::problem::Position;
 use crate::xml::{Reader, Shape, children, members};
 
 /// `<OnlyAllowTrafficTo>`.
@@ -11,6 +12,8 @@ pub struct TrafficRule {
     pub destinations: Vec<RoleEndpoint>,
     /// Who may reach them.
     pub source: TrafficSource,
+    /// Where the file has it.
+    pub position: Position,
 }
 
 /// An endpoint of a role.
@@ -66,7 +69,7 @@ fn read<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> TrafficRule 
         let message = String::from("<OnlyAllowTrafficTo> needs <Destinations> with a <RoleEndpoint>");
         reader.problem(node, message);
     }
-    TrafficRule { destinations, source: source(reader, node) }
+    TrafficRule { destinations, source: source(reader, node), position: reader.position(node) }
 }
 
 /// The documentation's samples carry `AllowAllTraffic` beside a `WhenSource` that is meant to

@@ -3,6 +3,7 @@
 
 use roxmltree::Node;
 
+use crate::problem::Position;
 use crate::xml::{Reader, Shape, children, echo};
 
 /// An environment variable.
@@ -12,6 +13,8 @@ pub struct Variable {
     pub name: String,
     /// Its value, or where an instance finds it.
     pub value: VariableValue,
+    /// Where the file has it.
+    pub position: Position,
 }
 
 /// Value of a [`Variable`].
@@ -126,7 +129,7 @@ fn read<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> Variable {
             VariableValue::Text(String::new())
         }
     };
-    Variable { name, value }
+    Variable { name, value, position: reader.position(node) }
 }
 
 fn instance_value<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> VariableValue {

@@ -13,6 +13,8 @@ pub const TEXT_BYTES_MAX: usize = 1 << 20;
 const NODES_MAX: u32 = 100_000;
 /// An error echoes at most this many characters of a value.
 const ECHO_CHARS_MAX: usize = 60;
+/// Characters of a label, at most; the same as of a name.
+const LABEL_CHARS_MAX: usize = 255;
 /// `xsi:schemaLocation` and the like, which editors add and nobody needs.
 const INSTANCE_NAMESPACE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
@@ -72,6 +74,7 @@ pub(crate) fn read<T>(
         return Err(whole(reader.position(node), message));
     }
     let value = reading(&mut reader, node);
+    reader.warnings.sort();
     Problems::or(reader.problems, (value, reader.warnings))
 }
 
@@ -208,6 +211,15 @@ impl<'d, 'i> Reader<'d, 'i> {
         value.to_owned()
     }
 
+    /// A required name that people read and programs look up, of any characters that print.
+    pub fn label(&mut self, node: Node<'d, 'i>, attribute: &str) -> String {
+        let value = self.required(node, attribute);
+        if value.chars().count() > LABEL_CHARS_MAX || value.chars().any(char::is_control) {
+            self.bad_value(node, attribute, "1 to 255 characters that print");
+        }
+        value.to_owned()
+    }
+
     /// A number in `range`, when the attribute is there.
     pub fn number(&mut self, node: Node<'d, 'i>, attribute: &str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = node.attribute(attribute)?;
@@ -259,10 +271,21 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
+/// Elements that were known elsewhere, in a beta or in a mistaken page, and what there is in their place.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("VirtualMachineRole", "a role of one's own virtual hard drive is not offered; write <WorkerRole>"),
+    ("AllowTrafficTo", "write <OnlyAllowTrafficTo>"),
+    ("AllowAllTrafficTo", "write <OnlyAllowTrafficTo> with <AllowAllTraffic/>"),
+    ("RoleEnvironment", "write the values into <Environment> of <Runtime> or <Task>"),
+];
+
 /// What to write instead of the unknown `name`.
 fn instead(name: &str, known: &[&str], quoted: impl Fn(&str) -> String) -> String {
     if let Some(meant) = known.iter().find(|known| known.eq_ignore_ascii_case(name)) {
         return format!("write {} (case matters)", quoted(meant));
+    }
+    if let Some((_, meant)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name) {
+        return (*meant).to_owned();
     }
     let mut advice = String::from("remove it");
     if !known.is_empty() {

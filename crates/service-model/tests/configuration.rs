@@ -65,7 +65,7 @@ fn a_whole_service_is_joined() {
     assert_eq!(web.settings["Greeting"].as_str(), "Hello & welcome");
     assert_eq!(web.certificates[0].thumbprint, "0123456789ABCDEF0123456789ABCDEF01234567");
     assert_eq!(web.vm_name.as_deref(), Some("web"));
-    assert_eq!(model.warnings.len(), 2, "those of the definition");
+    assert_eq!(model.warnings.len(), 2, "those of the definition: an empty <EndpointAcls> says nothing");
 }
 
 #[test]
@@ -100,13 +100,97 @@ fn a_configuration_alone() {
         "<Role name=\"R\" vmName=\"much too long\"><Instances count=\"1\"/></Role>",
         &["2, column 16: vmName=\"much too long\" of <Role> must be 1 to 10 letters, digits and hyphens"],
     );
+}
+
+#[test]
+fn a_network_configuration() {
+    let network = |inner: &str| format!("<NetworkConfiguration>{inner}</NetworkConfiguration>");
+    let rules = |rules: &str| {
+        network(&format!(
+            "<AccessControls><AccessControl name=\"A\">{rules}</AccessControl></AccessControls>"
+        ))
+    };
+    let rule = "<Rule order=\"1\" action=\"permit\" remoteSubnet=\"10.0.0.0/8\"/>";
+    check(&rules(rule), &[]);
     check(
-        "<NetworkConfiguration><EndpointAcls><EndpointAcl role=\"R\"/></EndpointAcls></NetworkConfiguration>",
+        &rules("<Rule order=\"-1\" action=\"allow\" remoteSubnet=\"10.0.0.0/33\"/>"),
         &[
-            "2, column 23: <EndpointAcls> would restrict who reaches the service, and is not enforced yet; remove it, \
-         and keep the endpoint internal or check the caller in the role",
+            "2, column 69: order=\"-1\" of <Rule> must be a whole number from 0 to 2147483647",
+            "2, column 80: action=\"allow\" of <Rule> must be permit or deny",
+            "2, column 95: remoteSubnet=\"10.0.0.0/33\" of <Rule> must be a subnet in CIDR notation, such as \
+             203.0.113.0/24",
         ],
     );
+    check(
+        &rules(&format!("{rule}{rule}")),
+        &[
+            "2, column 128: order=\"1\" of <Rule> must be different in each <Rule>: the lowest that fits decides",
+        ],
+    );
+    check(
+        &network("<AccessControls><AccessControl name=\"A\"/><AccessControl name=\"A\"/></AccessControls>"),
+        &["2, column 64: access control \"A\" is declared twice; rename one"],
+    );
+    let many: String = (0..51)
+        .map(|n| format!("<Rule order=\"{n}\" action=\"deny\" remoteSubnet=\"192.0.2.{n}\"/>"))
+        .collect();
+    check(&rules(&many), &["2, column 39: the list has 51 rules; at most 50 are allowed"]);
+    check(
+        &network("<EndpointAcls><EndpointAcl role=\"R\" endpoint=\"E\" accessControl=\"A\"/></EndpointAcls>"),
+        &[
+            "2, column 72: accessControl=\"A\" of <EndpointAcl> must be the name of an <AccessControl>: nothing",
+        ],
+    );
+    check(
+        &network("<Dns><DnsServers><DnsServer name=\"a\" IPAddress=\"300.1.1.1\"/></DnsServers></Dns>"),
+        &["2, column 60: IPAddress=\"300.1.1.1\" of <DnsServer> must be an IP address"],
+    );
+    check(
+        &network("<LoadBalancers><LoadBalancer name=\"L\"/></LoadBalancers>"),
+        &["2, column 38: <LoadBalancer> needs <FrontendIPConfiguration type=\"private\" />"],
+    );
+    check(
+        &network("<AddressAssignments><ReservedIP name=\"V\"/></AddressAssignments>"),
+        &[
+            "2, column 43: <ReservedIP> is not known in <AddressAssignments>; remove it, or write <ReservedIPs> or \
+             <InstanceAddress>",
+        ],
+    );
+}
+
+#[test]
+fn access_controls_fit_the_endpoints() {
+    let acl = |role: &str, endpoint: &str| {
+        format!(
+            "{}<NetworkConfiguration><AccessControls><AccessControl name=\"A\"><Rule order=\"2\" action=\"deny\" \
+             remoteSubnet=\"0.0.0.0/0\"/><Rule order=\"1\" action=\"permit\" remoteSubnet=\"192.0.2.7\"/>\
+             </AccessControl></AccessControls><EndpointAcls><EndpointAcl role=\"{role}\" endpoint=\"{endpoint}\" \
+             accessControl=\"A\"/></EndpointAcls></NetworkConfiguration>",
+            role_with_setting()
+        )
+    };
+    let model = join(&acl("R", "D")).unwrap();
+    let control = model.network.access_control("R", "D").unwrap();
+    let decided = ["192.0.2.7", "192.0.2.8"].map(|address| control.permits(address.parse().unwrap()));
+    assert_eq!(decided, [true, false]);
+    assert!(model.network.access_control("R", "E").is_none());
+    for (role, endpoint) in [("R", "E"), ("Q", "D")] {
+        let problems = join(&acl(role, endpoint)).unwrap_err();
+        let expected = format!(
+            "<EndpointAcl> names {role}/{endpoint}, which is no input endpoint of the service definition"
+        );
+        assert!(problems.len() == 1 && problems[0].ends_with(&expected), "{problems:?}");
+    }
+    let address = "<NetworkConfiguration><AddressAssignments><InstanceAddress roleName=\"Q\"/></AddressAssignments>\
+                   </NetworkConfiguration>";
+    let problems = join(&format!("{}{address}", role_with_setting())).unwrap_err();
+    assert!(problems[0].ends_with(
+        "<InstanceAddress> names the role \"Q\", which the service definition does not have; write R"
+    ));
+}
+
+fn role_with_setting() -> String {
+    role(2, "<Setting name=\"A\" value=\"1\"/>")
 }
 
 #[test]

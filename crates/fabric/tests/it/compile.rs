@@ -81,7 +81,17 @@ fn what_is_not_built_is_refused_by_name() {
         same,
         "<InstanceInputEndpoint> Direct is not built yet",
     );
-    check("more", r#"<Imports><Import moduleName="Diagnostics"/></Imports>"#, same, "<Import> Diagnostics");
+    check(
+        "more",
+        "",
+        (
+            "</ServiceConfiguration>",
+            r#"<NetworkConfiguration><AccessControls><AccessControl name="A"/></AccessControls><EndpointAcls>
+               <EndpointAcl role="Web" endpoint="Http" accessControl="A"/></EndpointAcls></NetworkConfiguration>
+               </ServiceConfiguration>"#,
+        ),
+        "<EndpointAcls> are not built yet",
+    );
     check(
         "more",
         r#"<Certificates><Certificate name="Tls" storeLocation="LocalMachine" storeName="My"/></Certificates>"#,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use welkin_base::Digest;
 
-use super::{FILES_MAX, PackageError, UNPACKED_BYTES_MAX, path};
+use super::{FILES_MAX, PackageError, content};
 
 /// The version of the format that this code writes and reads.
 const VERSION: u32 = 1;
@@ -48,21 +48,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), PackageError> {
-        limit("files", self.files.len() as u64, FILES_MAX as u64)?;
-        let bytes = self.files.values().fold(0_u64, |sum, file| sum.saturating_add(file.bytes));
-        limit("bytes unpacked", bytes, UNPACKED_BYTES_MAX)?;
-        self.files.keys().try_for_each(|name| path::check(name))?;
-        for name in self.files.keys() {
-            let mut above = name.as_str();
-            while let Some((folder, _)) = above.rsplit_once('/') {
-                if self.files.contains_key(folder) {
-                    return Err(path::wrong(folder, "it is both a file and a folder"));
-                }
-                above = folder;
-            }
-        }
-        Ok(())
+    fn check(&self) -> Result<u64, PackageError> {
+        content::check(self.files.iter().map(|(name, file)| (name.as_str(), file.bytes)))
     }
 
     /// Adds a file while a package is written.

@@ -7,70 +7,110 @@ use age::stream::StreamReader;
 use age::{DecryptError, Decryptor};
 use sha2::{Digest as _, Sha256};
 use welkin_base::{Digest, RoleName};
-use zip::ZipArchive;
 
-use super::manifest::{Manifest, limit};
+use super::archive::Archive;
+use super::content::Content;
+use super::manifest::limit;
+use super::recognize::{Recognized, recognize};
 use super::{
-    DEFINITION, FILES_MAX, FileEntry, Identity, MANIFEST, MANIFEST_BYTES_MAX, PackageError, RATIO_FREE_BYTES,
-    RATIO_MAX, ROLES, damaged_or_io, path,
+    FileEntry, Identity, MANIFEST, PackageError, RATIO_FREE_BYTES, RATIO_MAX, ROLES, damaged_or_io, opc, own,
+    path,
 };
 use crate::definition::ServiceDefinition;
-use crate::xml::TEXT_BYTES_MAX;
 
 const COPY_BYTES: usize = 64 << 10;
-/// What an age file begins with.
-const AGE: &[u8] = b"age-encryption.org/v1\n";
-const AGE_ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
-const ZIP: &[u8] = b"PK";
-/// Bits of a Unix mode that tell a file's type, and the type of a plain file.
-const MODE_TYPE: u32 = 0o170_000;
-const MODE_FILE: u32 = 0o100_000;
+/// What programs of Linux begin with.
+const PROGRAM_STARTS: [&[u8]; 2] = [b"\x7fELF", b"#!"];
 
 /// An open package, each file of which has been checked.
 pub struct Package<R> {
-    archive: ZipArchive<R>,
-    manifest: Manifest,
-    text: String,
+    archive: Archive<R>,
+    content: Content,
     definition: ServiceDefinition,
 }
 
-impl<R: Read + Seek> Package<StreamReader<R>> {
-    /// Opens a package with the key that it is encrypted to, and checks every file in it.
+/// The zip of a package: decrypted as it is read, or as it is.
+pub enum Inside<R> {
+    /// Encrypted to the reader's key.
+    Sealed(Box<StreamReader<R>>),
+    /// A package of another tool, in the documented layout.
+    Plain(R),
+}
+
+impl<R: Read + Seek> Read for Inside<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Sealed(inner) => inner.read(buffer),
+            Self::Plain(inner) => inner.read(buffer),
+        }
+    }
+}
+
+impl<R: Read + Seek> Seek for Inside<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::Sealed(inner) => inner.seek(to),
+            Self::Plain(inner) => inner.seek(to),
+        }
+    }
+}
+
+impl<R: Read + Seek> Package<Inside<R>> {
+    /// Opens a package with the key that it is encrypted to, and checks every file in it. One in the documented OPC
+    /// layout, which other tools make, may also be plain.
     ///
     /// # Errors
     /// When it is something else, is for another key, or breaks a promise of the format.
-    pub fn open(mut sealed: R, key: &Identity) -> Result<Self, PackageError> {
-        let packed_bytes = sealed.seek(SeekFrom::End(0))?;
-        sealed.rewind()?;
-        recognize(&mut sealed)?;
-        let decryptor = Decryptor::new(sealed).map_err(refused)?;
-        let keys = std::iter::once::<&dyn age::Identity>(key);
-        Self::inside(decryptor.decrypt(keys).map_err(refused)?, packed_bytes)
+    pub fn open(mut file: R, key: &Identity) -> Result<Self, PackageError> {
+        let packed_bytes = file.seek(SeekFrom::End(0))?;
+        file.rewind()?;
+        let inside = match recognize(&mut file)? {
+            Recognized::Opc => Inside::Plain(file),
+            Recognized::Age => {
+                let decryptor = Decryptor::new(file).map_err(refused)?;
+                let keys = std::iter::once::<&dyn age::Identity>(key);
+                Inside::Sealed(Box::new(decryptor.decrypt(keys).map_err(refused)?))
+            }
+        };
+        Self::inside(inside, packed_bytes)
     }
 }
 
 impl<R: Read + Seek> Package<R> {
     /// Opens the inside of a package that takes `packed_bytes` as a file.
-    pub(super) fn inside(plain: R, packed_bytes: u64) -> Result<Self, PackageError> {
-        let mut archive = ZipArchive::new(plain)?;
-        limit("files", archive.len() as u64, FILES_MAX as u64 + 1)?;
-        let names = check_entries(&mut archive)?;
-        let manifest = Manifest::parse(&read_small(&mut archive, MANIFEST, MANIFEST_BYTES_MAX)?)?;
-        check_names(&names, &manifest)?;
-        let unpacked_bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
+    ///
+    /// # Errors
+    /// When it breaks a promise of its layout.
+    pub fn inside(plain: R, packed_bytes: u64) -> Result<Self, PackageError> {
+        let mut archive = Archive::open(plain)?;
+        let is_opc =
+            !archive.entries.contains_key(MANIFEST) && archive.entries.contains_key(opc::CONTENT_TYPES);
+        let content = if is_opc { opc::read(&mut archive)? } else { own::read(&mut archive)? };
+        let unpacked_bytes = content.check()?;
         if unpacked_bytes > RATIO_FREE_BYTES {
             limit("unpacked bytes for each packed byte", unpacked_bytes / packed_bytes.max(1), RATIO_MAX)?;
         }
-        let text = read_small(&mut archive, DEFINITION, TEXT_BYTES_MAX as u64)?;
-        let text = String::from_utf8(text)
-            .map_err(|_| PackageError::Damaged("the definition is not UTF-8".into()))?;
-        let definition = ServiceDefinition::parse(&text).map_err(PackageError::Definition)?;
-        check_roles(&definition, &manifest)?;
-        let mut package = Self { archive, manifest, text, definition };
-        for name in names.iter().filter(|name| *name != MANIFEST) {
-            package.copy(name, &mut io::sink())?;
-        }
+        let definition = ServiceDefinition::parse(&content.text).map_err(PackageError::Definition)?;
+        check_roles(&definition, &content)?;
+        let mut package = Self { archive, content, definition };
+        package.check_files()?;
         Ok(package)
+    }
+
+    /// Reads every file once. What a manifest leaves open, a digest or whether it is a program, is known afterwards.
+    fn check_files(&mut self) -> Result<(), PackageError> {
+        let names: Vec<String> = self.content.files.keys().cloned().collect();
+        for name in names {
+            let mut start = Start(Vec::new());
+            let sha256 = self.copy(&name, &mut start)?;
+            let Some(file) = self.content.files.get_mut(&name) else { continue };
+            file.entry.sha256 = sha256;
+            file.is_promised = true;
+            if !file.is_mode_known {
+                file.entry.executable |= PROGRAM_STARTS.iter().any(|program| start.0.starts_with(program));
+            }
+        }
+        Ok(())
     }
 
     /// The service definition.
@@ -82,14 +122,14 @@ impl<R: Read + Seek> Package<R> {
     /// The service definition as text.
     #[must_use]
     pub fn definition_text(&self) -> &str {
-        &self.text
+        &self.content.text
     }
 
     /// The files of a role, by their path below the role's folder, in order.
     pub fn files(&self, role: &RoleName) -> impl Iterator<Item = (&str, FileEntry)> {
         let folder = format!("{ROLES}/{role}/");
-        let files = self.manifest.files.iter();
-        files.filter_map(move |(name, entry)| Some((name.strip_prefix(&folder)?, *entry)))
+        let files = self.content.files.iter();
+        files.filter_map(move |(name, file)| Some((name.strip_prefix(&folder)?, file.entry)))
     }
 
     /// Copies a file of a role to `destination`. An error means that what was written is not the file.
@@ -102,15 +142,15 @@ impl<R: Read + Seek> Package<R> {
         name: &str,
         destination: &mut dyn Write,
     ) -> Result<(), PackageError> {
-        self.copy(&format!("{ROLES}/{role}/{name}"), destination)
+        self.copy(&format!("{ROLES}/{role}/{name}"), destination).map(drop)
     }
 
-    /// Copies no more bytes than the manifest says, whatever the zip promises.
-    fn copy(&mut self, name: &str, destination: &mut dyn Write) -> Result<(), PackageError> {
+    /// Copies no more bytes than the manifest says, whatever the zip promises, and gives their digest.
+    fn copy(&mut self, name: &str, destination: &mut dyn Write) -> Result<Digest, PackageError> {
         let wrong = || PackageError::Digest { path: name.to_owned() };
         let missing = || PackageError::Missing { path: name.to_owned() };
-        let entry = self.manifest.files.get(name).ok_or_else(missing)?;
-        let mut file = self.archive.by_name(name)?;
+        let stored = self.content.files.get(name).ok_or_else(missing)?;
+        let mut file = self.archive.file(&stored.part)?;
         let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0_u64, vec![0; COPY_BYTES]);
         loop {
             let read = file.read(&mut buffer).map_err(damaged_or_io)?;
@@ -119,42 +159,31 @@ impl<R: Read + Seek> Package<R> {
                 break;
             }
             bytes += chunk.len() as u64;
-            if bytes > entry.bytes {
+            if bytes > stored.entry.bytes {
                 return Err(wrong());
             }
             hash.update(chunk);
             destination.write_all(chunk)?;
         }
-        let is_it = bytes == entry.bytes && Digest::from_bytes(hash.finalize().into()) == entry.sha256;
-        if is_it { Ok(()) } else { Err(wrong()) }
+        let sha256 = Digest::from_bytes(hash.finalize().into());
+        let is_it = bytes == stored.entry.bytes && (!stored.is_promised || sha256 == stored.entry.sha256);
+        if is_it { Ok(sha256) } else { Err(wrong()) }
     }
 }
 
-/// Says by name what a file is that was never a package.
-fn recognize<R: Read + Seek>(file: &mut R) -> Result<(), PackageError> {
-    let mut start = Vec::new();
-    file.by_ref().take(AGE_ARMOR.len() as u64).read_to_end(&mut start)?;
-    file.rewind()?;
-    if start.starts_with(AGE) {
-        return Ok(());
+/// Keeps the first bytes of what is written to it.
+struct Start(Vec<u8>);
+
+impl Write for Start {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let kept = 4_usize.saturating_sub(self.0.len()).min(bytes.len());
+        self.0.extend_from_slice(bytes.get(..kept).unwrap_or_default());
+        Ok(bytes.len())
     }
-    if start.starts_with(AGE_ARMOR) {
-        return Err(PackageError::Foreign("an age file in text form"));
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
-    if !start.starts_with(ZIP) {
-        return Err(PackageError::Foreign("a file of an unknown format"));
-    }
-    let archive = ZipArchive::new(file)?;
-    let has = |matches: fn(&str) -> bool| archive.file_names().flatten().any(|name| matches(&name));
-    Err(PackageError::Foreign(if has(|name| name.ends_with(".cssx") || name.ends_with(".csman")) {
-        "a classic Azure package of Windows programs"
-    } else if has(|name| name == "[Content_Types].xml") {
-        "a classic Azure package (CTP format) of Windows programs"
-    } else if has(|name| name == MANIFEST) {
-        "a package that is not encrypted"
-    } else {
-        "a zip file"
-    }))
 }
 
 fn refused(error: DecryptError) -> PackageError {
@@ -165,54 +194,10 @@ fn refused(error: DecryptError) -> PackageError {
     }
 }
 
-/// The names in the zip, each a plain file with a plain name.
-fn check_entries<R: Read + Seek>(archive: &mut ZipArchive<R>) -> Result<BTreeSet<String>, PackageError> {
-    if archive.has_duplicate_names() {
-        return Err(PackageError::Damaged("a name appears twice".into()));
-    }
-    let mut names = BTreeSet::new();
-    for index in 0..archive.len() {
-        let file = archive.by_index_raw(index)?;
-        let name = std::str::from_utf8(file.name_raw())
-            .map_err(|_| path::wrong(&String::from_utf8_lossy(file.name_raw()), "the name is not UTF-8"))?
-            .to_owned();
-        let kind = file.unix_mode().unwrap_or(MODE_FILE) & MODE_TYPE;
-        if file.encrypted() {
-            return Err(path::wrong(&name, "it is encrypted by itself"));
-        }
-        if kind != MODE_FILE && kind != 0 {
-            return Err(path::wrong(
-                &name,
-                "it is a link, a folder or a device; a package has plain files only",
-            ));
-        }
-        path::check(&name)?;
-        if !names.insert(name) {
-            return Err(PackageError::Damaged("a name appears twice".into()));
-        }
-    }
-    Ok(names)
-}
-
-/// Zip and manifest name the same files.
-fn check_names(names: &BTreeSet<String>, manifest: &Manifest) -> Result<(), PackageError> {
-    for name in names.iter().filter(|name| *name != MANIFEST) {
-        if !manifest.files.contains_key(name) {
-            return Err(PackageError::Unexpected { path: name.clone() });
-        }
-    }
-    for name in [DEFINITION].into_iter().chain(manifest.files.keys().map(String::as_str)) {
-        if !names.contains(name) || name == MANIFEST {
-            return Err(PackageError::Missing { path: name.to_owned() });
-        }
-    }
-    Ok(())
-}
-
 /// Each role has files, and each file a role.
-fn check_roles(definition: &ServiceDefinition, manifest: &Manifest) -> Result<(), PackageError> {
+fn check_roles(definition: &ServiceDefinition, content: &Content) -> Result<(), PackageError> {
     let mut with_files = BTreeSet::new();
-    for name in manifest.files.keys().filter(|name| *name != DEFINITION) {
+    for name in content.files.keys() {
         let mut parts = name.splitn(3, '/');
         let (roles, role, file) = (parts.next(), parts.next(), parts.next());
         let role = role.filter(|role| definition.role(role).is_some());
@@ -225,27 +210,4 @@ fn check_roles(definition: &ServiceDefinition, manifest: &Manifest) -> Result<()
         Some(role) => Err(PackageError::EmptyRole(role.name.to_string())),
         None => Ok(()),
     }
-}
-
-/// A whole small file of the zip.
-fn read_small<R: Read + Seek>(
-    archive: &mut ZipArchive<R>,
-    name: &'static str,
-    bytes_max: u64,
-) -> Result<Vec<u8>, PackageError> {
-    let file = match archive.by_name(name) {
-        Ok(file) => file,
-        Err(zip::result::ZipError::FileNotFound) => {
-            return Err(PackageError::Missing { path: name.to_owned() });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(damaged_or_io)?;
-    limit(
-        if name == MANIFEST { "bytes of manifest" } else { "bytes of definition" },
-        bytes.len() as u64,
-        bytes_max,
-    )?;
-    Ok(bytes)
 }

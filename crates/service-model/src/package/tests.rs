@@ -119,7 +119,7 @@ fn links_and_bombs_are_refused() {
     let error = inside(&zip.finish().unwrap().into_inner()).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "the package holds \"roles/R/link\": it is a link, a folder or a device; a package has plain files only"
+        "the package holds \"roles/R/link\": it is a link or a device; a package has plain files only"
     );
     let zeros = vec![0; 32 << 20];
     let bomb = [(DEFINITION, CSDEF.as_bytes()), ("roles/R/zeros", zeros.as_slice())];
@@ -127,12 +127,49 @@ fn links_and_bombs_are_refused() {
     assert!(error.contains("unpacked bytes for each packed byte; at most 200 are allowed"), "{error}");
 }
 
+/// A zip says at its end how many files it has and where their table is: both are claims.
+#[test]
+fn what_a_zip_claims_costs_no_memory() {
+    let record = |number: u16, bytes: usize, start: u32| {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut record = b"PK\x05\x06\0\0\0\0".to_vec();
+        record.extend([number.to_le_bytes(), number.to_le_bytes()].concat());
+        record.extend([bytes.to_le_bytes(), start.to_le_bytes()].concat());
+        record.extend([0, 0]);
+        record
+    };
+    // A table of `number` files, each with a name of `length` bytes.
+    let table = |number: u16, length: u16| {
+        let mut table = Vec::new();
+        for name in 0..number {
+            let mut header = [0; 46];
+            header[..4].copy_from_slice(b"PK\x01\x02");
+            header[28..30].copy_from_slice(&length.to_le_bytes());
+            table.extend(header);
+            table.extend(format!("{name:05}").bytes());
+            table.resize(table.len() + usize::from(length) - 5, b'n');
+        }
+        let end = record(number, table.len(), 0);
+        table.extend(end);
+        table
+    };
+    let rows = [
+        (record(65_535, 0, 0), "the package is damaged"),
+        (record(65_535, usize::MAX, 0), "the package is damaged"),
+        (record(1, 9, 9), "the package is damaged"),
+        (table(20_300, 5), "the package has 20300 entries; at most 20256 are allowed"),
+        (table(400, u16::MAX), "the package is damaged (its table of files has more than 16777216 bytes)"),
+    ];
+    for (zip, expected) in rows {
+        let error = inside(&zip).err().unwrap().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
 #[test]
 fn what_is_no_package_is_named() {
     let key = Identity::generate();
     for (bytes, expected) in [
-        (zip(&[("Web_1.cssx", b""), ("a.csman", b"")]), "a classic Azure package of Windows programs"),
-        (zip(&[("[Content_Types].xml", b"")]), "a classic Azure package (CTP format) of Windows programs"),
         (plain(), "a package that is not encrypted"),
         (zip(&[("a", b"")]), "a zip file"),
         (b"-----BEGIN AGE ENCRYPTED FILE-----\n".to_vec(), "an age file in text form"),
@@ -144,6 +181,11 @@ fn what_is_no_package_is_named() {
             error.to_string(),
             format!("this is {expected}, not a service package; make one with `welkin package`")
         );
+    }
+    for name in ["WebRole1_0c9d.cssx", "SupportWheel.CSMAN", "Cloud.rd"] {
+        let classic = zip(&[("[Content_Types].xml", b""), (name, b"")]);
+        let error = Package::open(Cursor::new(classic), &key).err().unwrap();
+        assert!(error.to_string().starts_with("this is a classic Azure package (.cssx, .csman) of Windows"));
     }
     let other = sealed(&Identity::generate());
     assert!(matches!(Package::open(Cursor::new(other), &key), Err(PackageError::OtherKey)));
