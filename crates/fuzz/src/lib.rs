@@ -1,4 +1,5 @@
-//! Fuzz targets for every parser of the Azure Storage protocol, and for the certificates that customers upload.
+//! Fuzz targets for every parser of the Azure Storage protocol, the management API and the service model,
+//! and for the certificates that customers upload.
 //!
 //! [`TARGETS`] is the one list. `./x fuzz` drives each of them with libFuzzer and looks for an input that panics, takes
 //! too long, or breaks what its target asserts: what is parsed and written again is the same, limits hold, a refusal is
@@ -6,7 +7,8 @@
 //! and sees to it that every parser is in the list.
 //!
 //! Modules by noun: [`request`], [`signature`], [`sas`], [`header`], [`list`]: heads of requests. [`xml`], [`tags`],
-//! [`table`], [`batch`], [`sql`]: bodies. [`large`]: anything, many times over. [`certificate`]: uploaded certificates. [`server`]: whole requests. [`canary`] must fail.
+//! [`table`], [`batch`], [`sql`]: bodies. [`management`]: the management API. [`service_model`]: definitions,
+//! configurations and packages. [`certificate`]: uploaded certificates. [`large`]: anything, many times over. [`server`]: whole requests. [`canary`] must fail.
 //! [`input`], [`outcome`]: what they share.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target fails by panicking")]
@@ -18,10 +20,12 @@ mod header;
 mod input;
 mod large;
 mod list;
+mod management;
 mod outcome;
 mod request;
 mod sas;
 mod server;
+mod service_model;
 mod signature;
 mod sql;
 mod table;
@@ -35,7 +39,7 @@ pub struct Target {
     pub name: &'static str,
     /// Runs it over one input. Panics when something is wrong.
     pub run: fn(&[u8]),
-    /// The functions of `welkin-storage-wire` or `welkin-storage-service` that it calls with what it was given.
+    /// The functions of the crates that parse what clients send (`tests/list.rs` names them) that it calls with what it was given.
     pub parsers: &'static [&'static str],
 }
 
@@ -169,6 +173,72 @@ pub const TARGETS: &[Target] = &[
     Target { name: "transaction", run: batch::transaction, parsers: &["table::batch::Batch::parse"] },
     Target { name: "pkcs12", run: certificate::pkcs12, parsers: &[] },
     Target { name: "certificate", run: certificate::certificate, parsers: &[] },
+    Target {
+        name: "management_request",
+        run: management::request,
+        parsers: &["route::route", "route::subscription_of", "version::check_version"],
+    },
+    Target {
+        name: "management_body",
+        run: management::body,
+        parsers: &[
+            "deployment::CreateDeployment::parse",
+            "deployment::parse_status",
+            "hosted_service::CreateHostedService::parse",
+            "hosted_service::UpdateHostedService::parse",
+            "storage_account::CreateStorageAccount::parse",
+            "storage_account::KeyType::parse",
+            "xml::Fields::base64",
+            "xml::Fields::flag",
+            "xml::Fields::one",
+            "xml::Fields::required",
+            "xml::Fields::required_base64",
+            "xml::Fields::text",
+        ],
+    },
+    Target {
+        name: "management_answer",
+        run: management::answers,
+        parsers: &["answer::error", "answer::outcome", "answer::text"],
+    },
+    Target {
+        name: "definition",
+        run: service_model::definition,
+        parsers: &[
+            "definition::ServiceDefinition::parse",
+            "text::decode",
+            "variable::InstanceValue::from_xpath",
+        ],
+    },
+    Target {
+        name: "configuration",
+        run: service_model::configuration,
+        parsers: &[
+            "configuration::ServiceConfiguration::parse",
+            "xml::Reader::choice",
+            "xml::Reader::flag",
+            "xml::Reader::number",
+            "xml::Reader::port",
+        ],
+    },
+    Target { name: "service", run: service_model::service, parsers: &["model::validate"] },
+    Target {
+        name: "package",
+        run: service_model::package,
+        parsers: &[
+            "package::archive::Archive::file",
+            "package::archive::Archive::read_small",
+            "package::open::Package::inside",
+            "package::open::Package::open",
+            "package::open::Package::read",
+            "package::recipient",
+        ],
+    },
+    Target {
+        name: "package_manifest",
+        run: service_model::manifest,
+        parsers: &["package::content::Stored::verify", "package::manifest::Manifest::parse"],
+    },
     Target { name: "large", run: large::repeated, parsers: &[] },
     Target { name: "server", run: server::requests, parsers: &[] },
 ];

@@ -11,17 +11,23 @@ use syn::{FnArg, ImplItem, Item, ReturnType, Signature, Visibility};
 use welkin_fuzz::{CANARY, TARGETS};
 
 /// Where the protocol is parsed.
-const CRATES: [&str; 2] = ["storage-wire", "storage-service"];
+const CRATES: [&str; 4] = ["storage-wire", "storage-service", "management-wire", "service-model"];
 /// What clients send, as arguments of functions have it.
 const SENT: [&str; 8] =
     ["str", "[u8]", "HeaderMap", "Query", "UrlQuery", "RequestHead", "Uri", "serde_json :: Value"];
 /// Public functions that look like parsers and are none, each with the reason.
-const OTHERS: [(&str, &str); 7] = [
+const OTHERS: [(&str, &str); 13] = [
     ("admin::AccountSettings::check", "settings are the operator's, and serde reads them"),
+    ("definition::ServiceDefinition::role", "looks a parsed role up"),
+    ("model::ServiceModel::role", "looks a parsed role up"),
     ("multipart::Part::header", "looks a parsed header up"),
+    ("network_configuration::NetworkConfiguration::access_control", "looks a parsed list up"),
+    ("package::write::PackageWriter::add", "writes what the developer has"),
+    ("package::write::PackageWriter::seal", "writes what the developer has"),
     ("query::Query::get", "looks a parsed parameter up"),
     ("query::Query::get_filled", "looks a parsed parameter up"),
     ("request::RequestHead::header", "looks a parsed header up"),
+    ("route::Parameters::query", "looks a parsed parameter up"),
     ("table::entity::Entity::get", "looks a parsed property up"),
     ("table::entity::check_whole", "counts what was parsed"),
 ];

@@ -162,8 +162,11 @@ pub(super) fn read_acls<'d, 'i>(
 mod tests {
     use super::*;
 
-    fn control(rules: &[(u32, bool, &str)]) -> AccessControl {
-        let rule = |(order, permit, remote): &(u32, bool, &str)| AccessRule {
+    /// Order, whether it permits, and whom.
+    type Rule = (u32, bool, &'static str);
+
+    fn control(rules: &[Rule]) -> AccessControl {
+        let rule = |(order, permit, remote): &Rule| AccessRule {
             order: *order,
             permit: *permit,
             remote: subnet(remote).unwrap(),
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_fits_decides() {
-        let rows: [(&[(u32, bool, &str)], &str, bool); 9] = [
+        let rows: [(&[Rule], &str, bool); 9] = [
             (&[], "1.2.3.4", true),
             (&[(1, true, "10.0.0.0/8")], "10.1.1.1", true),
             (&[(1, true, "10.0.0.0/8")], "11.1.1.1", false),
