@@ -79,6 +79,12 @@ pub enum DeployError {
         /// Why.
         source: std::io::Error,
     },
+    /// The configuration is not text.
+    #[error("{path} is neither UTF-8 nor UTF-16; save it as UTF-8")]
+    Encoding {
+        /// Which.
+        path: PathBuf,
+    },
     /// The package cannot be made.
     #[error("packaging: {source}")]
     Package {
@@ -152,7 +158,9 @@ fn deploy(args: &DeployArgs, client: &Client, show: &Show, undo: &mut Undo) -> R
     let scratch =
         tempfile::tempdir().map_err(|source| file_error(Path::new("a temporary folder"), source))?;
     let (package, configuration) = sources(args, client, show, scratch.path())?;
-    let configuration = std::fs::read_to_string(&configuration).map_err(|e| file_error(&configuration, e))?;
+    let bytes = std::fs::read(&configuration).map_err(|e| file_error(&configuration, e))?;
+    let configuration = welkin_service_model::text::decode(&bytes)
+        .ok_or_else(|| DeployError::Encoding { path: configuration.clone() })?;
     // A file that is missing is told before anything is made.
     std::fs::File::open(&package).map_err(|source| file_error(&package, source))?;
     check_slot_is_free(args, client)?;

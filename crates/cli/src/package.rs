@@ -9,9 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use welkin_base::RoleName;
+use welkin_base::{Digest, RoleName};
 use welkin_service_model::package::{self, PackageError, PackageWriter};
-use welkin_service_model::{RoleDefinition, ServiceDefinition};
+use welkin_service_model::{RoleDefinition, ServiceDefinition, text};
 
 use files::{FilesError, RoleFile};
 
@@ -58,7 +58,7 @@ pub enum MakeError {
         source: std::io::Error,
     },
     /// The definition is not text.
-    #[error("{} is not UTF-8; save it with that encoding", .0.display())]
+    #[error("{} is neither UTF-8 nor UTF-16; save it as UTF-8", .0.display())]
     Encoding(PathBuf),
     /// The definition is wrong, or a file cannot be packaged.
     #[error("{}: {source}", path.display())]
@@ -98,6 +98,8 @@ pub struct PackageSummary {
     pub files: BTreeMap<RoleName, usize>,
     /// The package's size.
     pub package_bytes: u64,
+    /// Digest of what is inside, the same for the same files.
+    pub content: Digest,
     /// What of the definition has no effect.
     pub warnings: Vec<String>,
 }
@@ -120,6 +122,7 @@ pub fn run(args: &PackageArgs) -> Result<(), MakeError> {
         summary.files.iter().map(|(role, count)| format!("{role} ({count} files)")).collect();
     let kib = summary.package_bytes.div_ceil(1024);
     println!("{}: {} with {}, {kib} KiB", args.out.display(), summary.service, roles.join(", "));
+    println!("content sha256:{}", summary.content);
     Ok(())
 }
 
@@ -161,6 +164,7 @@ pub fn package(args: &PackageArgs) -> Result<PackageSummary, MakeError> {
         }
         counts.insert(role, files.len());
     }
+    let content = writer.content_digest().map_err(wrong(&args.definition))?;
     let mut buffered = writer.finish().map_err(wrong(&args.definition))?;
     buffered.flush().map_err(file("write", &args.out))?;
     drop(buffered);
@@ -172,6 +176,7 @@ pub fn package(args: &PackageArgs) -> Result<PackageSummary, MakeError> {
         service: definition.name,
         files: counts,
         package_bytes,
+        content,
         warnings: definition.warnings.iter().map(ToString::to_string).collect(),
     })
 }
@@ -199,7 +204,7 @@ fn read_definition(path: &Path) -> Result<String, MakeError> {
     let mut bytes = Vec::new();
     let opened = File::open(path).map_err(file("read", path))?;
     opened.take(DEFINITION_BYTES_MAX).read_to_end(&mut bytes).map_err(file("read", path))?;
-    String::from_utf8(bytes).map_err(|_| MakeError::Encoding(path.to_owned()))
+    text::decode(&bytes).ok_or_else(|| MakeError::Encoding(path.to_owned()))
 }
 
 /// The files of every role, in the order in which they are packaged.

@@ -50,7 +50,7 @@ fn a_folder_becomes_a_package() {
     let mut read = Vec::new();
     opened.read(&role, "data", &mut read).unwrap();
     assert_eq!(read, b"data");
-    package(&args).unwrap();
+    assert_eq!(package(&args).unwrap().content, summary.content, "whatever is made again is the same inside");
 }
 
 #[test]
@@ -66,8 +66,8 @@ fn what_is_wrong_is_told_and_nothing_is_left() {
             "line 1, column 1: the root element must be",
         ),
         (
-            |at, _| fs::write(at.join("S.csdef"), b"\xff\xfe").unwrap(),
-            "S.csdef is not UTF-8; save it with that encoding",
+            |at, _| fs::write(at.join("S.csdef"), b"\xff\xfe\x00\xd8").unwrap(),
+            "S.csdef is neither UTF-8 nor UTF-16; save it as UTF-8",
         ),
         (|at, _| fs::remove_file(at.join("S.csdef")).unwrap(), "No such file"),
         (

@@ -210,6 +210,15 @@ fn a_writer_keeps_the_promises_too() {
 #[test]
 fn the_inside_is_the_same_bytes_for_the_same_files() {
     assert_eq!(plain(), plain());
+    let digest = |bytes: &[u8], executable: bool| {
+        let key = Identity::generate().to_public();
+        let mut writer = PackageWriter::seal(Vec::new(), &key, CSDEF).unwrap();
+        writer.add(&r(), "a", executable, &mut &*bytes).unwrap();
+        writer.content_digest().unwrap()
+    };
+    assert_eq!(digest(b"x", true), digest(b"x", true), "whatever the key");
+    assert_ne!(digest(b"x", true), digest(b"y", true));
+    assert_ne!(digest(b"x", true), digest(b"x", false));
 }
 
 #[test]

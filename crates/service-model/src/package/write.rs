@@ -60,6 +60,15 @@ impl<W: Write> PackageWriter<W> {
         &self.definition
     }
 
+    /// Digest of all that was added: of the manifest, which has the digest of each file. The same for the same files,
+    /// whatever key the package is encrypted to.
+    ///
+    /// # Errors
+    /// When the files break a limit together.
+    pub fn content_digest(&self) -> Result<Digest, PackageError> {
+        Ok(Digest::from_bytes(Sha256::digest(self.manifest.to_json()?).into()))
+    }
+
     /// Adds a file of a role: `name` is its path below the role's folder.
     ///
     /// # Errors
