@@ -1,5 +1,4 @@
 //! Packages that other tools made, in the layout that the classic SDK documents.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{Cursor, Write as _};
 
