@@ -176,7 +176,12 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "management_request",
         run: management::request,
-        parsers: &["route::route", "route::subscription_of", "version::check_version"],
+        parsers: &[
+            "route::route",
+            "route::subscription_of",
+            "subscription_operation::Query::parse",
+            "version::check_version",
+        ],
     },
     Target {
         name: "management_body",
@@ -186,6 +191,7 @@ pub const TARGETS: &[Target] = &[
             "deployment::parse_status",
             "hosted_service::CreateHostedService::parse",
             "hosted_service::UpdateHostedService::parse",
+            "management_certificate::AddCertificate::parse",
             "storage_account::CreateStorageAccount::parse",
             "storage_account::KeyType::parse",
             "xml::Fields::base64",

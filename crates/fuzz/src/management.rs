@@ -1,9 +1,12 @@
 //! The management API: which operation a request calls, its body, and answers as the command line reads them.
 
 use http::{Method, Uri};
+use welkin_base::Timestamp;
 use welkin_management_wire::deployment::{CreateDeployment, parse_status};
 use welkin_management_wire::hosted_service::{CreateHostedService, UpdateHostedService};
+use welkin_management_wire::management_certificate::AddCertificate;
 use welkin_management_wire::storage_account::{CreateStorageAccount, KeyType};
+use welkin_management_wire::subscription_operation::Query;
 use welkin_management_wire::{ApiError, TABLE, answer, check_version, route, subscription_of};
 
 use crate::input::{line, text};
@@ -38,6 +41,7 @@ pub(crate) fn request(data: &[u8]) {
     accepted(parameters.instance());
     accepted(parameters.slot());
     accepted(parameters.deployment());
+    accepted(Query::parse(parameters, Timestamp::from_ticks(639_000_000_000_000_000)));
 }
 
 /// A body, read as that of each operation.
@@ -46,6 +50,7 @@ pub(crate) fn body(data: &[u8]) {
     accepted(UpdateHostedService::parse(data));
     accepted(CreateDeployment::parse(data));
     accepted(parse_status(data));
+    accepted(AddCertificate::parse(data));
     accepted(CreateStorageAccount::parse(data));
     accepted(KeyType::parse(data));
 }
