@@ -1,5 +1,7 @@
 //! Packages that other tools made, in the layout that the classic SDK documents.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::io::{Cursor, Write as _};
 
 use sha2::{Digest as _, Sha256};

@@ -1,5 +1,7 @@
 //! Services as they were written from 2010 to 2015, and what each is told here.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use welkin_service_model::{
     Problem, Problems, ServiceConfiguration, ServiceDefinition, ServiceModel, validate,
 };
