@@ -37,6 +37,12 @@ pub struct InstanceGoal {
     pub id: InstanceId,
     /// Rises when the instance must begin anew (moved, reimaged): D, E and C are made again.
     pub incarnation: u64,
+    /// Rises when the VM must boot again, with the drives that it has.
+    #[serde(default)]
+    pub boot: u64,
+    /// Rises when D and E are to be made again; C stays.
+    #[serde(default)]
+    pub reimage: u64,
     /// Virtual processors.
     pub cores: u32,
     /// Memory of the VM.
@@ -159,6 +165,9 @@ pub struct InstanceObserved {
     pub vm: VmState,
     /// The role's state, once the guest has spoken in this boot.
     pub role: Option<RoleState>,
+    /// The generation of the goal that the guest works on; 0 before it has spoken.
+    #[serde(default)]
+    pub generation: Generation,
     /// Why it is not ready, for people.
     pub message: String,
     /// Times that the node started the VM again.

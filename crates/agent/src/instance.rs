@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use welkin_agent_wire::Accelerator;
+use welkin_agent_wire::{Accelerator, InstanceGoal};
 use welkin_base::InstanceId;
 use welkin_node::drive::Drive;
 use welkin_node::{
@@ -245,12 +245,14 @@ impl Instance {
         self.vm = None;
     }
 
-    /// Tells the guest what it must run.
-    pub fn tell(&self, goal: &welkin_agent_wire::GuestGoal) {
-        if let Some(vm) = &self.vm {
+    /// Tells the guest what it must run, unless its VM is to be ended: then the goal is for the next one.
+    pub fn tell(&self, goal: &InstanceGoal) {
+        let wanted = self.record.incarnation == goal.incarnation
+            && self.record.shape.as_ref() == Some(&Shape::wanted(goal));
+        if let Some(vm) = self.vm.as_ref().filter(|_| wanted) {
             vm.channel.tell(|want| {
-                if want.goal.as_ref() != Some(goal) {
-                    want.goal = Some(goal.clone());
+                if want.goal.as_ref() != Some(&goal.guest) {
+                    want.goal = Some(goal.guest.clone());
                 }
             });
         }

@@ -110,7 +110,7 @@ impl Reconciler {
         let Some(goal) = goal else { return held };
         for goal in &goal.instances {
             if let Some(instance) = self.instances.get(&goal.id) {
-                instance.tell(&goal.guest);
+                instance.tell(goal);
             }
         }
         let images = self.place.images.list().unwrap_or_default();

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Serialize;
-use welkin_base::{DeploymentId, Digest, InstanceName};
-use welkin_fabric::{deployment_observed, node_status};
+use tokio::fs::File;
+use tokio_util::io::ReaderStream;
+use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName};
+use welkin_fabric::{Begin, deployment_observed, node_status};
 use welkin_fabric_wire::{DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTES_MAX};
-use welkin_transport::{Body, BodyError, CallError, empty, json, read_json, text};
+use welkin_transport::{Body, BodyError, CallError, empty, json, read_json, stream, text};
 
 use crate::controller::Controller;
 use crate::deployment::{self, Answer};
 use crate::error::ContentError;
+
+/// What `Slots` takes at most: two ids.
+const SLOTS_BYTES_MAX: usize = 1 << 10;
+/// What is read of a package at once.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// A call, parsed.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,8 +32,10 @@ enum Call {
     DeleteDeployment(DeploymentId),
     Nodes,
     Log(DeploymentId, InstanceName),
-    Reboot(DeploymentId, InstanceName),
-    Reimage(DeploymentId, InstanceName),
+    Restart(DeploymentId, InstanceName, Begin),
+    Events(DeploymentId),
+    PutSlots(ServiceName),
+    GetPackage(Digest),
 }
 
 /// Answers a call.
@@ -41,8 +51,10 @@ pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incomin
         Call::DeleteDeployment(id) => reply(deployment::delete(&controller, &id).await),
         Call::Nodes => nodes(&controller).await,
         Call::Log(id, name) => log(&controller, &id, &name).await,
-        Call::Reboot(..) => text(StatusCode::NOT_IMPLEMENTED, "reboot is not built yet; reimage is"),
-        Call::Reimage(id, name) => reply(deployment::reimage(&controller, &id, &name).await),
+        Call::Restart(id, name, begin) => reply(deployment::restart(&controller, &id, &name, begin).await),
+        Call::Events(id) => events(&controller, &id).await,
+        Call::PutSlots(service) => put_slots(&controller, &service, request.into_body()).await,
+        Call::GetPackage(digest) => get_package(&controller, &digest).await,
     }
 }
 
@@ -53,6 +65,9 @@ fn parse(method: &Method, path: &str) -> Option<Call> {
         ("GET", ["identity"]) => Call::Identity,
         ("GET", ["nodes"]) => Call::Nodes,
         ("PUT", ["packages", digest]) => Call::PutPackage(digest.parse().ok()?),
+        ("GET", ["packages", digest]) => Call::GetPackage(digest.parse().ok()?),
+        ("PUT", ["services", service, "slots"]) => Call::PutSlots(ServiceName::new(service).ok()?),
+        ("GET", ["deployments", id, "events"]) => Call::Events(DeploymentId::new(id).ok()?),
         ("PUT", ["deployments", id]) => Call::PutDeployment(DeploymentId::new(id).ok()?),
         ("GET", ["deployments", id]) => Call::GetDeployment(DeploymentId::new(id).ok()?),
         ("DELETE", ["deployments", id]) => Call::DeleteDeployment(DeploymentId::new(id).ok()?),
@@ -60,8 +75,9 @@ fn parse(method: &Method, path: &str) -> Option<Call> {
             let (id, name) = instance(id, name)?;
             match (method, *what) {
                 ("GET", "log") => Call::Log(id, name),
-                ("POST", "reboot") => Call::Reboot(id, name),
-                ("POST", "reimage") => Call::Reimage(id, name),
+                ("POST", "reboot") => Call::Restart(id, name, Begin::Reboot),
+                ("POST", "reimage") => Call::Restart(id, name, Begin::Reimage),
+                ("POST", "rebuild") => Call::Restart(id, name, Begin::Rebuild),
                 _ => return None,
             }
         }
@@ -95,6 +111,38 @@ async fn put_deployment(controller: &Controller, id: &DeploymentId, body: Incomi
         Ok(goal) => reply(deployment::put(controller, id, goal).await),
         Err(error @ BodyError::TooLarge { .. }) => text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
+    }
+}
+
+async fn put_slots(controller: &Controller, service: &ServiceName, body: Incoming) -> Response<Body> {
+    match read_json(body, SLOTS_BYTES_MAX).await {
+        Ok(slots) => reply(deployment::swap(controller, service, &slots).await),
+        Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
+    }
+}
+
+async fn events(controller: &Controller, id: &DeploymentId) -> Response<Body> {
+    let state = controller.state().await;
+    match state.cluster.deployments.get(id) {
+        Some(deployment) => found(&deployment.events),
+        None => not_found(),
+    }
+}
+
+/// A package as it was sent: encrypted, so that it says nothing to whoever gets it.
+async fn get_package(controller: &Controller, digest: &Digest) -> Response<Body> {
+    match File::open(controller.packages.file(digest)).await {
+        Ok(file) => {
+            let mut response = Response::new(stream(ReaderStream::with_capacity(file, PIECE_BYTES)));
+            let kind = HeaderValue::from_static("application/octet-stream");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => not_found(),
+        Err(error) => {
+            tracing::error!(%error, "a package cannot be read");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the package cannot be read; see the controller's log")
+        }
     }
 }
 
@@ -174,8 +222,15 @@ mod tests {
         check("GET", &deployment, Call::GetDeployment(id()));
         check("DELETE", &deployment, Call::DeleteDeployment(id()));
         check("GET", &format!("{deployment}/instances/Web_IN_0/log"), Call::Log(id(), name()));
-        check("POST", &format!("{deployment}/instances/Web_IN_0/reboot"), Call::Reboot(id(), name()));
-        check("POST", &format!("{deployment}/instances/Web_IN_0/reimage"), Call::Reimage(id(), name()));
+        for (what, begin) in
+            [("reboot", Begin::Reboot), ("reimage", Begin::Reimage), ("rebuild", Begin::Rebuild)]
+        {
+            let path = format!("{deployment}/instances/Web_IN_0/{what}");
+            check("POST", &path, Call::Restart(id(), name(), begin));
+        }
+        check("GET", &format!("{deployment}/events"), Call::Events(id()));
+        let service = ServiceName::new("shop").unwrap();
+        check("PUT", "/v1/services/shop/slots", Call::PutSlots(service));
         check("PUT", "/v1/packages/../../etc/passwd", None);
         check("PUT", "/v1/packages/xyz", None);
         check("POST", "/v1/nodes", None);

@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use welkin_agent_wire::GuestOs;
 use welkin_base::{Digest, RoleName};
-use welkin_fabric::{Deployment, Role, compile};
+use welkin_fabric::compile::{self, Application};
+use welkin_fabric::{Deployment, Role};
 use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason};
 use welkin_service_model::package::Identity;
-use welkin_service_model::{Package, PackageError, Problems, ServiceConfiguration, ServiceModel, validate};
+use welkin_service_model::{
+    Package, PackageError, Problems, ServiceConfiguration, ServiceDefinition, ServiceModel, validate,
+};
 
 use crate::controller::Controller;
 use crate::image;
@@ -35,72 +38,122 @@ pub(crate) enum PrepareError {
     Failed(String),
 }
 
-/// Makes the roles of a goal ready. A deployment that exists (`held`) keeps its images and guest OS.
+/// Makes the roles of a goal ready. A deployment that exists (`held`) keeps its guest OS, and the images that it has of
+/// the same packages.
 pub(crate) async fn prepare(
     controller: &Controller,
     goal: &DeploymentGoal,
     held: Option<&Deployment>,
 ) -> Result<Prepared, PrepareError> {
-    if !controller.packages.has(&goal.package).await {
-        let message = format!("the package {} is not here; send it before the deployment", goal.package);
-        return Err(refused(RefusalReason::Package, vec![message]));
+    let mut packages = BTreeMap::new();
+    for digest in goal.kept.values().chain([&goal.package]) {
+        if !controller.packages.has(digest).await {
+            let message = format!("the package {digest} is not here; send it before the deployment");
+            return Err(refused(RefusalReason::Package, vec![message]));
+        }
+        packages.insert(*digest, controller.packages.file(digest));
     }
-    let running = held.and_then(|held| held.roles.first()).map(|role| role.guest_os.clone());
+    let running = held.and_then(|held| held.roles().first()).map(|role| role.guest_os.clone());
     let guest_os = match running {
         Some(guest_os) => guest_os,
         None => controller.state().await.cluster.guest_os.clone(),
     };
+    let known = known_images(held);
     let work = Work {
-        package: controller.packages.file(&goal.package),
+        packages,
+        goal: goal.clone(),
         key: controller.key.identity(),
-        configuration: goal.configuration.clone(),
         guest_os: guest_os.clone(),
-        folder: match held {
-            Some(_) => None,
-            None => Some(TempDir::new_in(&controller.work).map_err(failed)?),
-        },
+        known: known.clone(),
+        folder: TempDir::new_in(&controller.work).map_err(failed)?,
     };
     let opened = tokio::task::spawn_blocking(|| open(work)).await.map_err(failed)??;
-    let applications = match (held, opened.folder) {
-        (Some(held), _) => held.roles.iter().map(|role| (role.name.clone(), role.application)).collect(),
-        (None, Some(folder)) => build(controller, folder.path(), &opened.service).await?,
-        (None, None) => BTreeMap::new(),
-    };
+    let mut applications = BTreeMap::new();
+    for role in &opened.service.roles {
+        let name = &role.definition.name;
+        let package = package_of(goal, name);
+        let image = match known.get(&(name.clone(), package)) {
+            Some(image) => *image,
+            None => build(controller, opened.folder.path(), name).await?,
+        };
+        applications.insert(name.clone(), Application { package, image });
+    }
     let roles = compile::roles(&opened.service, &guest_os, &applications)
         .map_err(|lines| refused(RefusalReason::Configuration, lines))?;
     Ok(Prepared { roles, update_domains_max: opened.service.update_domain_count_max })
 }
 
+/// The package that a role comes from.
+fn package_of(goal: &DeploymentGoal, role: &RoleName) -> Digest {
+    goal.kept.get(role).copied().unwrap_or(goal.package)
+}
+
+/// The image of each role that was made of a package before and is still referred to.
+fn known_images(held: Option<&Deployment>) -> BTreeMap<(RoleName, Digest), Digest> {
+    let versions = held.into_iter().flat_map(|held| &held.versions);
+    let roles = versions.flat_map(|version| &version.roles);
+    roles.map(|role| ((role.name.clone(), role.package), role.application)).collect()
+}
+
 /// What the blocking half needs.
 struct Work {
-    package: PathBuf,
+    packages: BTreeMap<Digest, PathBuf>,
+    goal: DeploymentGoal,
     key: std::sync::Arc<Identity>,
-    configuration: String,
     guest_os: GuestOs,
-    /// Where the roles' files go, when they are wanted.
-    folder: Option<TempDir>,
+    known: BTreeMap<(RoleName, Digest), Digest>,
+    /// Where the files of roles go whose image is not known.
+    folder: TempDir,
 }
 
 struct Opened {
     service: ServiceModel,
-    folder: Option<TempDir>,
+    folder: TempDir,
 }
 
 fn open(work: Work) -> Result<Opened, PrepareError> {
-    let file = fs::File::open(&work.package).map_err(failed)?;
-    let mut package = Package::open(io::BufReader::new(file), &work.key).map_err(of_package)?;
-    let configuration = ServiceConfiguration::parse(&work.configuration).map_err(|p| of_configuration(&p))?;
-    let service = validate(package.definition(), &configuration).map_err(|p| of_configuration(&p))?;
+    let mut packages = BTreeMap::new();
+    for (digest, path) in &work.packages {
+        let file = fs::File::open(path).map_err(failed)?;
+        let package = Package::open(io::BufReader::new(file), &work.key).map_err(of_package)?;
+        packages.insert(*digest, package);
+    }
+    let definitions = packages.iter().map(|(digest, package)| (*digest, package.definition())).collect();
+    let definition = definition(&work.goal, &definitions)?;
+    let configuration =
+        ServiceConfiguration::parse(&work.goal.configuration).map_err(|p| of_configuration(&p))?;
+    let service = validate(&definition, &configuration).map_err(|p| of_configuration(&p))?;
     let lines = compile::not_built(&service, &work.guest_os);
     if !lines.is_empty() {
         return Err(refused(RefusalReason::Configuration, lines));
     }
-    if let Some(folder) = &work.folder {
-        for role in &service.roles {
-            unpack(&mut package, &role.definition.name, folder.path())?;
+    for role in &service.roles {
+        let name = &role.definition.name;
+        let digest = package_of(&work.goal, name);
+        if let Some(package) = packages.get_mut(&digest)
+            && !work.known.contains_key(&(name.clone(), digest))
+        {
+            unpack(package, name, work.folder.path())?;
         }
     }
     Ok(Opened { service, folder: work.folder })
+}
+
+/// The definition of the goal's package, with the roles that stay as their own packages have them.
+fn definition(
+    goal: &DeploymentGoal,
+    definitions: &BTreeMap<Digest, &ServiceDefinition>,
+) -> Result<ServiceDefinition, PrepareError> {
+    let of = |digest| definitions.get(digest).ok_or_else(|| failed("a package of the goal was not opened"));
+    let mut definition = (*of(&goal.package)?).clone();
+    for role in &mut definition.roles {
+        if let Some(digest) = goal.kept.get(&role.name)
+            && let Some(kept) = of(digest)?.role(role.name.as_str())
+        {
+            *role = kept.clone();
+        }
+    }
+    Ok(definition)
 }
 
 /// Writes the files of a role below `folder`. Names are plain (the package was checked), and nothing but what is
@@ -140,23 +193,14 @@ fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn build(
-    controller: &Controller,
-    folder: &Path,
-    service: &ServiceModel,
-) -> Result<BTreeMap<RoleName, Digest>, PrepareError> {
-    let mut applications = BTreeMap::new();
-    for role in &service.roles {
-        let name = &role.definition.name;
-        // A role's name has no blank, so this is no role's folder.
-        let image = folder.join(format!("{name} image"));
-        image::make(&folder.join(name.as_str()), &image).await.map_err(failed)?;
-        let digest = controller.images.import(&image).await.map_err(failed)?;
-        tokio::fs::remove_file(&image).await.map_err(failed)?;
-        tracing::info!(role = %name, %digest, "application image made");
-        applications.insert(name.clone(), digest);
-    }
-    Ok(applications)
+async fn build(controller: &Controller, folder: &Path, name: &RoleName) -> Result<Digest, PrepareError> {
+    // A role's name has no blank, so this is no role's folder.
+    let image = folder.join(format!("{name} image"));
+    image::make(&folder.join(name.as_str()), &image).await.map_err(failed)?;
+    let digest = controller.images.import(&image).await.map_err(failed)?;
+    tokio::fs::remove_file(&image).await.map_err(failed)?;
+    tracing::info!(role = %name, %digest, "application image made");
+    Ok(digest)
 }
 
 fn of_package(error: PackageError) -> PrepareError {

@@ -111,8 +111,7 @@ impl Controller {
         let _nobody_prepares = self.preparing.write().await;
         let (packages, images) = {
             let state = self.state().await;
-            let packages = state.cluster.deployments.values().map(|deployment| deployment.goal.package);
-            (packages.collect(), state.cluster.images())
+            (state.cluster.packages(), state.cluster.images())
         };
         self.packages.sweep(&packages, PACKAGE_GRACE).await?;
         self.images.sweep(&images, Duration::ZERO).await

@@ -1,8 +1,8 @@
 //! Deployments: what management asks is checked, made ready, placed and stored. Nodes learn of it from the loop.
 
-use welkin_base::{DeploymentId, InstanceName};
-use welkin_fabric::{Asked, Change, Refused, compare, deploy};
-use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason};
+use welkin_base::{DeploymentId, InstanceName, ServiceName};
+use welkin_fabric::{Asked, Begin, Change, NotSwapped, Refused, compare, deploy};
+use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason, Slots};
 use welkin_store::StoreError;
 
 use crate::application::{self, PrepareError};
@@ -74,17 +74,40 @@ pub(crate) async fn delete(controller: &Controller, id: &DeploymentId) -> Answer
     stored(controller, committed, Answer::Accepted)
 }
 
-/// One instance begins anew.
-pub(crate) async fn reimage(controller: &Controller, id: &DeploymentId, name: &InstanceName) -> Answer {
+/// One instance begins again.
+pub(crate) async fn restart(
+    controller: &Controller,
+    id: &DeploymentId,
+    name: &InstanceName,
+    begin: Begin,
+) -> Answer {
     let mut state = controller.state().await;
     let deployment = state.cluster.deployments.get(id);
-    let Some(changed) = deployment.and_then(|deployment| welkin_fabric::reimage(deployment, name)) else {
-        return Answer::NotFound;
-    };
-    tracing::info!(deployment = %id, instance = %name, "an instance begins anew");
+    let changed =
+        deployment.and_then(|deployment| welkin_fabric::restart(deployment, name, begin, controller.now()));
+    let Some(changed) = changed else { return Answer::NotFound };
+    tracing::info!(deployment = %id, instance = %name, ?begin, "an instance begins again");
     let committed = state.commit(Change::Deployment(Box::new(changed))).await;
     drop(state);
     stored(controller, committed, Answer::Accepted)
+}
+
+/// The deployments of a service take these slots.
+pub(crate) async fn swap(controller: &Controller, service: &ServiceName, slots: &Slots) -> Answer {
+    let mut state = controller.state().await;
+    let change = match welkin_fabric::swap(&state.cluster, service, slots) {
+        Ok(Some(change)) => change,
+        Ok(None) => return Answer::Taken,
+        Err(why @ NotSwapped::Endpoints { .. }) => {
+            let (reason, messages) = (RefusalReason::Configuration, vec![why.to_string()]);
+            return Answer::Refused(Refusal { reason, messages });
+        }
+        Err(why @ (NotSwapped::Missing | NotSwapped::Busy(_))) => return Answer::Conflict(why.to_string()),
+    };
+    tracing::info!(%service, production = %slots.production, "slots change");
+    let committed = state.commit(change).await;
+    drop(state);
+    stored(controller, committed, Answer::Taken)
 }
 
 fn stored(controller: &Controller, committed: Result<(), RowsError>, answer: Answer) -> Answer {
@@ -111,7 +134,9 @@ fn refusal(refused: &Refused) -> Answer {
     let message = refused.to_string();
     let reason = match refused {
         Refused::Stale { .. } | Refused::Deleting | Refused::Other => return Answer::Conflict(message),
-        Refused::Upgrade => RefusalReason::Package,
+        Refused::UpdateDomains { .. } | Refused::Shrinks { .. } | Refused::LosesLocalData(_) => {
+            RefusalReason::Configuration
+        }
         Refused::NoVip | Refused::NoRoom(_) => RefusalReason::Capacity,
     };
     Answer::Refused(Refusal { reason, messages: vec![message] })

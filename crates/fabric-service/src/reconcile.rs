@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use welkin_agent_wire::NodeGoal;
 use welkin_base::{Digest, NodeName};
-use welkin_fabric::{Action, Change, plan};
+use welkin_fabric::{Action, Change, plan, update_observed};
 
 use crate::controller::Controller;
 use crate::row::RowsError;
@@ -83,7 +83,7 @@ async fn round(
                 continue;
             };
             log(&change);
-            if matches!(change, Change::Remove(_)) {
+            if matches!(change, Change::Remove(..)) {
                 removed = Removed::Something;
             }
             state.commit(change).await?;
@@ -132,9 +132,16 @@ fn deliver(mailboxes: &BTreeMap<NodeName, Mailbox>, said: Vec<Action>) {
 fn log(change: &Change) {
     match change {
         Change::Deployment(deployment) => {
-            tracing::info!(deployment = %deployment.id, leaving = deployment.leaving.len(), "placements change");
+            let update = update_observed(deployment);
+            tracing::info!(
+                deployment = %deployment.id, leaving = deployment.leaving.len(), ?update, "the deployment moves on"
+            );
         }
-        Change::Remove(id) => tracing::info!(deployment = %id, "the deployment is gone"),
+        Change::Swap(deployments) => {
+            let [one, other] = &**deployments;
+            tracing::info!(deployment = %one.id, other = %other.id, "two deployments change places");
+        }
+        Change::Remove(_, id) => tracing::info!(deployment = %id, "the deployment is gone"),
         Change::Node(node, record) => {
             tracing::info!(%node, generation = %record.generation, "the node gets a new goal");
         }

@@ -1,16 +1,23 @@
-//! The controller's rows in the store. Each deployment and each node's record is a partition of its own.
+//! The controller's rows in the store.
+//!
+//! | space | partition | key | value |
+//! |---|---|---|---|
+//! | deployments | the hosted service's name | the deployment's id | the deployment |
+//! | nodes | the node's name | `row` | the node's record |
+//!
+//! The deployments of a service are one partition, so that two of them can change places in one commit.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use welkin_base::NodeName;
+use welkin_base::{DeploymentId, NodeName, ServiceName};
 use welkin_fabric::row::{RowError, decode, encode};
 use welkin_fabric::{Change, Cluster, Deployment, NodeRecord};
 use welkin_store::{Commit, CommitError, Row, ScanFrom, Space, Store, StoreError, Version};
 
 const DEPLOYMENTS: Space = Space::new(1, "deployments");
 const NODES: Space = Space::new(2, "nodes");
-/// The one key of each partition.
+/// The one key of a node.
 const KEY: &[u8] = b"row";
 /// Rows that are read at once.
 const ROWS_MAX: usize = 256;
@@ -29,11 +36,14 @@ pub enum RowsError {
     Row(#[from] RowError),
 }
 
+/// A row's space, partition and key.
+type Place = (Space, Bytes, Bytes);
+
 /// The rows, with the version of each as it was last read or written.
 #[derive(Debug)]
 pub struct Rows {
     store: Store,
-    versions: BTreeMap<(Space, Bytes), Version>,
+    versions: BTreeMap<Place, Version>,
 }
 
 impl Rows {
@@ -70,29 +80,26 @@ impl Rows {
     /// # Errors
     /// [`RowsError::Conflict`] when another controller was first.
     pub async fn commit(&mut self, cluster: &mut Cluster, change: Change) -> Result<(), RowsError> {
-        let (space, partition, value) = match &change {
-            Change::Deployment(deployment) => {
-                (DEPLOYMENTS, Bytes::from(deployment.id.to_string()), Some(encode(deployment)?))
-            }
-            Change::Remove(id) => (DEPLOYMENTS, Bytes::from(id.to_string()), None),
-            Change::Node(name, record) => (NODES, Bytes::from(name.to_string()), Some(encode(record)?)),
-        };
-        let place = (space, partition.clone());
-        let read = self.versions.get(&place).copied();
-        let commit = Commit::new(space, partition).check_unchanged(KEY, read);
-        let deletes = value.is_none();
-        let commit = match value {
-            Some(value) => commit.put(KEY, value),
-            None => commit.delete(KEY),
-        };
+        let puts = writes(&change)?;
+        let Some(((space, partition, _), _)) = puts.first() else { return Ok(()) };
+        let mut commit = Commit::new(*space, partition.clone());
+        for ((space, partition, key), value) in &puts {
+            let place = (*space, partition.clone(), key.clone());
+            commit = commit.check_unchanged(key.clone(), self.versions.get(&place).copied());
+            commit = match value {
+                Some(value) => commit.put(key.clone(), value.clone()),
+                None => commit.delete(key.clone()),
+            };
+        }
         let version = self.store.commit(commit).await.map_err(|error| match error {
             CommitError::Conflict { .. } => RowsError::Conflict,
             CommitError::Store(error) => RowsError::Store(error),
         })?;
-        if deletes {
-            self.versions.remove(&place);
-        } else {
-            self.versions.insert(place, version);
+        for (place, value) in puts {
+            match value {
+                Some(_) => self.versions.insert(place, version),
+                None => self.versions.remove(&place),
+            };
         }
         cluster.apply(change);
         Ok(())
@@ -108,7 +115,7 @@ impl Rows {
             let more = self.store.scan(space, from, ROWS_MAX).await?;
             let ended = more.len() < ROWS_MAX;
             for row in &more {
-                self.versions.insert((space, row.partition.clone()), row.version);
+                self.versions.insert((space, row.partition.clone(), row.key.clone()), row.version);
             }
             rows.extend(more);
             if ended {
@@ -116,4 +123,26 @@ impl Rows {
             }
         }
     }
+}
+
+/// What a change writes: rows of one partition, and what each is afterwards.
+fn writes(change: &Change) -> Result<Vec<(Place, Option<Bytes>)>, RowError> {
+    let put = |deployment: &Deployment| {
+        let place = place(&deployment.goal.service, &deployment.id);
+        Ok((place, Some(Bytes::from(encode(deployment)?))))
+    };
+    Ok(match change {
+        Change::Deployment(deployment) => vec![put(deployment)?],
+        Change::Swap(deployments) => deployments.iter().map(put).collect::<Result<_, RowError>>()?,
+        Change::Remove(service, id) => vec![(place(service, id), None)],
+        Change::Node(name, record) => {
+            let place = (NODES, Bytes::from(name.to_string()), Bytes::from_static(KEY));
+            vec![(place, Some(Bytes::from(encode(record)?)))]
+        }
+    })
+}
+
+fn place(service: &ServiceName, id: &DeploymentId) -> Place {
+    let service = service.as_str().to_ascii_lowercase();
+    (DEPLOYMENTS, Bytes::from(service), Bytes::from(id.to_string()))
 }

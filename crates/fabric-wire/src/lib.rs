@@ -9,14 +9,19 @@
 //! | `DELETE /v1/deployments/{id}` | the goal is that it be gone; 202, and 404 from `GET` once it is |
 //! | `GET /v1/nodes` | list of [`NodeStatus`] |
 //! | `GET /v1/deployments/{id}/instances/{name}/log` | the end of an instance's console, as text |
-//! | `POST /v1/deployments/{id}/instances/{name}/reboot`, `…/reimage` | 202 |
+//! | `GET /v1/deployments/{id}/events` | list of [`RebootEvent`], oldest first |
+//! | `POST /v1/deployments/{id}/instances/{name}/reboot`, `…/reimage`, `…/rebuild` | 202 |
+//! | `PUT /v1/services/{service}/slots` | [`Slots`]; 200 when it is so, 409 while it cannot be, 422 with [`Refusal`] |
+//! | `GET /v1/packages/{sha256}` | a package, as it was sent |
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::{
     DeploymentId, Digest, Generation, InstanceName, NodeName, RoleName, ServiceName, SubscriptionId,
+    Timestamp,
 };
 
 /// A service package as sent, in bytes, at most.
@@ -46,10 +51,45 @@ pub struct DeploymentGoal {
     pub slot: Slot,
     /// The package, pushed before.
     pub package: Digest,
+    /// Roles that stay with another package than that one, and with which.
+    #[serde(default)]
+    pub kept: BTreeMap<RoleName, Digest>,
     /// The text of the service configuration (`.cscfg`).
     pub configuration: String,
     /// Whether instances run; `Suspended` keeps them placed and stopped.
     pub status: GoalStatus,
+    /// Instances that were deleted by name: no instance has these names again.
+    #[serde(default)]
+    pub removed: BTreeSet<InstanceName>,
+    /// How instances come to follow the package and the configuration.
+    #[serde(default)]
+    pub update: UpdateGoal,
+}
+
+/// How the instances of a deployment come to follow a changed goal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateGoal {
+    /// Which of them, when.
+    pub mode: UpdateMode,
+    /// Go on even where local data are lost.
+    pub force: bool,
+}
+
+/// `Mode` of an update (SERVICEMODEL §6).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdateMode {
+    /// One update domain after the other.
+    #[default]
+    Automatic,
+    /// One update domain, when the customer says so.
+    Manual {
+        /// The domain that may change; none before the first.
+        domain: Option<u32>,
+    },
+    /// All at once.
+    Simultaneous,
 }
 
 impl fmt::Debug for DeploymentGoal {
@@ -61,6 +101,7 @@ impl fmt::Debug for DeploymentGoal {
             .field("slot", &self.slot)
             .field("package", &self.package)
             .field("status", &self.status)
+            .field("update", &self.update)
             .finish_non_exhaustive()
     }
 }
@@ -127,6 +168,60 @@ pub struct DeploymentObserved {
     pub vip: Option<Ipv4Addr>,
     /// Load-balanced endpoints.
     pub input_endpoints: Vec<InputEndpoint>,
+    /// The update that is in progress.
+    pub update: Option<UpdateObserved>,
+}
+
+/// An update in progress: not every instance follows the goal yet, or is ready since it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateObserved {
+    /// Its mode.
+    pub mode: UpdateMode,
+    /// The update domain that is next or under way.
+    pub domain: u32,
+    /// Whether it is under way.
+    pub during: bool,
+    /// Whether every instance follows the goal: there is nothing to roll back but what was done.
+    pub all_changed: bool,
+}
+
+/// Which deployments of a service are in which slot. Each takes over the virtual IP of its slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slots {
+    /// The deployment that is to be in the production slot.
+    pub production: DeploymentId,
+    /// The one that is to be in the staging slot.
+    pub staging: Option<DeploymentId>,
+}
+
+/// A VM that was started again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RebootEvent {
+    /// Which instance.
+    pub instance: InstanceName,
+    /// Its role.
+    pub role: RoleName,
+    /// Why.
+    pub reason: RebootReason,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a VM was started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RebootReason {
+    /// The customer asked for it.
+    Asked,
+    /// An update changed what it is made of.
+    Update,
+    /// It ended by itself, or its guest was silent.
+    Failed,
+    /// Its node was lost: it begins anew on another.
+    Moved,
 }
 
 /// A role of a deployment.

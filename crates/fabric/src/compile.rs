@@ -64,6 +64,15 @@ fn not_built_of_role(role: &model::Role) -> Vec<String> {
     instance_inputs.chain(balanced_within).chain(certificates).chain(vm_name).collect()
 }
 
+/// Where a role's files come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Application {
+    /// The package.
+    pub package: Digest,
+    /// The image of the role's files.
+    pub image: Digest,
+}
+
 /// The roles of a service. `applications` has the image of each.
 ///
 /// # Errors
@@ -71,7 +80,7 @@ fn not_built_of_role(role: &model::Role) -> Vec<String> {
 pub fn roles(
     service: &ServiceModel,
     guest_os: &GuestOs,
-    applications: &BTreeMap<RoleName, Digest>,
+    applications: &BTreeMap<RoleName, Application>,
 ) -> Result<Vec<Role>, Vec<String>> {
     let mut lines = not_built(service, guest_os);
     let mut roles = Vec::new();
@@ -84,7 +93,7 @@ pub fn roles(
     if lines.is_empty() { Ok(roles) } else { Err(lines) }
 }
 
-fn resolve(role: &model::Role, guest_os: &GuestOs, application: Digest) -> Role {
+fn resolve(role: &model::Role, guest_os: &GuestOs, application: Application) -> Role {
     let definition = &role.definition;
     let local_resources: Vec<LocalResource> = definition
         .local_resources
@@ -101,6 +110,7 @@ fn resolve(role: &model::Role, guest_os: &GuestOs, application: Digest) -> Role 
     let settings = role.settings.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned()));
     Role {
         name: definition.name.clone(),
+        package: application.package,
         size: definition.size.as_str().to_owned(),
         count: role.instance_count,
         need: Need {
@@ -110,7 +120,7 @@ fn resolve(role: &model::Role, guest_os: &GuestOs, application: Digest) -> Role 
         },
         scratch_mib,
         guest_os: guest_os.clone(),
-        application,
+        application: application.image,
         settings: settings.collect(),
         endpoints: endpoints(&definition.endpoints),
         local_resources,

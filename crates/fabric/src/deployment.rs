@@ -1,6 +1,7 @@
-//! A deployment as the FC holds it: what is wanted, its roles, and where each instance stands.
+//! A deployment as the FC holds it: what is wanted, its versions, and where each instance stands.
 //!
 //! Invariants:
+//! * There is a version, and the last one is what the goal wants. Each instance follows one of them.
 //! * An instance has one placement. What it held before stays in `leaving` until the node no longer has it,
 //!   so capacity and addresses are never given twice.
 //! * Each placement of an instance has a higher incarnation than the one before.
@@ -11,8 +12,13 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::guest::{Program, TaskKind};
 use welkin_agent_wire::{GuestOs, LocalResource, Values};
-use welkin_base::{DeploymentId, Digest, InstanceId, InstanceName, NodeName, RoleName};
-use welkin_fabric_wire::{DeploymentGoal, GoalStatus};
+use welkin_base::{
+    DeploymentId, Digest, Generation, InstanceId, InstanceName, NodeName, RoleName, Timestamp,
+};
+use welkin_fabric_wire::{DeploymentGoal, GoalStatus, RebootEvent, RebootReason};
+
+/// Reboots of a deployment that are remembered: the newest. A row stays far below what the store takes.
+pub const EVENTS_MAX: usize = 500;
 
 /// A deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,12 +33,25 @@ pub struct Deployment {
     pub update_domains: u32,
     /// The virtual IP, when a role has an input endpoint.
     pub vip: Option<Ipv4Addr>,
-    /// Roles, in the order of the definition.
-    pub roles: Vec<Role>,
+    /// What instances follow, oldest first; the last is what the goal wants.
+    pub versions: Vec<Version>,
     /// Instances, by role and number.
     pub instances: Vec<Instance>,
     /// What instances held before they were moved or removed.
     pub leaving: Vec<Leaving>,
+    /// VMs that were started again, oldest first.
+    pub events: Vec<RebootEvent>,
+}
+
+/// What a package and a configuration make of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Of the goal that it came with.
+    pub generation: Generation,
+    /// `upgradeDomainCount`: update domains, at most.
+    pub update_domains_max: u32,
+    /// Roles, in the order of the definition.
+    pub roles: Vec<Role>,
 }
 
 /// A role, with everything resolved that does not depend on the instance.
@@ -40,6 +59,8 @@ pub struct Deployment {
 pub struct Role {
     /// Its name.
     pub name: RoleName,
+    /// The package that its definition and files come from.
+    pub package: Digest,
     /// `vmsize`.
     pub size: String,
     /// Number of instances.
@@ -175,6 +196,47 @@ pub struct Instance {
     pub address: Ipv4Addr,
     /// Rises each time that it begins anew.
     pub incarnation: u64,
+    /// Rises when its VM must boot again.
+    pub boot: u64,
+    /// Rises when D and E are to be made again.
+    pub reimage: u64,
+    /// What it takes from its node: the most of what its old and its new version take.
+    pub need: Need,
+    /// The version that it follows, by the generation of its goal.
+    pub version: Generation,
+    /// The node's goal before the instance last changed: what the guest did by that one or an older says nothing of it.
+    pub changed: Generation,
+    /// What an update does with it just now.
+    pub turn: Turn,
+    /// Times that its node started the VM again, as far as noted among the events.
+    pub vm_restarts: u32,
+}
+
+/// What an update does with an instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is out of rotation and will change.
+    Draining {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It has changed and is not known to be ready since.
+    Changing {
+        /// Out of rotation until it is.
+        out: bool,
+    },
+}
+
+impl Turn {
+    /// Whether the instance gets no new connections.
+    #[must_use]
+    pub fn is_out(self) -> bool {
+        matches!(self, Self::Draining { .. } | Self::Changing { out: true })
+    }
 }
 
 /// What an instance held before; it is held until the node no longer has it.
@@ -193,10 +255,29 @@ pub struct Leaving {
 }
 
 impl Deployment {
-    /// The role called `name`.
+    /// The roles that the goal wants.
+    #[must_use]
+    pub fn roles(&self) -> &[Role] {
+        self.versions.last().map_or(&[], |version| &version.roles)
+    }
+
+    /// The role called `name`, as the goal wants it.
     #[must_use]
     pub fn role(&self, name: &RoleName) -> Option<&Role> {
-        self.roles.iter().find(|role| role.name == *name)
+        self.roles().iter().find(|role| role.name == *name)
+    }
+
+    /// The generation of the version that the goal wants.
+    #[must_use]
+    pub fn wanted(&self) -> Generation {
+        self.versions.last().map(|version| version.generation).unwrap_or_default()
+    }
+
+    /// The role of an instance, in the version that the instance follows.
+    #[must_use]
+    pub fn role_of(&self, instance: &Instance) -> Option<&Role> {
+        let version = self.versions.iter().find(|version| version.generation == instance.version)?;
+        version.roles.iter().find(|role| role.name == instance.role)
     }
 
     /// The instance called `name`.
@@ -219,10 +300,7 @@ impl Deployment {
 
     /// What each of its instances, placed or leaving, takes from which node, and its address there.
     pub fn holdings(&self) -> impl Iterator<Item = (&NodeName, Need, Ipv4Addr)> {
-        let placed = self
-            .instances
-            .iter()
-            .filter_map(|instance| Some((&instance.node, self.role(&instance.role)?.need, instance.address)));
+        let placed = self.instances.iter().map(|instance| (&instance.node, instance.need, instance.address));
         placed.chain(self.leaving.iter().map(|left| (&left.node, left.need, left.address)))
     }
 
@@ -230,10 +308,15 @@ impl Deployment {
     pub fn let_go(&mut self, gone: impl Fn(&Instance) -> bool) {
         let (go, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut self.instances).into_iter().partition(gone);
         self.instances = stay;
-        for instance in go {
-            let need = self.role(&instance.role).map(|role| role.need).unwrap_or_default();
-            self.leaving.push(instance.leave(need));
-        }
+        self.leaving.extend(go.into_iter().map(Instance::leave));
+    }
+
+    /// Notes that an instance's VM is started again.
+    pub fn note(&mut self, instance: &Instance, reason: RebootReason, at: Timestamp) {
+        let (name, role) = (instance.name(), instance.role.clone());
+        self.events.push(RebootEvent { instance: name, role, reason, at });
+        let surplus = self.events.len().saturating_sub(EVENTS_MAX);
+        self.events.drain(..surplus);
     }
 }
 
@@ -254,8 +337,9 @@ impl Instance {
 
     /// What is left of the placement once the instance is to be elsewhere.
     #[must_use]
-    pub fn leave(self, need: Need) -> Leaving {
+    pub fn leave(self) -> Leaving {
         let name = self.name();
-        Leaving { name, node: self.node, incarnation: self.incarnation, address: self.address, need }
+        let Self { node, incarnation, address, need, .. } = self;
+        Leaving { name, node, incarnation, address, need }
     }
 }

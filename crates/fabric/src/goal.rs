@@ -23,7 +23,7 @@ pub fn node_goal(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeGoal {
         .flat_map(|deployment| deployment.instances.iter().map(move |instance| (deployment, instance)))
         .filter(|(_, instance)| instance.node == node.name)
         .filter_map(|(deployment, instance)| {
-            let role = deployment.role(&instance.role)?;
+            let role = deployment.role_of(instance)?;
             Some(instance_goal(cluster, node, deployment, role, instance))
         })
         .collect();
@@ -76,6 +76,8 @@ fn instance_goal(
     InstanceGoal {
         id: deployment.instance_id(instance.name()),
         incarnation: instance.incarnation,
+        boot: instance.boot,
+        reimage: instance.reimage,
         cores: role.need.cores,
         memory_mib: role.need.memory_mib,
         scratch_mib: role.scratch_mib,
@@ -108,7 +110,7 @@ fn peers(deployment: &Deployment) -> Vec<Peer> {
         .instances
         .iter()
         .filter_map(|instance| {
-            let endpoints = endpoints(deployment.role(&instance.role)?, instance, internal);
+            let endpoints = endpoints(deployment.role_of(instance)?, instance, internal);
             let peer = Peer { role: instance.role.clone(), instance: instance.name(), endpoints };
             (!peer.endpoints.is_empty()).then_some(peer)
         })

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use welkin_base::{NodeName, Timestamp};
+use welkin_base::{Generation, NodeName, Timestamp};
+use welkin_fabric_wire::RebootReason;
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::Deployment;
@@ -80,6 +81,12 @@ pub fn heal(cluster: &Cluster, now: Timestamp) -> Vec<Deployment> {
         .collect()
 }
 
+/// The generation of the goal that a node was given last.
+#[must_use]
+pub fn goal_given(cluster: &Cluster, node: &NodeName) -> Generation {
+    cluster.nodes.get(node).map(|node| node.record.generation).unwrap_or_default()
+}
+
 fn heal_one(
     cluster: &Cluster,
     deployment: &Deployment,
@@ -94,23 +101,26 @@ fn heal_one(
     let mut moved = false;
     for at in 0..healed.instances.len() {
         let old = healed.instances[at].clone();
-        let Some(role) = deployment.role(&old.role) else { continue };
+        let Some(role) = deployment.role_of(&old) else { continue };
         if !is_lost(&old.node) {
             continue;
         }
         let wanted =
-            Wanted { role: &role.name, size: &role.size, index: old.index, of: role.count, need: role.need };
+            Wanted { role: &role.name, size: &role.size, index: old.index, of: role.count, need: old.need };
         let others: Vec<_> = healed.instances.iter().filter(|i| i.name() != old.name()).cloned().collect();
         let place = room
             .take(wanted, &others, Spread::Required)
             .or_else(|_| room.take(wanted, &others, Spread::Preferred));
         let Ok(place) = place else { continue };
+        healed.note(&old, RebootReason::Moved, now);
         let instance = &mut healed.instances[at];
+        instance.changed = goal_given(cluster, &place.node);
+        instance.vm_restarts = 0;
         instance.node = place.node;
         instance.fault_domain = place.fault_domain;
         instance.address = place.address;
         instance.incarnation += 1;
-        healed.leaving.push(old.leave(role.need));
+        healed.leaving.push(old.leave());
         moved = true;
     }
     moved.then_some(healed)

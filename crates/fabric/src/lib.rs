@@ -1,7 +1,8 @@
 //! The pure core of the fabric controller (FC). No I/O and no clock: what is known and the time are arguments.
 //!
 //! The shell reads the nodes ([`Cluster::observe`]), asks [`plan()`] what to do, commits and says it, and begins again.
-//! Management's wishes come through [`deploy()`], [`delete`] and [`reimage`]; [`deployment_observed`] answers it.
+//! Management's wishes come through [`deploy()`], [`delete`], [`swap()`] and [`restart`]; [`deployment_observed`] answers
+//! it. A deployment whose goal changed is led there by [`update`], one update domain after the other.
 
 pub mod cluster;
 pub mod compile;
@@ -14,17 +15,25 @@ pub mod network;
 pub mod observed;
 pub mod placement;
 pub mod plan;
+pub mod reboot;
 pub mod row;
 pub mod status;
+pub mod swap;
+pub mod update;
 pub mod vip;
 
 pub use cluster::{Cluster, Node, NodeRecord, Usage};
-pub use deploy::{Asked, Refused, compare, delete, deploy, reimage};
-pub use deployment::{Deployment, Instance, Leaving, Need, Reach, Role, RoleEndpoint, Task, Value};
+pub use deploy::{Asked, Refused, compare, delete, deploy};
+pub use deployment::{
+    Deployment, Instance, Leaving, Need, Reach, Role, RoleEndpoint, Task, Turn, Value, Version,
+};
 pub use goal::node_goal;
 pub use health::{Health, health};
 pub use network::{Network, NetworkError};
 pub use observed::{Lie, Seen};
 pub use placement::{NoRoom, Place, Room, Rule, Spread, Wanted};
 pub use plan::{Action, Change, plan};
+pub use reboot::{Begin, restart};
 pub use status::{deployment_observed, node_status};
+pub use swap::{NotSwapped, swap};
+pub use update::update_observed;

@@ -159,6 +159,26 @@ impl<'a> Room<'a> {
         Ok(Place { node: node.name.clone(), fault_domain: node.fault_domain, address })
     }
 
+    /// Takes more of a node for an instance that stands there and stays.
+    ///
+    /// # Errors
+    /// When the node does not have so much, or takes no instances.
+    pub fn grow(&mut self, instance: &Instance, more: Need, size: &str) -> Result<(), NoRoom> {
+        let at = self.nodes.iter().position(|(node, _)| node.name == instance.node);
+        let rule = match at.and_then(|at| self.nodes.get_mut(at)) {
+            None => Rule::NoNode(vec![instance.node.clone()]),
+            Some((_, free)) => {
+                let missing = more.missing_in(*free);
+                if missing.is_nothing() {
+                    *free = free.less(more);
+                    return Ok(());
+                }
+                Rule::Capacity { node: instance.node.clone(), missing }
+            }
+        };
+        Err(NoRoom { instance: instance.name(), size: size.to_owned(), rule })
+    }
+
     /// How many of a role's `of` instances one fault domain may hold.
     fn share(&self, of: u32, spread: Spread) -> u32 {
         let domains: BTreeSet<u32> = self.nodes.iter().map(|(node, _)| node.fault_domain).collect();

@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 
 use welkin_agent_wire::NodeGoal;
-use welkin_base::{DeploymentId, Digest, NodeName, Timestamp};
+use welkin_base::{DeploymentId, Digest, NodeName, ServiceName, Timestamp};
 
 use crate::cluster::{Cluster, Node, NodeRecord};
 use crate::deployment::{Deployment, Leaving, Role};
 use crate::goal::{content_digest, node_goal};
 use crate::health::{Health, heal, health, is_settled};
+use crate::reboot::note_restarts;
+use crate::update::update;
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +36,10 @@ pub enum Action {
 pub enum Change {
     /// A deployment as it is now.
     Deployment(Box<Deployment>),
+    /// Two deployments of one service that change places, in one commit.
+    Swap(Box<[Deployment; 2]>),
     /// A deployment that is wholly gone.
-    Remove(DeploymentId),
+    Remove(ServiceName, DeploymentId),
     /// A node's record as it is now.
     Node(NodeName, NodeRecord),
 }
@@ -67,7 +71,12 @@ impl Cluster {
             Change::Deployment(deployment) => {
                 self.deployments.insert(deployment.id.clone(), *deployment);
             }
-            Change::Remove(id) => {
+            Change::Swap(deployments) => {
+                for deployment in *deployments {
+                    self.deployments.insert(deployment.id.clone(), deployment);
+                }
+            }
+            Change::Remove(_, id) => {
                 self.deployments.remove(&id);
             }
             Change::Node(name, record) => {
@@ -81,19 +90,33 @@ impl Cluster {
     /// Every image that a deployment needs.
     #[must_use]
     pub fn images(&self) -> BTreeSet<Digest> {
-        let roles = self.deployments.values().flat_map(|deployment| &deployment.roles);
+        let versions = self.deployments.values().flat_map(|deployment| &deployment.versions);
+        let roles = versions.flat_map(|version| &version.roles);
         let os = &self.guest_os;
         roles.flat_map(Role::images).chain([os.kernel, os.initramfs, os.root]).collect()
     }
 
-    /// Every image that a node needs for what runs there.
+    /// Every package that a deployment comes from.
+    #[must_use]
+    pub fn packages(&self) -> BTreeSet<Digest> {
+        let of = |deployment: &Deployment| {
+            let roles = deployment.versions.iter().flat_map(|version| &version.roles);
+            let goal = &deployment.goal;
+            roles.map(|role| role.package).chain([goal.package]).chain(goal.kept.values().copied()).collect()
+        };
+        self.deployments.values().flat_map(|deployment| -> Vec<Digest> { of(deployment) }).collect()
+    }
+
+    /// Every image that a node needs for what runs there, and for what an update makes of it.
     #[must_use]
     pub fn images_of(&self, node: &NodeName) -> BTreeSet<Digest> {
         let running = self.deployments.values().filter(|deployment| deployment.runs());
         running
             .flat_map(|deployment| {
                 let here = deployment.instances.iter().filter(|instance| instance.node == *node);
-                here.filter_map(|instance| deployment.role(&instance.role))
+                here.flat_map(|instance| {
+                    [deployment.role_of(instance), deployment.role(&instance.role)].into_iter().flatten()
+                })
             })
             .flat_map(Role::images)
             .collect()
@@ -115,7 +138,16 @@ fn changes(cluster: &Cluster, now: Timestamp) -> Vec<Change> {
     if !left.is_empty() {
         return left;
     }
-    heal(cluster, now).into_iter().map(|healed| Change::Deployment(Box::new(healed))).collect()
+    let put = |deployment| Change::Deployment(Box::new(deployment));
+    let healed: Vec<Change> = heal(cluster, now).into_iter().map(put).collect();
+    if !healed.is_empty() {
+        return healed;
+    }
+    let noted: Vec<Change> = note_restarts(cluster, now).into_iter().map(put).collect();
+    if !noted.is_empty() {
+        return noted;
+    }
+    update(cluster, now).into_iter().map(put).collect()
 }
 
 /// Gives back what nodes no longer hold; a deployment that is to be gone and holds nothing is removed.
@@ -123,7 +155,7 @@ fn leave(cluster: &Cluster, deployment: &Deployment, now: Timestamp) -> Option<C
     let leaving: Vec<Leaving> =
         deployment.leaving.iter().filter(|left| !has_left(cluster, deployment, left, now)).cloned().collect();
     if deployment.deleting && leaving.is_empty() {
-        return Some(Change::Remove(deployment.id.clone()));
+        return Some(Change::Remove(deployment.goal.service.clone(), deployment.id.clone()));
     }
     let less = leaving.len() < deployment.leaving.len();
     less.then(|| Change::Deployment(Box::new(Deployment { leaving, ..deployment.clone() })))

@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The shape that is written. A later shape reads this one.
-const SHAPE: u32 = 1;
+/// The shape that is written and read. Shape 1 knew neither versions of a deployment nor its service.
+const SHAPE: u32 = 2;
 
 /// Why a row cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,12 @@ pub enum RowError {
         "a row has shape {0} and this version knows {SHAPE}: start a version at least as new as the one before"
     )]
     LaterShape(u32),
+    /// Written by an earlier Welkin.
+    #[error(
+        "a row has shape {0}, which this version no longer reads: start the version that wrote it and delete its \
+         deployments, then remove the fabric controller's data folder but for package.key"
+    )]
+    EarlierShape(u32),
     /// Not what was written.
     #[error("a row cannot be read: {0}")]
     Malformed(#[from] serde_json::Error),
@@ -41,11 +47,14 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, RowError> {
 /// The value of a row.
 ///
 /// # Errors
-/// When the bytes are not a row of this or an earlier shape.
+/// When the bytes are not a row of this shape.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RowError> {
     let Shape { shape } = serde_json::from_slice(bytes)?;
     if shape > SHAPE {
         return Err(RowError::LaterShape(shape));
+    }
+    if shape < SHAPE {
+        return Err(RowError::EarlierShape(shape));
     }
     Ok(serde_json::from_slice::<Row<T>>(bytes)?.value)
 }

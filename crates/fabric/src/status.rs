@@ -9,6 +9,7 @@ use welkin_fabric_wire::{
 use crate::cluster::{Cluster, Node, Usage};
 use crate::deployment::{Deployment, Instance, Leaving, Reach};
 use crate::health::{Health, brake, health, silence};
+use crate::update::update_observed;
 
 /// A deployment as it is at `now`.
 #[must_use]
@@ -23,7 +24,7 @@ pub fn deployment_observed(cluster: &Cluster, deployment: &Deployment, now: Time
         deleting: deployment.deleting,
         update_domains: deployment.update_domains,
         roles: deployment
-            .roles
+            .roles()
             .iter()
             .map(|role| RoleObserved {
                 name: role.name.clone(),
@@ -34,6 +35,7 @@ pub fn deployment_observed(cluster: &Cluster, deployment: &Deployment, now: Time
         instances: placed.chain(left.flatten()).collect(),
         vip: deployment.vip,
         input_endpoints: input_endpoints(deployment),
+        update: update_observed(deployment),
     }
 }
 
@@ -107,7 +109,7 @@ fn placed_status(
         node: instance.node.clone(),
         update_domain: instance.update_domain,
         fault_domain: instance.fault_domain,
-        size: deployment.role(&instance.role).map(|role| role.size.clone()).unwrap_or_default(),
+        size: deployment.role_of(instance).map(|role| role.size.clone()).unwrap_or_default(),
         address: instance.address,
         state,
         message,
@@ -123,7 +125,7 @@ fn leaving_status(
     left: &Leaving,
     now: Timestamp,
 ) -> Option<InstanceStatus> {
-    let role = deployment.roles.iter().find(|role| {
+    let role = deployment.roles().iter().find(|role| {
         left.name.as_str().strip_prefix(role.name.as_str()).is_some_and(|n| n.starts_with("_IN_"))
     })?;
     let node = cluster.nodes.get(&left.node);
@@ -172,7 +174,7 @@ fn running(seen: Option<&InstanceObserved>, cycles: bool) -> (InstanceState, Str
 }
 
 fn input_endpoints(deployment: &Deployment) -> Vec<InputEndpoint> {
-    let endpoints = deployment.roles.iter().flat_map(|role| role.endpoints.iter().map(move |e| (role, e)));
+    let endpoints = deployment.roles().iter().flat_map(|role| role.endpoints.iter().map(move |e| (role, e)));
     endpoints
         .filter_map(|(role, endpoint)| match endpoint.reach {
             Reach::Input { port, .. } => Some(InputEndpoint {

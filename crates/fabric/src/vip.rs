@@ -35,21 +35,30 @@ pub fn is_ready(cluster: &Cluster, deployment: &Deployment, instance: &Instance,
         })
 }
 
+/// Instances may follow different versions of their role, so that each stands behind the endpoints of its own.
 fn of_deployment(cluster: &Cluster, node: &Node, deployment: &Deployment, now: Timestamp) -> Vec<Vip> {
     let Some(address) = deployment.vip else { return Vec::new() };
-    let mut vips = Vec::new();
-    for role in &deployment.roles {
-        let instances = || deployment.instances.iter().filter(|instance| instance.role == role.name);
-        for endpoint in &role.endpoints {
+    let mut vips: Vec<Vip> = Vec::new();
+    for instance in &deployment.instances {
+        let endpoints = deployment.role_of(instance).into_iter().flat_map(|role| &role.endpoints);
+        for endpoint in endpoints {
             let Reach::Input { port, ignore_status } = endpoint.reach else { continue };
-            let backends = instances().map(|instance| VipBackend {
+            let transport = transport(endpoint);
+            let at = vips.iter().position(|vip| (vip.port, vip.transport) == (port, transport));
+            let at = at.unwrap_or_else(|| {
+                vips.push(Vip { address, port, transport, backends: Vec::new() });
+                vips.len() - 1
+            });
+            if instance.turn.is_out() {
+                continue;
+            }
+            vips[at].backends.push(VipBackend {
                 instance: deployment.instance_id(instance.name()),
                 address: instance.address,
                 port: endpoint.local_port,
                 ready: instance.node != node.name && is_ready(cluster, deployment, instance, now),
                 ignore_status,
             });
-            vips.push(Vip { address, port, transport: transport(endpoint), backends: backends.collect() });
         }
     }
     vips

@@ -3,12 +3,13 @@
 //! What an operation has to do is in the record that it holds, so it begins from there, now or after a restart. Each
 //! step may be done twice. The end of the operation and the end of its hold are one commit.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 use welkin_base::{ServiceName, SubscriptionId};
-use welkin_fabric_wire::{DeploymentGoal, Slot};
+use welkin_fabric_wire::{DeploymentGoal, Slot, UpdateGoal};
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_store::Commit;
 
@@ -142,6 +143,9 @@ impl Held<'_> {
             package,
             configuration: record.configuration.clone(),
             status: record.goal,
+            kept: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            update: UpdateGoal::default(),
         };
         patiently(|| self.management.fabric.put_goal(&record.id, &goal)).await
     }

@@ -18,13 +18,16 @@ pub struct Drives {
     pub guest_os: Digest,
     /// Base of E: the application.
     pub application: Digest,
+    /// Rises when both are to be made again.
+    #[serde(default)]
+    pub reimage: u64,
 }
 
 impl Drives {
     /// What the goal wants.
     #[must_use]
     pub fn wanted(goal: &InstanceGoal) -> Self {
-        Self { guest_os: goal.guest_os.root, application: goal.application }
+        Self { guest_os: goal.guest_os.root, application: goal.application, reimage: goal.reimage }
     }
 }
 
@@ -40,15 +43,16 @@ pub enum Drive {
 }
 
 /// The drives to make so that those that exist become those that are wanted. C survives a change of the guest
-/// OS and of the application.
+/// OS and of the application, and a reimage.
 #[must_use]
 pub fn to_make(existing: Option<&Drives>, wanted: &Drives) -> Vec<Drive> {
     let Some(existing) = existing else { return vec![Drive::D, Drive::E, Drive::C] };
     let mut drives = vec![];
-    if existing.guest_os != wanted.guest_os {
+    let reimaged = existing.reimage != wanted.reimage;
+    if reimaged || existing.guest_os != wanted.guest_os {
         drives.push(Drive::D);
     }
-    if existing.application != wanted.application {
+    if reimaged || existing.application != wanted.application {
         drives.push(Drive::E);
     }
     drives
@@ -63,6 +67,7 @@ mod tests {
         let drives = |os: u8, app: u8| Drives {
             guest_os: Digest::from_bytes([os; 32]),
             application: Digest::from_bytes([app; 32]),
+            reimage: 0,
         };
         let check = |existing: Option<Drives>, expected: &[Drive]| {
             assert_eq!(to_make(existing.as_ref(), &drives(1, 1)), expected);
@@ -72,5 +77,6 @@ mod tests {
         check(Some(drives(2, 1)), &[Drive::D]);
         check(Some(drives(1, 2)), &[Drive::E]);
         check(Some(drives(2, 2)), &[Drive::D, Drive::E]);
+        check(Some(Drives { reimage: 1, ..drives(1, 1) }), &[Drive::D, Drive::E]);
     }
 }

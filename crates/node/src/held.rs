@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use welkin_agent_wire::{GuestObserved, InstanceGoal, RoleState};
+use welkin_agent_wire::{GuestObserved, InstanceGoal, NodeGoal, RoleState};
 use welkin_base::{Digest, InstanceId};
 
 use crate::drive::Drives;
@@ -106,6 +106,9 @@ pub struct Shape {
     pub memory_mib: u32,
     /// The guest interface's address.
     pub mac: String,
+    /// Rises when the VM must boot again.
+    #[serde(default)]
+    pub boot: u64,
 }
 
 impl Shape {
@@ -119,6 +122,7 @@ impl Shape {
             cores: goal.cores,
             memory_mib: goal.memory_mib,
             mac: goal.mac.clone(),
+            boot: goal.boot,
         }
     }
 }
@@ -136,6 +140,12 @@ impl RunningVm {
         self.heard.is_some() && self.silent_ms(now_ms) < GUEST_UNRESPONSIVE_MS
     }
 
+    /// Whether the VM is the one that the goal wants, rather than one that is to be ended.
+    #[must_use]
+    pub fn is_wanted(&self, goal: &InstanceGoal) -> bool {
+        self.shape.as_ref() == Some(&Shape::wanted(goal))
+    }
+
     /// Whether the role takes traffic: it says so, it said so lately, and nobody is stopping it.
     #[must_use]
     pub fn ready(&self, now_ms: u64) -> bool {
@@ -146,11 +156,16 @@ impl RunningVm {
 }
 
 impl HeldNode {
-    /// The instances that take traffic.
+    /// The instances that take traffic: those whose VM is ready, and is the one that `goal` wants.
     #[must_use]
-    pub fn ready(&self, now_ms: u64) -> BTreeSet<InstanceId> {
-        let ready = |held: &Held| matches!(&held.vm, Vm::Running(vm) if vm.ready(now_ms));
-        self.instances.iter().filter(|(_, held)| ready(held)).map(|(id, _)| id.clone()).collect()
+    pub fn ready(&self, goal: &NodeGoal, now_ms: u64) -> BTreeSet<InstanceId> {
+        let ready = |goal: &&InstanceGoal| {
+            self.instances.get(&goal.id).is_some_and(|held| {
+                held.incarnation == goal.incarnation
+                    && matches!(&held.vm, Vm::Running(vm) if vm.is_wanted(goal) && vm.ready(now_ms))
+            })
+        };
+        goal.instances.iter().filter(ready).map(|goal| goal.id.clone()).collect()
     }
 
     /// The slot of each instance.

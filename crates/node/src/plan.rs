@@ -120,7 +120,7 @@ fn keep(situation: &Situation<'_>, goal: &InstanceGoal, instance: &Held) -> Opti
     let wanted = Shape::wanted(goal);
     match &instance.vm {
         Vm::Running(vm) if vm.stop.is_some() => next_stop(&goal.id, vm, now_ms),
-        Vm::Running(vm) if vm.shape.as_ref() != Some(&wanted) => next_stop(&goal.id, vm, now_ms),
+        Vm::Running(vm) if !vm.is_wanted(goal) => next_stop(&goal.id, vm, now_ms),
         Vm::Running(vm) => hung(vm, now_ms).then_some(Action::Stop { id, stage: StopStage::Killed }),
         Vm::Stopped if image::missing(goal, situation.held).is_some() => None,
         Vm::Stopped if now_ms < instance.restarts.not_before_ms => None,
@@ -172,7 +172,7 @@ fn filter(situation: &Situation<'_>) -> Option<Action> {
     if held.ruleset.is_none() && held.instances.values().any(unheard) {
         return None;
     }
-    let ruleset = ruleset(goal, network, &held.slots(), &held.ready(now_ms));
+    let ruleset = ruleset(goal, network, &held.slots(), &held.ready(goal, now_ms));
     (held.ruleset.as_ref() != Some(&ruleset)).then_some(Action::Filter { ruleset })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use welkin_agent_wire::limits::MESSAGE_BYTES_MAX;
 use welkin_agent_wire::{InstanceGoal, InstanceObserved, NodeGoal, VmState};
-use welkin_base::InstanceId;
+use welkin_base::{Generation, InstanceId};
 
 use crate::held::{Held, HeldNode, RunningVm, Vm};
 use crate::image;
@@ -27,6 +27,7 @@ fn not_yet(goal: &InstanceGoal, held: &HeldNode) -> InstanceObserved {
         incarnation: goal.incarnation,
         vm: VmState::Preparing,
         role: None,
+        generation: Generation::default(),
         message: waits_for(goal, held).unwrap_or_default(),
         vm_restarts: 0,
         role_restarts: 0,
@@ -49,7 +50,10 @@ fn existing(
         Vm::Stopped => None,
     };
     let (vm, message) = match &instance.vm {
-        Vm::Running(vm) => running(vm, now_ms),
+        Vm::Running(vm) => {
+            let wanted = |goal: &InstanceGoal| goal.incarnation == instance.incarnation && vm.is_wanted(goal);
+            running(vm, goal.is_some_and(wanted), now_ms)
+        }
         Vm::Stopped => stopped(instance, goal, held, now_ms),
     };
     InstanceObserved {
@@ -57,16 +61,18 @@ fn existing(
         incarnation: instance.incarnation,
         vm,
         role: heard.map(|h| h.observed.role),
+        generation: heard.map(|h| h.observed.generation).unwrap_or_default(),
         message: bounded(message),
         vm_restarts: instance.restarts.total,
         role_restarts: heard.map_or(0, |h| h.observed.role_restarts),
     }
 }
 
-fn running(vm: &RunningVm, now_ms: u64) -> (VmState, String) {
+/// A VM that is not the one that is wanted is as good as stopping: it must not be taken for what replaces it.
+fn running(vm: &RunningVm, wanted: bool, now_ms: u64) -> (VmState, String) {
     let said = vm.heard.as_ref().map(|h| h.observed.message.clone()).unwrap_or_default();
     match vm {
-        vm if vm.stop.is_some() => (VmState::Stopping, said),
+        vm if !wanted || vm.stop.is_some() => (VmState::Stopping, said),
         vm if vm.heard.is_none() => (VmState::Starting, String::new()),
         vm if !vm.responsive(now_ms) => (
             VmState::Unresponsive,

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use welkin_base::{InstanceId, NodeName, Timestamp};
-use welkin_fabric::{Cluster, deployment_observed, node_goal};
-use welkin_fabric_wire::{GoalStatus, InstanceState};
+use welkin_base::{DeploymentId, InstanceId, NodeName, Timestamp};
+use welkin_fabric::{Cluster, Deployment, Instance, Turn, deployment_observed, node_goal, update_observed};
+use welkin_fabric_wire::{GoalStatus, InstanceState, UpdateMode};
 use welkin_node::Vm;
 
 use crate::node::SimNode;
@@ -97,6 +97,48 @@ pub fn fenced(cluster: &Cluster, nodes: &BTreeMap<NodeName, SimNode>) -> Result<
     Ok(())
 }
 
+/// By an update, at most one update domain of a deployment is down. `at_once` are those that were to change otherwise.
+///
+/// # Errors
+/// What does not hold.
+pub fn updated(
+    cluster: &Cluster,
+    nodes: &BTreeMap<NodeName, SimNode>,
+    at_once: &BTreeSet<DeploymentId>,
+) -> Result<(), String> {
+    for deployment in cluster.deployments.values().filter(|deployment| !at_once.contains(&deployment.id)) {
+        let is_down = |instance: &&Instance| {
+            let id = deployment.instance_id(instance.name());
+            let on_node = nodes.get(&instance.node).is_some_and(|node| node.updating().contains(&id));
+            on_node || instance.turn != Turn::None
+        };
+        let down: Vec<&Instance> = deployment.instances.iter().filter(is_down).collect();
+        let domains: BTreeSet<u32> = down.iter().map(|instance| instance.update_domain).collect();
+        if domains.len() > 1 {
+            return Err(format!("{}: update domains {domains:?} are down by an update", deployment.id));
+        }
+    }
+    Ok(())
+}
+
+/// Whether all of a deployment runs as its goal says, by the newest goals of its nodes.
+#[must_use]
+pub fn is_settled(
+    cluster: &Cluster,
+    deployment: &Deployment,
+    nodes: &BTreeMap<NodeName, SimNode>,
+    now_ms: u64,
+) -> bool {
+    let is_ready = |instance: &Instance| {
+        let (node, known) = (nodes.get(&instance.node), cluster.nodes.get(&instance.node));
+        node.zip(known).is_some_and(|(node, known)| {
+            node.goal.generation == known.record.generation
+                && node.held.ready(&node.goal, now_ms).contains(&deployment.instance_id(instance.name()))
+        })
+    };
+    deployment.runs() && update_observed(deployment).is_none() && deployment.instances.iter().all(is_ready)
+}
+
 /// What must be so once everything works again and time has passed.
 ///
 /// # Errors
@@ -111,6 +153,10 @@ pub fn at_rest(
         if deployment.deleting || !deployment.leaving.is_empty() {
             let left: Vec<_> = deployment.leaving.iter().map(|left| (&left.name, &left.node)).collect();
             return Err(format!("{} is not gone: {left:?}", deployment.id));
+        }
+        let manual = matches!(deployment.goal.update.mode, UpdateMode::Manual { .. });
+        if let Some(update) = update_observed(deployment).filter(|_| !manual) {
+            return Err(format!("{} is still being updated: {update:?}", deployment.id));
         }
         let expected = match deployment.goal.status {
             GoalStatus::Running => InstanceState::Ready,
@@ -129,7 +175,7 @@ pub fn at_rest(
             return Err(format!("{name} does not hold its goal"));
         }
         let wanted: BTreeSet<&InstanceId> = node.goal.instances.iter().map(|instance| &instance.id).collect();
-        let ready = node.held.ready(now_ms);
+        let ready = node.held.ready(&node.goal, now_ms);
         if node.held.instances.keys().collect::<BTreeSet<_>>() != wanted
             || ready.iter().collect::<BTreeSet<_>>() != wanted
         {

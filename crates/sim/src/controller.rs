@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use welkin_base::{DeploymentId, NodeName, Timestamp};
 use welkin_fabric::row::{decode, encode};
-use welkin_fabric::{Action, Change, Cluster, Deployment, NodeRecord, plan};
+use welkin_fabric::{Action, Change, Cluster, Deployment, NodeRecord, Turn, plan};
 
 /// A bug that can be switched on, to see that the checks find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Canary {
     SaysBeforeStoring,
     /// A moved instance keeps its incarnation.
     KeepsIncarnation,
+    /// An update does not wait until what it changed is ready.
+    SkipsHealth,
 }
 
 /// The rows of the store, as bytes: what outlives the controller.
@@ -36,7 +38,13 @@ impl Disk {
                 let row = encode(deployment).map_err(failed)?;
                 self.deployments.insert(deployment.id.clone(), row);
             }
-            Change::Remove(id) => {
+            Change::Swap(deployments) => {
+                for deployment in deployments.iter() {
+                    let row = encode(deployment).map_err(failed)?;
+                    self.deployments.insert(deployment.id.clone(), row);
+                }
+            }
+            Change::Remove(_, id) => {
                 self.deployments.remove(id);
             }
             Change::Node(name, record) => {
@@ -113,6 +121,13 @@ fn sabotaged(change: Change, cluster: &Cluster, canary: Option<Canary>) -> Chang
             for instance in &mut deployment.instances {
                 let old = before.and_then(|before| before.instance(&instance.name()));
                 instance.incarnation = old.map_or(instance.incarnation, |old| old.incarnation);
+            }
+        }
+        Some(Canary::SkipsHealth) => {
+            for instance in &mut deployment.instances {
+                if matches!(instance.turn, Turn::Changing { .. }) {
+                    instance.turn = Turn::None;
+                }
             }
         }
         Some(Canary::SaysBeforeStoring) | None => {}

@@ -1,6 +1,6 @@
 //! A simulated node: the real core of the fabric agent over an imagined machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -50,6 +50,8 @@ pub struct SimNode {
     pub held: HeldNode,
     network: NodeNetwork,
     guests: BTreeMap<InstanceId, Guest>,
+    /// Instances that are not ready because an update changed what they are made of.
+    updating: BTreeSet<InstanceId>,
 }
 
 /// What will become of a VM that runs.
@@ -82,6 +84,7 @@ impl SimNode {
             held: HeldNode::default(),
             network,
             guests: BTreeMap::new(),
+            updating: BTreeSet::new(),
         }
     }
 
@@ -120,12 +123,33 @@ impl SimNode {
         Ok(())
     }
 
+    /// Instances that are not ready because an update changed what they are made of, and for no other reason.
+    #[must_use]
+    pub fn updating(&self) -> &BTreeSet<InstanceId> {
+        &self.updating
+    }
+
+    fn note_updating(&mut self, now_ms: u64) {
+        for goal in &self.goal.instances {
+            let held = self.held.instances.get(&goal.id).filter(|held| held.incarnation == goal.incarnation);
+            let Some(Held { vm: Vm::Running(vm), .. }) = held else { continue };
+            let shape = vm.shape.as_ref();
+            if shape.is_some_and(|shape| shape.drives.application != goal.application) {
+                self.updating.insert(goal.id.clone());
+            }
+        }
+        let ready = self.held.ready(&self.goal, now_ms);
+        self.updating
+            .retain(|id| !ready.contains(id) && self.goal.instances.iter().any(|goal| goal.id == *id));
+    }
+
     /// Lets the machine work for a while.
     pub fn work(&mut self, now_ms: u64, rng: &mut StdRng) {
         if self.power != Power::On {
             return;
         }
         self.guests_live(now_ms);
+        self.note_updating(now_ms);
         let actions = plan(&Situation { goal: &self.goal, held: &self.held, network: &self.network, now_ms });
         for action in actions {
             self.act(action, now_ms, rng);
@@ -136,6 +160,7 @@ impl SimNode {
     pub fn lose_power(&mut self) {
         self.power = Power::Off;
         self.guests.clear();
+        self.updating.clear();
         self.held.ruleset = None;
         for held in self.held.instances.values_mut() {
             held.vm = Vm::Stopped;
@@ -172,6 +197,7 @@ impl SimNode {
             return;
         }
         let Some(id) = self.guests.keys().nth(rng.random_range(0..count)).cloned() else { return };
+        self.updating.remove(&id);
         if rng.random_bool(0.5) {
             self.vm_died(&id, now_ms);
         } else if let Some(guest) = self.guests.get_mut(&id) {

@@ -1,6 +1,6 @@
 //! What customers wish for: deployments come, change and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -9,9 +9,10 @@ use welkin_base::{
     DeploymentId, Digest, Generation, IdError, NameError, RoleName, ServiceName, SubscriptionId, Timestamp,
 };
 use welkin_fabric::{
-    Change, Cluster, Deployment, Health, Need, Reach, Role, RoleEndpoint, delete, deploy, health, reimage,
+    Begin, Change, Cluster, Deployment, Health, Need, Reach, Role, RoleEndpoint, delete, deploy, health,
+    restart, swap,
 };
-use welkin_fabric_wire::{DeploymentGoal, GoalStatus, Slot};
+use welkin_fabric_wire::{DeploymentGoal, GoalStatus, Slot, Slots, UpdateGoal, UpdateMode};
 
 /// More deployments than this are not wished for at once.
 const DEPLOYMENTS_MAX: usize = 12;
@@ -48,20 +49,21 @@ pub fn wish(cluster: &Cluster, now: Timestamp, rng: &mut StdRng) -> Result<Optio
     if held.deleting {
         return Ok(None);
     }
-    Ok(match rng.random_range(0..10) {
-        0..4 => Some(put(delete(held))),
-        4..6 => {
+    Ok(match rng.random_range(0..14) {
+        0..3 => Some(put(delete(held))),
+        3..5 => {
             let instance = held.instances.first().map(welkin_fabric::Instance::name);
-            instance.and_then(|name| reimage(held, &name)).map(put)
+            let begin = [Begin::Reboot, Begin::Reimage, Begin::Rebuild][rng.random_range(0..3)];
+            instance.and_then(|name| restart(held, &name, begin, now)).map(put)
         }
-        6..8 => {
+        5..7 => {
             let status = match held.goal.status {
                 GoalStatus::Running => GoalStatus::Suspended,
                 GoalStatus::Suspended => GoalStatus::Running,
             };
             changed(cluster, held, now, |goal, _| goal.status = status).map(put)
         }
-        _ => {
+        7..9 => {
             let counts = rng.random_range(1..5);
             changed(cluster, held, now, |_, roles| {
                 for role in roles {
@@ -70,6 +72,33 @@ pub fn wish(cluster: &Cluster, now: Timestamp, rng: &mut StdRng) -> Result<Optio
             })
             .map(put)
         }
+        9 => {
+            let other = cluster.deployments.values().find(|other| other.id != held.id);
+            let slots = Slots { production: held.id.clone(), staging: other.map(|other| other.id.clone()) };
+            swap(cluster, &held.goal.service, &slots).ok().flatten()
+        }
+        _ => upgraded(cluster, held, now, rng).map(put),
+    })
+}
+
+/// Other files, other settings or another size, in one of the modes.
+fn upgraded(cluster: &Cluster, held: &Deployment, now: Timestamp, rng: &mut StdRng) -> Option<Deployment> {
+    let mode = match rng.random_range(0..10) {
+        0 => UpdateMode::Simultaneous,
+        1 => UpdateMode::Manual { domain: Some(rng.random_range(0..4)) },
+        _ => UpdateMode::Automatic,
+    };
+    let (byte, what) = (rng.random_range(10..14), rng.random_range(0..6));
+    let memory_mib = 256 * rng.random_range(1..9);
+    changed(cluster, held, now, |goal, roles| {
+        goal.update = UpdateGoal { mode, force: true };
+        for role in roles {
+            match what {
+                0 => role.settings = BTreeMap::from([("byte".to_owned(), byte.to_string())]).into(),
+                1 => role.need.memory_mib = memory_mib,
+                _ => role.application = Digest::from_bytes([byte; 32]),
+            }
+        }
     })
 }
 
@@ -77,12 +106,11 @@ pub fn wish(cluster: &Cluster, now: Timestamp, rng: &mut StdRng) -> Result<Optio
 #[must_use]
 pub fn is_spread(cluster: &Cluster, deployment: &Deployment, now: Timestamp) -> bool {
     let healthy = cluster.nodes.values().filter(|node| health(cluster, node, now) == Health::Healthy);
-    let known: std::collections::BTreeSet<u32> =
+    let known: BTreeSet<u32> =
         healthy.filter(|node| !cluster.has_strangers(node)).map(|node| node.fault_domain).collect();
-    deployment.roles.iter().all(|role| {
+    deployment.roles().iter().all(|role| {
         let of_role = deployment.instances.iter().filter(|instance| instance.role == role.name);
-        let domains: std::collections::BTreeSet<u32> =
-            of_role.map(|instance| instance.fault_domain).collect();
+        let domains: BTreeSet<u32> = of_role.map(|instance| instance.fault_domain).collect();
         known.len() < 2 || role.count < 2 || domains.len() >= 2
     })
 }
@@ -97,6 +125,9 @@ fn new(cluster: &Cluster, now: Timestamp, rng: &mut StdRng) -> Result<Option<Dep
         package: Digest::from_bytes([7; 32]),
         configuration: String::new(),
         status: GoalStatus::Running,
+        kept: BTreeMap::new(),
+        removed: BTreeSet::new(),
+        update: UpdateGoal::default(),
     };
     let names = ["Web", "Worker", "Cache"];
     let mut roles = Vec::new();
@@ -110,6 +141,7 @@ fn role(name: RoleName, is_first: bool, rng: &mut StdRng) -> Role {
     let reach = if is_first { Reach::Input { port: 80, ignore_status: false } } else { Reach::Internal };
     Role {
         name,
+        package: Digest::from_bytes([7; 32]),
         size: "Sim".to_owned(),
         count: rng.random_range(1..5),
         need: Need {
@@ -141,7 +173,7 @@ fn changed(
     change: impl FnOnce(&mut DeploymentGoal, &mut Vec<Role>),
 ) -> Option<Deployment> {
     let mut goal = held.goal.clone();
-    let mut roles = held.roles.clone();
+    let mut roles = held.roles().to_vec();
     goal.generation = goal.generation.next();
     change(&mut goal, &mut roles);
     deploy(cluster, &held.id, goal, roles, 5, now).ok()

@@ -7,8 +7,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use welkin_agent_wire::NodeCapacity;
-use welkin_base::{NameError, NodeName, Timestamp};
-use welkin_fabric::{Action, Change, Cluster, Network, NodeRecord};
+use welkin_base::{DeploymentId, NameError, NodeName, Timestamp};
+use welkin_fabric::{Action, Change, Cluster, Network, NodeRecord, update_observed};
+use welkin_fabric_wire::UpdateMode;
 use welkin_node::NodeNetwork;
 
 use crate::check;
@@ -23,7 +24,7 @@ const STEP_MS: u64 = 500;
 /// Faults and wishes go on for so long.
 const TROUBLED_MS: u64 = 120_000;
 /// Then so long nothing goes wrong.
-const CALM_MS: u64 = 150_000;
+const CALM_MS: u64 = 240_000;
 /// The controller does a round this often: it reads the nodes and plans.
 const ROUND_MS: u64 = 1_000;
 /// A wish, per round of the controller.
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub restarts: u64,
     /// Wishes granted.
     pub granted: u64,
+    /// Wishes that a deployment that exists be another.
+    pub updates: u64,
     /// Deployments in the end.
     pub deployments: usize,
 }
@@ -87,6 +90,8 @@ struct World {
     /// `None` while the controller is down.
     cluster: Option<Cluster>,
     canary: Option<Canary>,
+    /// Deployments that change at once, or in other domains than they began with, until their update is over.
+    at_once: BTreeSet<DeploymentId>,
     outcome: Outcome,
 }
 
@@ -114,7 +119,18 @@ impl World {
         }
         let outcome = Outcome { nodes: nodes.len(), ..Outcome::default() };
         let (wire, disk) = (Wire::default(), Disk::default());
-        Ok(Self { rng, now_ms: 0, faults, wire, nodes, disk, cluster: None, canary, outcome })
+        Ok(Self {
+            rng,
+            now_ms: 0,
+            faults,
+            wire,
+            nodes,
+            disk,
+            cluster: None,
+            canary,
+            at_once: BTreeSet::new(),
+            outcome,
+        })
     }
 
     fn now(&self) -> Timestamp {
@@ -131,6 +147,12 @@ impl World {
         if let Some(cluster) = &self.cluster {
             check::stored(cluster, &self.nodes)?;
             check::fenced(cluster, &self.nodes)?;
+            let nodes = &self.nodes;
+            self.at_once.retain(|id| {
+                let held = cluster.deployments.get(id);
+                held.is_some_and(|held| !check::is_settled(cluster, held, nodes, now_ms))
+            });
+            check::updated(cluster, &self.nodes, &self.at_once)?;
         }
         Ok(())
     }
@@ -252,9 +274,25 @@ impl World {
             return Err(format!("{} stands in one fault domain", deployment.id));
         }
         self.outcome.granted += 1;
+        self.note_at_once(cluster, &change);
         self.disk.commit(&change)?;
         cluster.apply(change);
         Ok(())
+    }
+
+    /// An update all at once, or one under way whose domains are counted anew or that stops running, may have more
+    /// than one domain down.
+    fn note_at_once(&mut self, cluster: &Cluster, change: &Change) {
+        let Change::Deployment(new) = change else { return };
+        let old = cluster.deployments.get(&new.id);
+        let under_way = old.is_some_and(|old| {
+            update_observed(old).is_some()
+                && (old.update_domains, old.goal.status) != (new.update_domains, new.goal.status)
+        });
+        if under_way || new.goal.update.mode == UpdateMode::Simultaneous || !new.runs() {
+            self.at_once.insert(new.id.clone());
+        }
+        self.outcome.updates += u64::from(old.is_some_and(|old| old.wanted() != new.wanted()));
     }
 
     fn rest(&mut self) -> Result<(), String> {

@@ -65,6 +65,7 @@ fn seeds_hold() {
         assert!(outcomes.iter().map(|outcome| outcome.granted).sum::<u64>() > 5 * count);
         assert!(outcomes.iter().map(|outcome| outcome.restarts).sum::<u64>() > count);
         assert!(outcomes.iter().map(|outcome| outcome.cut_short).sum::<u64>() > 10);
+        assert!(outcomes.iter().map(|outcome| outcome.updates).sum::<u64>() > count);
         assert!(outcomes.iter().map(|outcome| outcome.deployments).sum::<usize>() > 100);
     }
 }
@@ -76,7 +77,9 @@ fn a_seed_is_one_run() {
 
 #[test]
 fn canaries_are_found() {
-    for canary in [Canary::ForgetsLeaving, Canary::SaysBeforeStoring, Canary::KeepsIncarnation] {
+    for canary in
+        [Canary::ForgetsLeaving, Canary::SaysBeforeStoring, Canary::KeepsIncarnation, Canary::SkipsHealth]
+    {
         let violation =
             run_all(0..CANARY_SEEDS, Some(canary)).expect_err(&format!("{canary:?} was not found"));
         println!("{canary:?}: {violation}");

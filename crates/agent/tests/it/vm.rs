@@ -69,6 +69,8 @@ fn instance(generation: u64, index: u8, guest_os: &GuestOs) -> InstanceGoal {
     InstanceGoal {
         id: InstanceId::new(deployment, name),
         incarnation: 1,
+        boot: 0,
+        reimage: 0,
         cores: 1,
         memory_mib: 256,
         scratch_mib: 64,

@@ -125,6 +125,7 @@ fn observe(name: NodeName, held: &mut Held) -> NodeObserved {
             incarnation: instance.incarnation,
             vm: if complete { VmState::Running } else { VmState::Preparing },
             role: complete.then_some(RoleState::Ready),
+            generation: instance.guest.generation,
             message: String::new(),
             vm_restarts: 0,
             role_restarts: 0,

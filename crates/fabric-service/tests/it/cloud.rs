@@ -1,5 +1,6 @@
 //! A controller with its agents and a client that stands for management.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 use welkin_base::{DeploymentId, Digest, Generation, RoleName, ServiceName, SubscriptionId};
 use welkin_fabric_service::{Config, NodeConfig, RunError, run};
 use welkin_fabric_wire::{
-    DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InstanceState, Refusal, Slot,
+    DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InstanceState, Refusal, Slot, UpdateGoal,
 };
 use welkin_pki::{Identity, ServerAuth, client_config};
 use welkin_service_model::{PackageWriter, package};
@@ -126,7 +127,13 @@ impl Cloud {
     /// Seals a package with one file per role and sends it.
     pub async fn send_package(&self) -> Digest {
         let identity: FabricIdentity = self.client.get_json("/v1/identity", 1 << 10).await.unwrap();
-        self.send_bytes(seal(&identity.package_recipient)).await
+        self.send_bytes(seal(&identity.package_recipient, "hello")).await
+    }
+
+    /// The same service with another file.
+    pub async fn send_version(&self, page: &str) -> Digest {
+        let identity: FabricIdentity = self.client.get_json("/v1/identity", 1 << 10).await.unwrap();
+        self.send_bytes(seal(&identity.package_recipient, page)).await
     }
 
     pub async fn send_bytes(&self, bytes: Vec<u8>) -> Digest {
@@ -186,12 +193,12 @@ impl Cloud {
     }
 }
 
-fn seal(recipient: &str) -> Vec<u8> {
+fn seal(recipient: &str, page: &str) -> Vec<u8> {
     let recipient = package::recipient(recipient).unwrap();
     let mut writer = PackageWriter::seal(Vec::new(), &recipient, DEFINITION).unwrap();
     let web = RoleName::new("Web").unwrap();
     writer.add(&web, "web", true, &mut &b"#!/bin/sh\n"[..]).unwrap();
-    writer.add(&web, "static/page.html", false, &mut &b"hello"[..]).unwrap();
+    writer.add(&web, "static/page.html", false, &mut page.as_bytes()).unwrap();
     writer.finish().unwrap()
 }
 
@@ -204,6 +211,9 @@ pub fn goal(package: Digest, generation: u64, instances: u32) -> DeploymentGoal 
         package,
         configuration: configuration(instances),
         status: GoalStatus::Running,
+        kept: BTreeMap::new(),
+        removed: BTreeSet::new(),
+        update: UpdateGoal::default(),
     }
 }
 

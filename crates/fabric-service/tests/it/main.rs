@@ -7,3 +7,4 @@ mod cloud;
 mod deployment;
 mod hostile;
 mod restart;
+mod update;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use welkin_agent_wire::guest::TaskKind;
 use welkin_base::RoleName;
-use welkin_fabric::compile::{not_built, roles};
+use welkin_fabric::compile::{Application, not_built, roles};
 use welkin_fabric::{Need, Reach, Value};
 use welkin_service_model::{ServiceConfiguration, ServiceDefinition, ServiceModel, validate};
 
@@ -41,7 +41,10 @@ fn service(definition: &str, configuration: &str) -> ServiceModel {
 #[test]
 fn a_role_is_resolved() {
     let service = service(DEFINITION, CONFIGURATION);
-    let applications = BTreeMap::from([(RoleName::new("Web").unwrap(), digest(9))]);
+    let applications = BTreeMap::from([(
+        RoleName::new("Web").unwrap(),
+        Application { package: digest(7), image: digest(9) },
+    )]);
     let roles = roles(&service, &guest_os(), &applications).unwrap();
     let web = &roles[0];
     assert_eq!(

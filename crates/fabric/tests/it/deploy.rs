@@ -1,8 +1,8 @@
 use welkin_base::{InstanceName, RoleName, SubscriptionId};
-use welkin_fabric::{Asked, Refused, compare, delete, reimage};
+use welkin_fabric::{Asked, Begin, Refused, compare, delete, restart};
 use welkin_fabric_wire::DeploymentGoal;
 
-use crate::fixture::{cluster, digest, goal, id, put, role};
+use crate::fixture::{at, cluster, digest, goal, id, put, role};
 
 #[test]
 fn goals_are_compared_with_what_is_held() {
@@ -16,7 +16,7 @@ fn goals_are_compared_with_what_is_held() {
     assert_eq!(compare(&cluster, &id(2), &goal(1)), Ok(Asked::New));
     assert_eq!(compare(&cluster, &id(1), &goal(5)), Ok(Asked::Same));
     assert_eq!(changed(&|goal| goal.configuration = "new".into()), Ok(Asked::Changed));
-    assert_eq!(changed(&|goal| goal.package = digest(8)), Err(Refused::Upgrade));
+    assert_eq!(changed(&|goal| goal.package = digest(8)), Ok(Asked::Changed));
     let other = SubscriptionId::new("00000000-9dad-11d1-80b4-00c04fd430c8").unwrap();
     assert_eq!(changed(&|goal| goal.subscription = other.clone()), Err(Refused::Other));
     assert!(matches!(compare(&cluster, &id(1), &goal(4)), Err(Refused::Stale { .. })));
@@ -63,12 +63,19 @@ fn a_deletion_lets_go_of_everything_and_takes_no_goal() {
 }
 
 #[test]
-fn a_reimage_begins_one_instance_anew() {
+fn one_instance_begins_again() {
     let mut cluster = cluster(&[0]);
     let deployment = put(&mut cluster, 1, goal(1), vec![role("Web", 2, 512)], 0).unwrap();
     let web = RoleName::new("Web").unwrap();
-    let changed = reimage(&deployment, &InstanceName::of(&web, 1)).unwrap();
-    assert_eq!(changed.instances[0], deployment.instances[0]);
-    assert_eq!(changed.instances[1].incarnation, 2);
-    assert_eq!(reimage(&deployment, &InstanceName::of(&web, 2)), None);
+    for (begin, expected) in
+        [(Begin::Reboot, (1, 0, 1)), (Begin::Reimage, (0, 1, 1)), (Begin::Rebuild, (0, 0, 2))]
+    {
+        let changed = restart(&deployment, &InstanceName::of(&web, 1), begin, at(5)).unwrap();
+        assert_eq!(changed.instances[0], deployment.instances[0]);
+        let instance = &changed.instances[1];
+        assert_eq!((instance.boot, instance.reimage, instance.incarnation), expected, "{begin:?}");
+        let events: Vec<_> = changed.events.iter().map(|event| (event.instance.as_str(), event.at)).collect();
+        assert_eq!(events, [("Web_IN_1", at(5))]);
+        assert_eq!(restart(&deployment, &InstanceName::of(&web, 2), begin, at(5)), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! A small cluster, a service, and nodes that do as they are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use welkin_agent_wire::{
@@ -13,7 +13,7 @@ use welkin_fabric::{
     Action, Change, Cluster, Deployment, Need, NodeRecord, Reach, Refused, Role, RoleEndpoint, deploy,
     node_goal, plan,
 };
-use welkin_fabric_wire::{DeploymentGoal, GoalStatus, Slot};
+use welkin_fabric_wire::{DeploymentGoal, GoalStatus, Slot, UpdateGoal};
 
 pub fn at(seconds: u64) -> Timestamp {
     Timestamp::from_ticks(0).plus(Duration::from_secs(seconds))
@@ -75,6 +75,7 @@ pub fn answer_ready(cluster: &mut Cluster, number: u8, second: u64) {
         incarnation: goal.incarnation,
         vm: VmState::Running,
         role: Some(RoleState::Ready),
+        generation: goal.guest.generation,
         message: String::new(),
         vm_restarts: 0,
         role_restarts: 0,
@@ -85,6 +86,7 @@ pub fn answer_ready(cluster: &mut Cluster, number: u8, second: u64) {
 pub fn role(name: &str, count: u32, memory_mib: u32) -> Role {
     Role {
         name: RoleName::new(name).unwrap(),
+        package: digest(7),
         size: "Test".into(),
         count,
         need: Need { cores: 1, memory_mib, disk_mib: 1_024 },
@@ -122,6 +124,9 @@ pub fn goal(generation: u64) -> DeploymentGoal {
         package: digest(7),
         configuration: String::new(),
         status: GoalStatus::Running,
+        kept: BTreeMap::new(),
+        removed: BTreeSet::new(),
+        update: UpdateGoal::default(),
     }
 }
 

@@ -11,4 +11,8 @@ mod observed;
 mod placement;
 mod plan;
 mod property;
+mod reboot;
 mod status;
+mod swap;
+mod update;
+mod world;

@@ -10,6 +10,7 @@ fn instance(id: InstanceId, incarnation: u64) -> InstanceObserved {
         incarnation,
         vm: VmState::Running,
         role: None,
+        generation: Generation(0),
         message: String::new(),
         vm_restarts: 0,
         role_restarts: 0,

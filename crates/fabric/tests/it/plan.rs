@@ -9,7 +9,8 @@ use crate::fixture::{
 fn says(actions: &[Action]) -> Vec<String> {
     let say = |action: &Action| match action {
         Action::Store(Change::Deployment(deployment)) => format!("store {}", deployment.id),
-        Action::Store(Change::Remove(id)) => format!("remove {id}"),
+        Action::Store(Change::Swap(_)) => "swap".to_owned(),
+        Action::Store(Change::Remove(_, id)) => format!("remove {id}"),
         Action::Store(Change::Node(node, record)) => format!("record {node} {}", record.generation),
         Action::PushGoal(goal) => {
             format!("goal {} {} of {}", goal.node, goal.generation, goal.instances.len())

@@ -1,4 +1,5 @@
 use welkin_agent_wire::{InstanceObserved, RoleState, VmState};
+use welkin_base::Generation;
 use welkin_fabric::{Cluster, deployment_observed, node_status};
 use welkin_fabric_wire::{GoalStatus, InstanceState};
 
@@ -13,7 +14,8 @@ fn small() -> Cluster {
 
 fn seen(vm: VmState, role: Option<RoleState>, role_restarts: u32) -> InstanceObserved {
     let id = format!("{}/Web_IN_0", id(1)).parse().unwrap();
-    InstanceObserved { id, incarnation: 1, vm, role, message: "why".into(), vm_restarts: 0, role_restarts }
+    let (generation, message) = (Generation(1), "why".into());
+    InstanceObserved { id, incarnation: 1, vm, role, generation, message, vm_restarts: 0, role_restarts }
 }
 
 fn state(cluster: &Cluster, second: u64) -> InstanceState {

@@ -67,6 +67,7 @@ fn observed(states: &[InstanceState]) -> DeploymentObserved {
             port: 80,
             local_port: 8080,
         }],
+        update: None,
     }
 }
 

@@ -194,6 +194,7 @@ fn observed(id: &DeploymentId, deployment: &Deployment) -> DeploymentObserved {
             port: 80,
             local_port: 8080,
         }],
+        update: None,
     }
 }
 

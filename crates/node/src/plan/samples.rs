@@ -46,6 +46,8 @@ pub fn instance(index: u8) -> InstanceGoal {
     InstanceGoal {
         id: id(index),
         incarnation: 1,
+        boot: 0,
+        reimage: 0,
         cores: 1,
         memory_mib: 192,
         scratch_mib: 64,

@@ -154,19 +154,21 @@ fn next_actions() {
         change(&mut world);
         assert_eq!((names(&world.plan()), world.states()), (expected.to_vec(), vec![state]));
     };
-    use VmState::{Preparing, Running, Starting, Stopped, Unresponsive};
+    use VmState::{Preparing, Running, Starting, Stopped, Stopping, Unresponsive};
     check(&|_| {}, &[], Running);
     check(&|w| w.now_ms += GUEST_UNRESPONSIVE_MS, &["filter"], Unresponsive);
     check(&|w| w.now_ms += GUEST_SILENT_MS_MAX, &["filter", "kill"], Unresponsive);
     check(&|w| w.vm(0).heard = None, &["filter"], Starting);
     check(&|w| (w.vm(0).heard = None, w.now_ms += BOOT_MS_MAX).1, &["filter", "kill"], Starting);
-    check(&|w| w.goal.instances[0].application = digest(5), &["ask"], Running);
-    check(&|w| w.goal.instances[0].guest_os.root = digest(5), &["ask"], Running);
-    check(&|w| w.goal.instances[0].guest_os.kernel = digest(5), &["ask"], Running);
-    check(&|w| w.goal.instances[0].memory_mib = 256, &["ask"], Running);
-    check(&|w| w.goal.instances[0].incarnation = 2, &["ask"], Running);
+    check(&|w| w.goal.instances[0].application = digest(5), &["filter", "ask"], Stopping);
+    check(&|w| w.goal.instances[0].boot += 1, &["filter", "ask"], Stopping);
+    check(&|w| w.goal.instances[0].reimage += 1, &["filter", "ask"], Stopping);
+    check(&|w| w.goal.instances[0].guest_os.root = digest(5), &["filter", "ask"], Stopping);
+    check(&|w| w.goal.instances[0].guest_os.kernel = digest(5), &["filter", "ask"], Stopping);
+    check(&|w| w.goal.instances[0].memory_mib = 256, &["filter", "ask"], Stopping);
+    check(&|w| w.goal.instances[0].incarnation = 2, &["filter", "ask"], Stopping);
     check(&|w| w.goal.instances[0].guest.generation.0 += 1, &[], Running);
-    check(&|w| w.goal.instances.clear(), &["filter", "ask"], Running);
+    check(&|w| w.goal.instances.clear(), &["filter", "ask"], Stopping);
     check(&|w| w.instance(&id(0)).vm = Vm::Stopped, &["filter", "start"], Preparing);
     let died = |w: &mut World| {
         let now_ms = w.now_ms;

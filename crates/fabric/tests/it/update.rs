@@ -1,0 +1,297 @@
+//! The update walk, by scripts and by a property.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::{ProptestConfig, any, proptest};
+use welkin_fabric::update::{Difference, difference};
+use welkin_fabric::{Refused, Role, Turn, update_observed};
+use welkin_fabric_wire::{DeploymentGoal, GoalStatus, UpdateGoal, UpdateMode};
+
+use crate::fixture::{at, digest, goal, node_name, role};
+use crate::world::World;
+
+fn application(byte: u8, count: u32) -> Vec<Role> {
+    vec![Role { application: digest(byte), ..role("Web", count, 512) }]
+}
+
+fn settings(color: &str, count: u32) -> Vec<Role> {
+    let settings = BTreeMap::from([("Color".to_owned(), color.to_owned())]).into();
+    vec![Role { settings, ..role("Web", count, 512) }]
+}
+
+fn asked(generation: u64, mode: UpdateMode) -> DeploymentGoal {
+    DeploymentGoal { update: UpdateGoal { mode, force: false }, ..goal(generation) }
+}
+
+/// A world of three nodes in which application 9 runs and is ready.
+fn world(count: u32) -> World {
+    let mut world = World::new(&[0, 1, 2]);
+    world.put(goal(1), application(9, count)).unwrap();
+    world.until("ready", World::is_at_rest);
+    world
+}
+
+fn progress(world: &World) -> Option<(u32, bool)> {
+    update_observed(world.deployment()).map(|update| (update.domain, update.during))
+}
+
+#[test]
+fn what_a_change_means() {
+    let web = || role("Web", 2, 512);
+    for (change, expected) in [
+        ((|_| ()) as fn(&mut Role), Difference::None),
+        (|role| role.count = 9, Difference::None),
+        (|role| role.package = digest(99), Difference::None),
+        (|role| role.settings = BTreeMap::new().into(), Difference::Settings),
+        (|role| role.application = digest(99), Difference::Restart),
+        (|role| role.guest_os.root = digest(99), Difference::Restart),
+        (|role| role.endpoints.clear(), Difference::Restart),
+        (|role| role.need.memory_mib = 1_024, Difference::Anew),
+        (|role| role.scratch_mib = 512, Difference::Anew),
+    ] {
+        let mut changed = web();
+        change(&mut changed);
+        assert_eq!(difference(&web(), &changed), expected, "{changed:?}");
+    }
+}
+
+#[test]
+fn domain_after_domain() {
+    let mut world = world(5);
+    world.put(asked(2, UpdateMode::Automatic), application(10, 5)).unwrap();
+    assert_eq!(progress(&world), Some((0, false)));
+    let walked = world.until("updated", World::is_at_rest);
+    assert_eq!(walked, [0, 1, 2, 3, 4]);
+    assert_eq!(progress(&world), None);
+    assert_eq!(world.deployment().versions.len(), 1);
+    assert_eq!(world.deployment().events.len(), 5);
+}
+
+#[test]
+fn an_instance_is_drained_before_it_changes() {
+    let mut world = world(2);
+    world.put(asked(2, UpdateMode::Automatic), application(10, 2)).unwrap();
+    let backends = |world: &World| {
+        let node = &world.cluster.nodes[&node_name(2)];
+        let goal = welkin_fabric::node_goal(&world.cluster, node, at(world.second));
+        goal.vips[0].backends.iter().filter(|backend| backend.ready).count()
+    };
+    let mut drained_s = 0;
+    while world.down().is_empty() {
+        world.tick();
+        drained_s += u32::from(backends(&world) == 1 && world.down().is_empty());
+    }
+    assert!(drained_s >= 3, "{drained_s} s");
+    world.until("updated", |world| {
+        assert!(backends(world) >= 1, "second {}", world.second);
+        world.is_at_rest()
+    });
+}
+
+#[test]
+fn settings_change_without_draining() {
+    let mut world = world(3);
+    world.put(asked(2, UpdateMode::Automatic), settings("green", 3)).unwrap();
+    let walked = world.until("updated", |world| {
+        assert!(world.deployment().instances.iter().all(|instance| !instance.turn.is_out()));
+        assert_eq!(world.ready(), 3);
+        world.is_at_rest()
+    });
+    assert!(walked.is_empty());
+    assert!(world.deployment().events.is_empty());
+}
+
+#[test]
+fn a_domain_that_does_not_get_ready_stops_the_walk_and_gives_way() {
+    let mut world = world(4);
+    world.broken.insert(digest(10));
+    world.put(asked(2, UpdateMode::Automatic), application(10, 4)).unwrap();
+    world.until("domain 0 is stuck", |world| progress(world) == Some((0, true)) && !world.down().is_empty());
+    for _ in 0..100 {
+        world.tick();
+        assert_eq!((progress(&world), world.ready()), (Some((0, true)), 3));
+    }
+    // Back: only what was changed changes again.
+    world.put(asked(3, UpdateMode::Automatic), application(9, 4)).unwrap();
+    assert_eq!(world.until("rolled back", World::is_at_rest), [0]);
+    assert_eq!(world.deployment().events.len(), 2);
+
+    // Or forward, over a stuck one.
+    world.put(asked(4, UpdateMode::Automatic), application(10, 4)).unwrap();
+    world.until("stuck again", |world| !world.down().is_empty());
+    world.put(asked(5, UpdateMode::Automatic), application(11, 4)).unwrap();
+    assert_eq!(world.until("updated", World::is_at_rest), [0, 1, 2, 3]);
+    assert_eq!(world.deployment().versions.len(), 1);
+}
+
+#[test]
+fn by_hand() {
+    let mut world = world(3);
+    let wait = |world: &mut World| (0..20).for_each(|_| world.tick());
+    let manual = |domain| UpdateMode::Manual { domain };
+    world.put(asked(2, manual(None)), application(10, 3)).unwrap();
+    wait(&mut world);
+    assert_eq!(progress(&world), Some((0, false)));
+    world.put(asked(3, manual(Some(0))), application(10, 3)).unwrap();
+    wait(&mut world);
+    assert_eq!(progress(&world), Some((1, false)));
+    world.put(asked(4, manual(Some(1))), application(10, 3)).unwrap();
+    world.until("domain 1 moves", |world| progress(world) == Some((1, true)));
+    wait(&mut world);
+    assert_eq!(progress(&world), Some((2, false)));
+    // Rolled back by hand, first domain first.
+    world.put(asked(5, manual(None)), application(9, 3)).unwrap();
+    wait(&mut world);
+    assert_eq!((progress(&world), world.ready()), (Some((0, false)), 3));
+    world.put(asked(6, manual(Some(0))), application(9, 3)).unwrap();
+    wait(&mut world);
+    world.put(asked(7, manual(Some(1))), application(9, 3)).unwrap();
+    assert_eq!(world.until("rolled back", World::is_at_rest), [1]);
+}
+
+#[test]
+fn all_at_once() {
+    let mut world = world(3);
+    world.put(asked(2, UpdateMode::Simultaneous), application(10, 3)).unwrap();
+    world.tick();
+    assert_eq!(world.down().len(), 3);
+    assert_eq!(progress(&world), Some((0, true)));
+    world.until("updated", World::is_at_rest);
+}
+
+#[test]
+fn what_does_not_run_changes_at_once() {
+    let mut world = world(3);
+    let mut suspended = goal(2);
+    suspended.status = GoalStatus::Suspended;
+    world.put(suspended.clone(), application(9, 3)).unwrap();
+    (0..3).for_each(|_| world.tick());
+    suspended.generation = welkin_base::Generation(3);
+    world.put(suspended, application(10, 3)).unwrap();
+    world.tick();
+    assert_eq!(progress(&world), None);
+    world.put(goal(4), application(10, 3)).unwrap();
+    assert!(world.until("ready", World::is_at_rest).is_empty());
+}
+
+#[test]
+fn roles_come_at_once_and_go_at_the_end() {
+    let mut world = World::new(&[0, 1, 2]);
+    world.put(goal(1), vec![role("Web", 2, 512), role("Old", 2, 512)]).unwrap();
+    world.until("ready", World::is_at_rest);
+    let web = Role { application: digest(10), ..role("Web", 2, 512) };
+    world.put(goal(2), vec![web, role("New", 1, 512)]).unwrap();
+    let names = |world: &World| -> Vec<String> {
+        world.deployment().instances.iter().map(|instance| instance.name().to_string()).collect()
+    };
+    assert_eq!(names(&world), ["Web_IN_0", "Web_IN_1", "New_IN_0", "Old_IN_0", "Old_IN_1"]);
+    assert_eq!(world.until("updated", World::is_at_rest), [0, 1]);
+    assert_eq!(names(&world), ["Web_IN_0", "Web_IN_1", "New_IN_0"]);
+}
+
+#[test]
+fn counts_change_during_a_walk_and_names_that_were_deleted_stay_free() {
+    let mut world = world(3);
+    world.put(asked(2, UpdateMode::Automatic), application(10, 3)).unwrap();
+    world.until("it moves", |world| !world.down().is_empty());
+    world.put(asked(3, UpdateMode::Automatic), application(10, 4)).unwrap();
+    world.until("updated", World::is_at_rest);
+    let mut fewer = goal(4);
+    fewer.removed = ["Web_IN_1".parse().unwrap()].into();
+    let names = |world: &World| -> Vec<u32> {
+        world.deployment().instances.iter().map(|instance| instance.index).collect()
+    };
+    world.put(fewer.clone(), application(10, 3)).unwrap();
+    assert_eq!(names(&world), [0, 2, 3]);
+    fewer.generation = welkin_base::Generation(5);
+    world.put(fewer, application(10, 5)).unwrap();
+    assert_eq!(names(&world), [0, 2, 3, 4, 5]);
+    world.until("at rest", World::is_at_rest);
+}
+
+#[test]
+fn another_size_needs_force_and_room() {
+    let mut world = world(2);
+    let larger = |generation, memory_mib, force| {
+        let goal =
+            DeploymentGoal { update: UpdateGoal { mode: UpdateMode::Automatic, force }, ..goal(generation) };
+        (goal, vec![role("Web", 2, memory_mib)])
+    };
+    let (asked, roles) = larger(2, 1_024, false);
+    assert!(matches!(world.put(asked, roles), Err(Refused::LosesLocalData(_))));
+    let (asked, roles) = larger(2, 1 << 20, true);
+    assert!(matches!(world.put(asked, roles), Err(Refused::NoRoom(_))));
+    let (asked, roles) = larger(2, 1_024, true);
+    world.put(asked, roles).unwrap();
+    assert_eq!(world.until("larger", World::is_at_rest), [0, 1]);
+    assert!(world.deployment().instances.iter().all(|i| i.incarnation == 2 && i.need.memory_mib == 1_024));
+    let (asked, roles) = larger(3, 256, true);
+    world.put(asked, roles).unwrap();
+    world.tick();
+    assert!(
+        world.deployment().instances.iter().all(|i| i.need.memory_mib == 1_024),
+        "held until the larger is gone"
+    );
+    world.until("smaller", World::is_at_rest);
+    world.until("given back", |world| {
+        world.deployment().instances.iter().all(|instance| instance.need.memory_mib == 256)
+    });
+}
+
+#[test]
+fn what_cannot_change_in_place_is_refused() {
+    let mut world = world(1);
+    let resource = |size_mib| welkin_agent_wire::LocalResource {
+        name: "cache".into(),
+        path: "/local/resources/cache".into(),
+        size_mib,
+        clean_on_role_recycle: true,
+    };
+    let with =
+        |size_mib| vec![Role { local_resources: vec![resource(size_mib)], ..application(9, 1).remove(0) }];
+    world.put(goal(2), with(100)).unwrap();
+    assert!(matches!(world.put(goal(3), with(50)), Err(Refused::Shrinks { held_mib: 100, .. })));
+    let cluster = &world.cluster;
+    let domains = welkin_fabric::deploy(cluster, &crate::fixture::id(1), goal(3), with(100), 4, at(9));
+    assert!(matches!(domains, Err(Refused::UpdateDomains { held: 5 })));
+}
+
+#[test]
+fn a_lost_node_does_not_hold_an_update_for_ever() {
+    let mut world = world(3);
+    let at_node = world.deployment().instances[0].node.clone();
+    let number = (0..3).find(|number| node_name(*number) == at_node).unwrap();
+    world.dead.insert(number);
+    world.put(asked(2, UpdateMode::Automatic), application(10, 3)).unwrap();
+    world.until("updated", World::is_at_rest);
+    assert_ne!(world.deployment().instances[0].node, at_node);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn one_domain_at_a_time_and_in_the_end_all(
+        steps in proptest::collection::vec((10u8..16, 0u8..4, 1u32..6, 0u64..40, any::<u8>()), 1..8),
+    ) {
+        let mut world = world(5);
+        world.broken.extend([digest(14), digest(15)]);
+        for (generation, (byte, mode, count, wait, odd)) in (2u64..).zip(steps) {
+            let mode = match mode {
+                0 => UpdateMode::Manual { domain: Some(u32::from(odd) % 5) },
+                _ => UpdateMode::Automatic,
+            };
+            // The number of domains stays, so that a domain is the same one throughout.
+            let roles = vec![
+                Role { application: digest(byte), ..role("Web", 5, 512) },
+                Role { application: digest(20 + byte % 2), ..role("Worker", count, 256) },
+            ];
+            world.put(asked(generation, mode), roles).unwrap();
+            let end = world.second + wait;
+            world.until("time has passed", |world| world.second >= end);
+        }
+        world.put(asked(100, UpdateMode::Automatic), application(9, 5)).unwrap();
+        world.until("all follow", World::is_at_rest);
+        assert!(world.deployment().instances.iter().all(|instance| instance.turn == Turn::None));
+        assert_eq!(world.deployment().versions.len(), 1);
+    }
+}
