@@ -22,9 +22,20 @@ pub struct CreateHostedService {
     /// For people.
     pub description: Option<String>,
     /// Where.
-    pub location: String,
+    pub place: Place,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+    /// The name that the service's address is to be looked up as.
+    pub reverse_dns: Option<String>,
+}
+
+/// Where a service or an account is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At a location.
+    Location(String),
+    /// Where an affinity group is.
+    AffinityGroup(String),
 }
 
 /// What `UpdateHostedService` changes; `None` leaves a field as it is.
@@ -36,6 +47,8 @@ pub struct UpdateHostedService {
     pub description: Option<String>,
     /// The customer's own; all are replaced.
     pub extended_properties: Option<ExtendedProperties>,
+    /// The name that the service's address is to be looked up as.
+    pub reverse_dns: Option<String>,
 }
 
 impl CreateHostedService {
@@ -50,10 +63,11 @@ impl CreateHostedService {
             let label = fields.required_base64("Label")?;
             let description = fields.text("Description")?;
             check_texts(Some(&label), description.as_deref())?;
-            let location = location(fields.text("Location")?, fields.text("AffinityGroup")?)?;
+            let place = place(fields.text("Location")?, fields.text("AffinityGroup")?)?;
             let properties = extended_property::read(fields, PROPERTIES_MAX)?;
             let extended_properties = properties.unwrap_or_default();
-            Ok(Self { name, label, description, location, extended_properties })
+            let reverse_dns = reverse_dns(fields.text("ReverseDnsFqdn")?)?;
+            Ok(Self { name, label, description, place, extended_properties, reverse_dns })
         })
     }
 }
@@ -69,12 +83,14 @@ impl UpdateHostedService {
             let description = fields.text("Description")?;
             check_texts(label.as_deref(), description.as_deref())?;
             let extended_properties = extended_property::read(fields, PROPERTIES_MAX)?;
-            if label.is_none() && description.is_none() && extended_properties.is_none() {
+            let reverse_dns = reverse_dns(fields.text("ReverseDnsFqdn")?)?;
+            let texts = label.is_none() && description.is_none() && reverse_dns.is_none();
+            if texts && extended_properties.is_none() {
                 return Err(ApiError::bad_request(
-                    "give a Label, a Description or ExtendedProperties to change",
+                    "give a Label, a Description, ExtendedProperties or a ReverseDnsFqdn to change",
                 ));
             }
-            Ok(Self { label, description, extended_properties })
+            Ok(Self { label, description, extended_properties, reverse_dns })
         })
     }
 }
@@ -90,14 +106,45 @@ pub(crate) fn check_texts(label: Option<&str>, description: Option<&str>) -> Res
     Ok(())
 }
 
-/// The location of a request. Affinity groups need an operation that is not built.
-pub(crate) fn location(location: Option<String>, affinity_group: Option<String>) -> Result<String, ApiError> {
+/// Where a request wants something: exactly one of both is given.
+pub(crate) fn place(location: Option<String>, affinity_group: Option<String>) -> Result<Place, ApiError> {
     match (location, affinity_group) {
-        (Some(location), None) => Ok(location),
-        (None, Some(_)) => {
-            Err(ApiError::bad_request("there are no affinity groups: give a Location instead"))
-        }
-        _ => Err(ApiError::bad_request("give a Location")),
+        (Some(location), None) => Ok(Place::Location(location)),
+        (None, Some(group)) => Ok(Place::AffinityGroup(group)),
+        (Some(_), Some(_)) => Err(ApiError::bad_request("give a Location or an AffinityGroup, not both")),
+        (None, None) => Err(ApiError::bad_request("give a Location or an AffinityGroup")),
+    }
+}
+
+/// A fully qualified DNS name, with or without the dot at its end (RFC 1035, section 2.3.4).
+fn reverse_dns(text: Option<String>) -> Result<Option<String>, ApiError> {
+    let Some(name) = text else { return Ok(None) };
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
+    if name.len() <= 255 && labels.len() >= 2 && labels.into_iter().all(is_label) {
+        return Ok(Some(name));
+    }
+    Err(ApiError::bad_request("ReverseDnsFqdn must be a fully qualified DNS name, such as www.example.org."))
+}
+
+/// The element that says where something is: its affinity group, if it is in one, or else the location, never both.
+pub(crate) fn place_element(location: &str, affinity_group: Option<&str>) -> Element {
+    match affinity_group {
+        Some(group) => Element::of("AffinityGroup", group),
+        None => Element::of("Location", location),
+    }
+}
+
+/// `Description`; null where there is none (SMAPI §3).
+pub(crate) fn description_element(description: Option<&str>) -> Element {
+    match description {
+        Some(text) => Element::of("Description", text),
+        None => Element::new("Description").attribute("i:nil", "true"),
     }
 }
 
@@ -114,12 +161,18 @@ pub struct HostedService {
     pub description: Option<String>,
     /// Where.
     pub location: String,
+    /// The affinity group that it is in.
+    pub affinity_group: Option<String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
     pub modified: Timestamp,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+    /// The name that the service's address is to be looked up as.
+    pub reverse_dns: Option<String>,
 }
 
 impl HostedService {
@@ -127,15 +180,16 @@ impl HostedService {
     #[must_use]
     pub fn element(&self, version: Version, deployments: Option<Vec<Element>>) -> Element {
         let properties = Element::new("HostedServiceProperties")
-            .with("Description", self.description.as_deref().unwrap_or(""))
-            .with("Location", &self.location)
+            .child(description_element(self.description.as_deref()))
+            .child(place_element(&self.location, self.affinity_group.as_deref()))
             .with("Label", encode_text(&self.label))
             .since("2012-03-01", version, |properties| {
                 properties
-                    .with("Status", "Created")
+                    .with("Status", if self.deleting { "Deleting" } else { "Created" })
                     .with("DateCreated", self.created.to_iso_seconds())
                     .with("DateLastModified", self.modified.to_iso_seconds())
                     .child(extended_property::element(&self.extended_properties))
+                    .maybe("ReverseDnsFqdn", self.reverse_dns.as_deref())
             });
         let service = Element::new("HostedService")
             .with("Url", &self.url)
@@ -148,10 +202,11 @@ impl HostedService {
     }
 }
 
-/// The element `AvailabilityResponse`: whether a name may be taken.
+/// The element `AvailabilityResponse`: whether a name may be taken, and why not.
 #[must_use]
-pub fn availability(reason: Option<&str>) -> Element {
-    Element::new("AvailabilityResponse").with("Result", reason.is_none()).maybe("Reason", reason)
+pub fn availability(version: Version, reason: Option<&str>) -> Element {
+    let response = Element::new("AvailabilityResponse").with("Result", reason.is_none());
+    response.since("2013-03-01", version, |response| response.maybe("Reason", reason))
 }
 
 #[cfg(test)]
@@ -167,8 +222,8 @@ mod tests {
     fn a_request_is_read() {
         let got = CreateHostedService::parse(GOOD.as_bytes()).unwrap();
         assert_eq!(
-            (got.name.as_str(), got.label.as_str(), got.location.as_str()),
-            ("guestbook", "Guestbook", "Earth")
+            (got.name.as_str(), got.label.as_str(), got.place),
+            ("guestbook", "Guestbook", Place::Location("Earth".to_owned()))
         );
         assert_eq!(got.extended_properties.get("a").map(String::as_str), Some("1"));
     }
@@ -182,7 +237,9 @@ mod tests {
             ("R3Vlc3Rib29r", "Guestbook!", "not base64"),
             ("R3Vlc3Rib29r", long.as_str(), "more than 100 characters"),
             ("<Location>Earth</Location>", "", "give a Location"),
-            ("<Location>Earth</Location>", "<AffinityGroup>g</AffinityGroup>", "no affinity groups"),
+            ("<Location>", "<AffinityGroup>g</AffinityGroup><Location>", "not both"),
+            ("</Location>", "</Location><ReverseDnsFqdn>a b.example</ReverseDnsFqdn>", "fully qualified"),
+            ("</Location>", "</Location><ReverseDnsFqdn>host</ReverseDnsFqdn>", "fully qualified"),
             ("<Name>a</Name>", "<Name>1a</Name>", "begins with a letter"),
             ("CreateHostedService", "Create", "root element must be CreateHostedService"),
         ] {

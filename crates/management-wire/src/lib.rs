@@ -9,6 +9,7 @@ pub mod route;
 pub mod version;
 pub mod xml;
 
+pub mod affinity_group;
 pub mod answer;
 pub mod cloud_status;
 pub mod deployment;

@@ -4,8 +4,9 @@ use welkin_base::{AccountName, Timestamp};
 
 use crate::error::ApiError;
 use crate::extended_property::{self, ExtendedProperties, PROPERTIES_MAX};
-use crate::hosted_service::{check_texts, location};
-use crate::xml::{Element, encode_text, read};
+use crate::hosted_service::{Place, check_texts, description_element, place, place_element};
+use crate::version::Version;
+use crate::xml::{Element, Fields, encode_text, read};
 
 /// What `CreateStorageServiceInput` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +18,35 @@ pub struct CreateStorageAccount {
     /// For people.
     pub description: Option<String>,
     /// Where.
-    pub location: String,
+    pub place: Place,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+}
+
+/// What `UpdateStorageServiceInput` changes; `None` leaves a field as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateStorageAccount {
+    /// For people.
+    pub label: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// The customer's own; all are replaced.
+    pub extended_properties: Option<ExtendedProperties>,
+}
+
+/// The kinds of account that clients name.
+const ACCOUNT_TYPES: [&str; 5] =
+    ["Standard_LRS", "Standard_ZRS", "Standard_GRS", "Standard_RAGRS", "Premium_LRS"];
+
+/// `AccountType` and `GeoReplicationEnabled` are checked and not kept: where copies live is the operator's choice.
+fn check_type(fields: Fields<'_, '_>) -> Result<(), ApiError> {
+    fields.flag("GeoReplicationEnabled")?;
+    match fields.text("AccountType")? {
+        Some(kind) if !ACCOUNT_TYPES.contains(&kind.as_str()) => {
+            Err(ApiError::bad_request(format!("AccountType must be one of {}", ACCOUNT_TYPES.join(", "))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One of an account's two keys.
@@ -32,7 +59,7 @@ pub enum KeyType {
 }
 
 impl CreateStorageAccount {
-    /// Reads the request's body. `AccountType` is taken and not kept: where copies live is the operator's choice.
+    /// Reads the request's body.
     ///
     /// # Errors
     /// When it is not such a body or breaks a rule.
@@ -43,10 +70,27 @@ impl CreateStorageAccount {
             let label = fields.required_base64("Label")?;
             let description = fields.text("Description")?;
             check_texts(Some(&label), description.as_deref())?;
-            let location = location(fields.text("Location")?, fields.text("AffinityGroup")?)?;
+            check_type(fields)?;
+            let place = place(fields.text("Location")?, fields.text("AffinityGroup")?)?;
             let properties = extended_property::read(fields, PROPERTIES_MAX)?;
             let extended_properties = properties.unwrap_or_default();
-            Ok(Self { name, label, description, location, extended_properties })
+            Ok(Self { name, label, description, place, extended_properties })
+        })
+    }
+}
+
+impl UpdateStorageAccount {
+    /// Reads the request's body.
+    ///
+    /// # Errors
+    /// When it is not such a body or breaks a rule.
+    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        read(body, "UpdateStorageServiceInput", |fields| {
+            let (label, description) = (fields.base64("Label")?, fields.text("Description")?);
+            check_texts(label.as_deref(), description.as_deref())?;
+            check_type(fields)?;
+            let extended_properties = extended_property::read(fields, PROPERTIES_MAX)?;
+            Ok(Self { label, description, extended_properties })
         })
     }
 }
@@ -79,6 +123,10 @@ pub struct StorageAccount {
     pub description: Option<String>,
     /// Where.
     pub location: String,
+    /// The affinity group that it is in.
+    pub affinity_group: Option<String>,
+    /// What is being done with it.
+    pub status: Status,
     /// When it was created.
     pub created: Timestamp,
     /// Of blob, queue and table, in this order.
@@ -87,16 +135,27 @@ pub struct StorageAccount {
     pub extended_properties: ExtendedProperties,
 }
 
+/// `Status` of a storage account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It is being made.
+    Creating,
+    /// It is there.
+    Created,
+    /// It is being deleted.
+    Deleting,
+}
+
 impl StorageAccount {
-    /// The element `StorageService`.
+    /// The element `StorageService` as a version of the API has it.
     #[must_use]
-    pub fn element(&self) -> Element {
+    pub fn element(&self, version: Version) -> Element {
         let endpoints = self.endpoints.iter().map(|endpoint| Element::of("Endpoint", endpoint));
         let properties = Element::new("StorageServiceProperties")
-            .with("Description", self.description.as_deref().unwrap_or(""))
-            .with("Location", &self.location)
+            .child(description_element(self.description.as_deref()))
+            .child(place_element(&self.location, self.affinity_group.as_deref()))
             .with("Label", encode_text(&self.label))
-            .with("Status", "Created")
+            .with("Status", format!("{:?}", self.status))
             .child(Element::new("Endpoints").children(endpoints))
             .with("GeoReplicationEnabled", false)
             .with("GeoPrimaryRegion", &self.location)
@@ -107,7 +166,9 @@ impl StorageAccount {
             .with("Url", &self.url)
             .with("ServiceName", &self.name)
             .child(properties)
-            .child(extended_property::element(&self.extended_properties))
+            .since("2012-03-01", version, |account| {
+                account.child(extended_property::element(&self.extended_properties))
+            })
     }
 }
 

@@ -15,11 +15,11 @@ use welkin_transport::{Body, BodyError, Peer, read_body};
 use crate::failure::Failure;
 use crate::management::{Management, now};
 use crate::operation::{self, RequestId};
-use crate::reply::{Reply, finish, refuse};
+use crate::reply::{CONTINUATION, Reply, finish, refuse};
 use crate::request::Request;
 use crate::{
-    cloud_status, deployment, hosted_service, instance, location, management_certificate, storage_account,
-    subscription,
+    affinity_group, cloud_status, deployment, hosted_service, instance, location, management_certificate,
+    storage_account, subscription,
 };
 
 /// A body must arrive within this time.
@@ -76,14 +76,27 @@ async fn answer(
     if operation != Operation::GetSubscription {
         subscription::check_active(&subscription)?;
     }
+    let continuation = http.headers().get(CONTINUATION).and_then(|token| token.to_str().ok());
+    let continuation = continuation.filter(|token| !token.is_empty()).map(str::to_owned);
     let origin = http.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let origin = origin.map_or_else(|| management.config.listen.to_string(), str::to_owned);
     let origin = format!("https://{origin}");
     let reads = http.method() == Method::GET;
     let body = body(http.into_body()).await?;
     let (id, client) = (id.clone(), peer.address.ip());
-    let request =
-        Request { id, operation, parameters, subscription, caller, client, began, version, origin, body };
+    let request = Request {
+        id,
+        operation,
+        parameters,
+        subscription,
+        caller,
+        client,
+        began,
+        version,
+        continuation,
+        origin,
+        body,
+    };
     if reads {
         return dispatch(management, &request).await;
     }
@@ -130,6 +143,12 @@ async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Rep
 
         Operation::ListSubscriptionOperations => operation::history::list(management, request).await,
 
+        Operation::ListAffinityGroups => affinity_group::list(management, request).await,
+        Operation::GetAffinityGroup => affinity_group::get(management, request).await,
+        Operation::CreateAffinityGroup => affinity_group::create(management, request).await,
+        Operation::UpdateAffinityGroup => affinity_group::update(management, request).await,
+        Operation::DeleteAffinityGroup => affinity_group::delete(management, request).await,
+
         Operation::ListManagementCertificates => management_certificate::list(management, request).await,
         Operation::GetManagementCertificate => management_certificate::get(management, request).await,
         Operation::AddManagementCertificate => management_certificate::add(management, request).await,
@@ -139,6 +158,7 @@ async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Rep
         Operation::ListStorageAccounts => storage_account::list(management, request).await,
         Operation::GetStorageAccount => storage_account::get(management, request).await,
         Operation::CreateStorageAccount => storage_account::create(management, request).await,
+        Operation::UpdateStorageAccount => storage_account::update(management, request).await,
         Operation::DeleteStorageAccount => storage_account::delete(management, request).await,
         Operation::GetStorageAccountKeys => storage_account::keys(management, request).await,
         Operation::RegenerateStorageAccountKeys => storage_account::regenerate(management, request).await,
@@ -148,7 +168,10 @@ async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Rep
         Operation::GetHostedService => hosted_service::get(management, request).await,
         Operation::CreateHostedService => hosted_service::create(management, request).await,
         Operation::UpdateHostedService => hosted_service::update(management, request).await,
-        Operation::DeleteHostedService => hosted_service::delete(management, request).await,
+        Operation::DeleteHostedService => hosted_service::delete::alone(management, request).await,
+        Operation::DeleteHostedServiceWithMedia => {
+            hosted_service::delete::with_deployments(management, request).await
+        }
 
         Operation::GetDeployment => deployment::get(management, request).await,
         Operation::CreateDeployment => deployment::create(management, request).await,

@@ -45,6 +45,12 @@ pub fn start(management: &Arc<Management>, service: String, slot: Slot) {
 pub async fn resume(management: &Arc<Management>) -> Result<(), Failure> {
     for subscription in management.state.subscriptions().await? {
         for service in management.state.names(&subscription, Kind::Service).await? {
+            let own: Option<Read<HostedServiceRecord>> =
+                management.state.get(SERVICES, &service, hosted_service::KEY).await?;
+            if let Some(record) = own.map(|own| own.record).filter(|record| record.held.is_some()) {
+                hosted_service::delete::start(management, record.name);
+                continue;
+            }
             for slot in SLOTS {
                 let read = in_slot(management, &service, slot).await?;
                 if read.is_some_and(|read| read.record.held.is_some()) {
@@ -64,7 +70,8 @@ pub async fn resume(management: &Arc<Management>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn carry_out(management: &Arc<Management>, service: &str, slot: Slot) -> Result<(), Failure> {
+/// Does the work of the operation that holds the deployment in a slot, if there is one.
+pub async fn carry_out(management: &Arc<Management>, service: &str, slot: Slot) -> Result<(), Failure> {
     let Some(read) = in_slot(management, service, slot).await? else { return Ok(()) };
     let Some(hold) = read.record.held.clone() else { return Ok(()) };
     let owner: Option<Read<HostedServiceRecord>> =
@@ -77,6 +84,7 @@ async fn carry_out(management: &Arc<Management>, service: &str, slot: Slot) -> R
         Change::Create { package_url } => deployment.create(&package_url).await,
         Change::Status { before } => deployment.set_status(before).await,
         Change::Delete => deployment.delete().await,
+        Change::DeleteWithService => deployment.delete_quietly().await,
     }
 }
 
@@ -128,6 +136,12 @@ impl Held<'_> {
     async fn delete(self) -> Result<(), Failure> {
         self.remove_from_fabric().await?;
         self.gone(Ok(())).await
+    }
+
+    /// Deletes the deployment. The operation goes on with the service, and ends there.
+    async fn delete_quietly(self) -> Result<(), Failure> {
+        self.remove_from_fabric().await?;
+        self.management.state.commit(self.unchanged().delete(slot_key(self.slot))).await
     }
 
     async fn put_goal(&self) -> Result<(), Failure> {

@@ -77,6 +77,8 @@ pub enum Change {
     },
     /// It is being deleted.
     Delete,
+    /// It is being deleted, and its service after it: the operation is the service's.
+    DeleteWithService,
 }
 
 impl fmt::Debug for Change {
@@ -85,6 +87,7 @@ impl fmt::Debug for Change {
             Self::Create { .. } => "Create",
             Self::Status { .. } => "Status",
             Self::Delete => "Delete",
+            Self::DeleteWithService => "DeleteWithService",
         })
     }
 }
@@ -135,7 +138,7 @@ pub async fn find(
 pub fn describe(record: DeploymentRecord, slot: Slot, observed: Option<DeploymentObserved>) -> Deployment {
     let phase = match record.held.as_ref().map(|hold| &hold.change) {
         Some(Change::Create { .. }) => Phase::Creating,
-        Some(Change::Delete) => Phase::Deleting,
+        Some(Change::Delete | Change::DeleteWithService) => Phase::Deleting,
         Some(Change::Status { .. }) | None => Phase::Created,
     };
     let url = observed.as_ref().and_then(|observed| cloud_status::urls(observed).into_iter().next());
@@ -198,6 +201,7 @@ pub async fn create(management: &Arc<Management>, request: &Request) -> Result<R
     let (name, slot) = (request.parameters.service()?, request.parameters.slot()?);
     package::check_url(&management.config.storage, &asked.package_url)?;
     let service = hosted_service::find(management, &request.subscription, &name).await?;
+    hosted_service::free(&service.record)?;
     for other in SLOTS {
         let Some(read) = in_slot(management, name.as_str(), other).await? else { continue };
         if other == slot {
@@ -265,7 +269,8 @@ pub async fn update_status(management: &Arc<Management>, request: &Request) -> R
     begin(management, request, service.name.as_str(), slot, change).await
 }
 
-fn held(record: DeploymentRecord, operation: &RequestId, change: Change) -> DeploymentRecord {
+/// A deployment that an operation holds from now on.
+pub fn held(record: DeploymentRecord, operation: &RequestId, change: Change) -> DeploymentRecord {
     let held = Some(Hold { operation: operation.clone(), change });
     DeploymentRecord { held, modified: now(), ..record }
 }

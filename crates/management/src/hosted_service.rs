@@ -1,24 +1,28 @@
 //! Hosted services.
 
+pub mod delete;
+
 use serde::{Deserialize, Serialize};
 use welkin_base::{ServiceName, SubscriptionId, Timestamp};
-use welkin_management_wire::ApiError;
 use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::hosted_service::{
     CreateHostedService, HostedService, UpdateHostedService, availability,
 };
+use welkin_management_wire::{ApiError, Element};
 
-use crate::deployment::{self, SLOTS, slot_key};
+use crate::affinity_group;
+use crate::deployment;
 use crate::failure::Failure;
-use crate::location;
 use crate::management::{Management, now};
-use crate::operation;
-use crate::quota::{self, Counted};
+use crate::operation::{self, RequestId};
+use crate::quota::{self, Counted, won};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::state::{Kind, Read, SERVICES, State, encode};
 use crate::subscription::SubscriptionRecord;
 
+/// Services of one answer, at most. More than any client that does not look for a continuation is likely to have.
+const PAGE_SERVICES: usize = 10_000;
 /// The key of a service's row.
 pub const KEY: &str = "service";
 
@@ -39,6 +43,19 @@ pub struct HostedServiceRecord {
     pub modified: Timestamp,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+    /// The affinity group that it is in.
+    pub affinity_group: Option<String>,
+    /// The name that the service's address is to be looked up as.
+    pub reverse_dns: Option<String>,
+    /// The operation that is deleting it.
+    pub held: Option<RequestId>,
+}
+
+/// A service that is being deleted is not changed, and gets no deployment.
+pub fn free(record: &HostedServiceRecord) -> Result<(), ApiError> {
+    let Some(operation) = &record.held else { return Ok(()) };
+    let message = format!("the operation {operation} is deleting the hosted service: wait for its end");
+    Err(ApiError::conflict(message))
 }
 
 /// The service of this name, if the subscription has it: what others have is not found, just as what nobody has.
@@ -75,16 +92,31 @@ fn describe(management: &Management, request: &Request, record: HostedServiceRec
         created: record.created,
         modified: record.modified,
         extended_properties: record.extended_properties,
+        affinity_group: record.affinity_group,
+        deleting: record.held.is_some(),
+        reverse_dns: record.reverse_dns,
     }
 }
 
-/// "List Hosted Services".
+/// "List Hosted Services", page by page when there are very many.
 pub async fn list(management: &Management, request: &Request) -> Result<Reply, Failure> {
-    let services = all(management, &request.subscription).await?;
-    let elements = services
-        .into_iter()
-        .map(|record| describe(management, request, record).element(request.version, None));
-    Ok(Reply::Xml(welkin_management_wire::Element::new("HostedServices").children(elements)))
+    let (state, id, prefix) = (&management.state, &request.subscription.id, Kind::Service.prefix());
+    let after = request.continuation.as_ref().map(|name| Kind::Service.key(name).into());
+    let page = state.page(id, prefix, after, PAGE_SERVICES).await?;
+    let full = page.len() == PAGE_SERVICES;
+    let names =
+        page.iter().map(|row| String::from_utf8_lossy(row.key.get(prefix.len()..).unwrap_or_default()));
+    let names: Vec<_> = names.collect();
+    let mut elements = Vec::new();
+    for name in &names {
+        let read: Option<Read<HostedServiceRecord>> = state.get(SERVICES, name, KEY).await?;
+        let own = read.map(|read| read.record).filter(|record| record.subscription == *id);
+        elements
+            .extend(own.map(|record| describe(management, request, record).element(request.version, None)));
+    }
+    let element = Element::new("HostedServices").children(elements);
+    let continuation = names.last().filter(|_| full).map(|name| name.clone().into_owned());
+    Ok(Reply::Page { element, continuation })
 }
 
 /// "Get Hosted Service Properties".
@@ -100,7 +132,8 @@ pub async fn get(management: &Management, request: &Request) -> Result<Reply, Fa
 /// "Create Hosted Service".
 pub async fn create(management: &Management, request: &Request) -> Result<Reply, Failure> {
     let asked = CreateHostedService::parse(&request.body)?;
-    location::check(&management.config, &asked.location)?;
+    let (state, id) = (&management.state, &request.subscription.id);
+    let affinity_group = affinity_group::of_place(state, &management.config, id, asked.place).await?;
     let (name, at) = (asked.name, now());
     let record = HostedServiceRecord {
         name: name.clone(),
@@ -110,20 +143,22 @@ pub async fn create(management: &Management, request: &Request) -> Result<Reply,
         created: at,
         modified: at,
         extended_properties: asked.extended_properties,
+        affinity_group,
+        reverse_dns: asked.reverse_dns,
+        held: None,
     };
-    let state = &management.state;
-    let (id, taken) =
-        (&request.subscription.id, || ApiError::conflict(format!("the hosted service name {name} is taken")));
+    let taken = || ApiError::conflict(format!("the hosted service name {name} is taken"));
     if state.get::<HostedServiceRecord>(SERVICES, name.as_str(), KEY).await?.is_some() {
         return Err(taken().into());
     }
-    quota::claim(state, id, Counted::Service, name.as_str()).await?;
+    quota::claim(state, id, Counted::Service, name.as_str(), record.affinity_group.as_deref()).await?;
     operation::announce(state, request, SERVICES, name.as_str()).await?;
     let change = State::change(SERVICES, name.as_str()).check_absent(KEY).put(KEY, encode(&record)?);
     let change = operation::record(change, request, name.as_str(), operation::done())?;
-    if let Err(failure) = state.commit(change).await {
+    // After another failure it is not known whether the service was made: the next start looks.
+    if !won(state.commit(change).await)? {
         quota::give_back(state, id, Counted::Service, name.as_str()).await?;
-        return Err(if matches!(failure, Failure::Raced) { taken().into() } else { failure });
+        return Err(taken().into());
     }
     let path = format!("/subscriptions/{}/compute/{name}", request.subscription.id);
     Ok(Reply::Created { location: format!("{}{path}", request.origin) })
@@ -134,7 +169,9 @@ pub async fn update(management: &Management, request: &Request) -> Result<Reply,
     let asked = UpdateHostedService::parse(&request.body)?;
     let name = request.parameters.service()?;
     let read = find(management, &request.subscription, &name).await?;
+    free(&read.record)?;
     let record = HostedServiceRecord {
+        reverse_dns: asked.reverse_dns.or(read.record.reverse_dns),
         label: asked.label.unwrap_or(read.record.label),
         description: asked.description.or(read.record.description),
         extended_properties: asked.extended_properties.unwrap_or(read.record.extended_properties),
@@ -149,30 +186,11 @@ pub async fn update(management: &Management, request: &Request) -> Result<Reply,
     Ok(Reply::OK)
 }
 
-/// "Delete Hosted Service": refused while it has deployments.
-pub async fn delete(management: &Management, request: &Request) -> Result<Reply, Failure> {
-    let name = request.parameters.service()?;
-    let read = find(management, &request.subscription, &name).await?;
-    let mut change = State::change(SERVICES, name.as_str()).check_version(KEY, read.version).delete(KEY);
-    for slot in SLOTS {
-        if deployment::in_slot(management, name.as_str(), slot).await?.is_some() {
-            let message = format!("the hosted service {name} has a deployment: delete that first");
-            return Err(ApiError::conflict(message).into());
-        }
-        change = change.check_absent(slot_key(slot));
-    }
-    operation::announce(&management.state, request, SERVICES, name.as_str()).await?;
-    let change = operation::record(change, request, name.as_str(), operation::done())?;
-    management.state.commit(change).await?;
-    quota::give_back(&management.state, &request.subscription.id, Counted::Service, name.as_str()).await?;
-    Ok(Reply::OK)
-}
-
 /// "Check Hosted Service Name Availability".
 pub async fn check_name(management: &Management, request: &Request) -> Result<Reply, Failure> {
     let Ok(name) = request.parameters.service() else {
-        return Ok(Reply::Xml(availability(Some("HostedServiceNameNotValid"))));
+        return Ok(Reply::Xml(availability(request.version, Some("HostedServiceNameNotValid"))));
     };
     let taken: Option<Read<HostedServiceRecord>> = management.state.get(SERVICES, name.as_str(), KEY).await?;
-    Ok(Reply::Xml(availability(taken.map(|_| "HostedServiceAlreadyExists"))))
+    Ok(Reply::Xml(availability(request.version, taken.map(|_| "HostedServiceAlreadyExists"))))
 }

@@ -16,6 +16,7 @@ mod request;
 mod run;
 mod state;
 
+mod affinity_group;
 mod deployment;
 mod hosted_service;
 mod instance;

@@ -16,7 +16,7 @@ use crate::quota::{TRIES, won};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::state::{CERTIFICATES, Kind, Read, SUBSCRIPTIONS, State, decode, encode};
-use crate::subscription::{self, SubscriptionRecord};
+use crate::subscription;
 
 /// A management certificate as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +40,6 @@ mod base64_text {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
-}
-
-/// A commit of a subscription's certificates. It rewrites the subscription's own row, so that no two at once exceed
-/// the limit or bring a certificate to a subscription that is being deleted.
-pub fn change(read: &Read<SubscriptionRecord>) -> Result<Commit, Failure> {
-    let change = State::change_subscription(&read.record.id).check_version(subscription::KEY, read.version);
-    Ok(change.put(subscription::KEY, encode(&read.record)?))
 }
 
 /// Adds to a commit that a certificate is registered.
@@ -160,7 +153,7 @@ pub async fn register(
         let read = subscription::read(state, id).await?;
         room(state, id, thumbprint).await?;
         enter(state, id, thumbprint).await?;
-        if won(state.commit(more(put(change(&read)?, certificate)?)?).await)? {
+        if won(state.commit(more(put(subscription::touch(&read)?, certificate)?)?).await)? {
             return Ok(());
         }
     }

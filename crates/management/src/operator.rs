@@ -154,6 +154,7 @@ pub async fn delete(management: &Management, id: &SubscriptionId) -> Result<(), 
         return Err(ApiError::conflict(message).into());
     }
     let thumbprints = state.names(id, Kind::Certificate).await?;
+    let groups = state.names(id, Kind::Group).await?;
     // Whatever is claimed or registered from here on changes one of these two rows, so this commit would not happen.
     let mut change: Commit = State::change_subscription(id)
         .check_version(KEY, read.version)
@@ -162,6 +163,9 @@ pub async fn delete(management: &Management, id: &SubscriptionId) -> Result<(), 
         .delete(quota::KEY);
     for thumbprint in &thumbprints {
         change = change.delete(Kind::Certificate.key(thumbprint));
+    }
+    for group in &groups {
+        change = change.delete(Kind::Group.key(group));
     }
     state.commit(change).await?;
     for thumbprint in thumbprints.iter().filter_map(|text| text.parse::<Sha1Thumbprint>().ok()) {
@@ -227,7 +231,7 @@ pub async fn configure(state: &State, asked: &SubscriptionConfig) -> Result<(), 
         return Ok(());
     }
     read.record.configured = configured;
-    let mut change = certificate::change(&read)?;
+    let mut change = subscription::touch(&read)?;
     for one in &certificates {
         certificate::enter(state, &asked.id, one.sha1_thumbprint()).await?;
         change = certificate::put(change, one)?;

@@ -8,8 +8,9 @@
 use serde::{Deserialize, Serialize};
 use welkin_base::SubscriptionId;
 use welkin_management_wire::ApiError;
-use welkin_store::{Commit, Space};
+use welkin_store::{Commit, Row, Space};
 
+use crate::affinity_group::GroupRecord;
 use crate::failure::Failure;
 use crate::hosted_service::{self, HostedServiceRecord};
 use crate::management::Management;
@@ -84,8 +85,28 @@ pub async fn usage(state: &State, id: &SubscriptionId) -> Result<UsageRecord, Fa
     Ok(read.map(|read| read.record).unwrap_or_default())
 }
 
-/// Claims a name, to be called before what it names is made.
-pub async fn claim(state: &State, id: &SubscriptionId, kind: Counted, name: &str) -> Result<(), Failure> {
+/// The names of what is in an affinity group.
+pub async fn members(
+    state: &State,
+    id: &SubscriptionId,
+    kind: Kind,
+    group: &str,
+) -> Result<Vec<String>, Failure> {
+    let rows = state.entries(id, kind.prefix()).await?;
+    let inside = rows.into_iter().filter(|row| row.value.eq_ignore_ascii_case(group.as_bytes()));
+    let name =
+        |row: Row| String::from_utf8_lossy(row.key.get(kind.prefix().len()..).unwrap_or_default()).into();
+    Ok(inside.map(name).collect())
+}
+
+/// Claims a name, to be called before what it names is made; in an affinity group, if it is to be in one.
+pub async fn claim(
+    state: &State,
+    id: &SubscriptionId,
+    kind: Counted,
+    name: &str,
+    group: Option<&str>,
+) -> Result<(), Failure> {
     for _ in 0..TRIES {
         let read = subscription::read(state, id).await?;
         subscription::check_active(&read.record)?;
@@ -100,13 +121,20 @@ pub async fn claim(state: &State, id: &SubscriptionId, kind: Counted, name: &str
             return Err(exceeded(kind.name(), max).into());
         }
         *current += 1;
-        let entry = kind.kind().key(name);
-        let change = State::change_subscription(id)
+        let (entry, group_key) = (kind.kind().key(name), group.map(|group| Kind::Group.key(group)));
+        if let Some(key) = &group_key
+            && state.get::<GroupRecord>(SUBSCRIPTIONS, id.as_str(), key).await?.is_none()
+        {
+            return Err(ApiError::conflict("the affinity group was just deleted").into());
+        }
+        let change = State::change_subscription(id);
+        let change = group_key.into_iter().fold(change, Commit::check_present);
+        let change = change
             .check_version(subscription::KEY, read.version)
             .check_unchanged(KEY, usage.map(|usage| usage.version))
             .check_absent(entry.clone())
             .put(KEY, encode(&record)?)
-            .put(entry, Vec::new());
+            .put(entry, group.unwrap_or_default().as_bytes().to_vec());
         if won(state.commit(change).await)? {
             return Ok(());
         }

@@ -1,10 +1,13 @@
 //! Answers, and the headers that each of them has (SMAPI §3).
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, SERVER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, SERVER};
 use http::{Response, StatusCode};
 use serde::Serialize;
 use welkin_management_wire::{ApiError, Element};
 use welkin_transport::{Body, empty, full, json, text};
+
+/// The header that says where the next page begins, in answers and requests.
+pub const CONTINUATION: HeaderName = HeaderName::from_static("x-ms-continuation-token");
 
 /// What a handler answers.
 #[derive(Debug)]
@@ -18,6 +21,13 @@ pub enum Reply {
     },
     /// 200 with XML.
     Xml(Element),
+    /// 200 with XML that is one page of several.
+    Page {
+        /// What is in it.
+        element: Element,
+        /// Where the next page begins, if there is one.
+        continuation: Option<String>,
+    },
     /// 200 with JSON, for Welkin's own calls.
     Json(serde_json::Value),
     /// 200 with plain text, for Welkin's own calls.
@@ -47,6 +57,12 @@ impl Reply {
                 response
             }
             Self::Xml(element) => xml(StatusCode::OK, element),
+            Self::Page { element, continuation } => {
+                let mut response = xml(StatusCode::OK, element);
+                let value = continuation.and_then(|token| HeaderValue::from_str(&token).ok());
+                response.headers_mut().extend(value.map(|value| (CONTINUATION, value)));
+                response
+            }
             Self::Json(value) => json(StatusCode::OK, &value),
             Self::Text(message) => text(StatusCode::OK, message),
         }

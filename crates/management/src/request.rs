@@ -30,6 +30,8 @@ pub struct Request {
     pub began: Timestamp,
     /// The version of the API that the caller speaks.
     pub version: Version,
+    /// Where the last page that the caller got ended.
+    pub continuation: Option<String>,
     /// Where the caller reached us, as `https://host:port`.
     pub origin: String,
     /// What is said.

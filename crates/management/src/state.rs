@@ -8,6 +8,7 @@
 //! | subscriptions | subscription | `subscription` | [`SubscriptionRecord`](crate::subscription::SubscriptionRecord) |
 //! | subscriptions | subscription | `usage` | [`UsageRecord`](crate::quota::UsageRecord) |
 //! | subscriptions | subscription | `certificate/<thumbprint>` | [`CertificateRecord`](crate::management_certificate::CertificateRecord) |
+//! | subscriptions | subscription | `group/<name>` | [`GroupRecord`](crate::affinity_group::GroupRecord) |
 //! | subscriptions | subscription | `service/<name>`, `account/<name>` | the affinity group that it is in, or nothing |
 //! | subscriptions | subscription | `asked/<operation>` | where the operation's record is |
 //! | services, accounts, subscriptions | as above | `operation/<id>` | [`OperationRecord`](crate::operation::OperationRecord) |
@@ -68,6 +69,8 @@ pub enum Kind {
     Service,
     /// Storage accounts.
     Account,
+    /// Affinity groups.
+    Group,
     /// Management certificates.
     Certificate,
     /// Operations that were asked for.
@@ -80,6 +83,7 @@ impl Kind {
         match self {
             Self::Service => "service/",
             Self::Account => "account/",
+            Self::Group => "group/",
             Self::Certificate => "certificate/",
             Self::Operation => "asked/",
         }

@@ -10,15 +10,17 @@ use welkin_base::{AccountName, SubscriptionId, Timestamp};
 use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::hosted_service::availability;
 use welkin_management_wire::operation_status::Progress;
-use welkin_management_wire::storage_account::{self as wire, CreateStorageAccount, KeyType, StorageAccount};
+use welkin_management_wire::storage_account::{
+    self as wire, CreateStorageAccount, KeyType, Status, StorageAccount, UpdateStorageAccount,
+};
 use welkin_management_wire::{ApiError, Element, ErrorCode};
 use welkin_storage_wire::admin::AccountKeys;
 
+use crate::affinity_group;
 use crate::failure::Failure;
-use crate::location;
 use crate::management::{Management, now};
 use crate::operation;
-use crate::quota::{self, Counted};
+use crate::quota::{self, Counted, won};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::state::{ACCOUNTS, Kind, Read, State, encode};
@@ -48,6 +50,8 @@ pub struct AccountRecord {
     pub created: Timestamp,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+    /// The affinity group that it is in.
+    pub affinity_group: Option<String>,
 }
 
 fn unknown(name: &AccountName) -> ApiError {
@@ -96,8 +100,14 @@ fn describe(management: &Management, request: &Request, record: AccountRecord) -
         created: record.created,
         endpoints,
         extended_properties: record.extended_properties,
+        affinity_group: record.affinity_group,
+        status: match record.held.map(|hold| hold.change) {
+            None => Status::Created,
+            Some(Change::Make) => Status::Creating,
+            Some(Change::Delete) => Status::Deleting,
+        },
     };
-    account.element()
+    account.element(request.version)
 }
 
 /// "List Storage Accounts".
@@ -117,7 +127,8 @@ pub async fn get(management: &Management, request: &Request) -> Result<Reply, Fa
 /// "Create Storage Account": 202, and the storage service makes it.
 pub async fn create(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
     let asked = CreateStorageAccount::parse(&request.body)?;
-    location::check(&management.config, &asked.location)?;
+    let (state, id) = (&management.state, &request.subscription.id);
+    let affinity_group = affinity_group::of_place(state, &management.config, id, asked.place).await?;
     let name = asked.name;
     let taken = || ApiError::conflict(format!("the storage account name {name} is taken"));
     if management.storage.keys(&name).await?.is_some() {
@@ -131,19 +142,39 @@ pub async fn create(management: &Arc<Management>, request: &Request) -> Result<R
         held: Some(Hold { operation: request.id.clone(), change: Change::Make }),
         created: now(),
         extended_properties: asked.extended_properties,
+        affinity_group,
     };
-    let state = &management.state;
-    let id = &request.subscription.id;
-    quota::claim(state, id, Counted::Account, name.as_str()).await?;
+    quota::claim(state, id, Counted::Account, name.as_str(), record.affinity_group.as_deref()).await?;
     operation::announce(state, request, ACCOUNTS, name.as_str()).await?;
     let change = State::change(ACCOUNTS, name.as_str()).check_absent(KEY).put(KEY, encode(&record)?);
     let change = operation::record(change, request, name.as_str(), Progress::InProgress)?;
-    if let Err(failure) = state.commit(change).await {
+    // After another failure it is not known whether the record was made: the next start looks.
+    if !won(state.commit(change).await)? {
         quota::give_back(state, id, Counted::Account, name.as_str()).await?;
-        return Err(if matches!(failure, Failure::Raced) { taken().into() } else { failure });
+        return Err(taken().into());
     }
     work::start(management, name);
     Ok(Reply::ACCEPTED)
+}
+
+/// "Update Storage Account".
+pub async fn update(management: &Management, request: &Request) -> Result<Reply, Failure> {
+    let asked = UpdateStorageAccount::parse(&request.body)?;
+    let name = request.parameters.account()?;
+    let read = find(management, &request.subscription.id, &name).await?;
+    free(&read.record)?;
+    let record = AccountRecord {
+        label: asked.label.unwrap_or(read.record.label),
+        description: asked.description.or(read.record.description),
+        extended_properties: asked.extended_properties.unwrap_or(read.record.extended_properties),
+        ..read.record
+    };
+    operation::announce(&management.state, request, ACCOUNTS, name.as_str()).await?;
+    let change =
+        State::change(ACCOUNTS, name.as_str()).check_version(KEY, read.version).put(KEY, encode(&record)?);
+    let change = operation::record(change, request, name.as_str(), operation::done())?;
+    management.state.commit(change).await?;
+    Ok(Reply::OK)
 }
 
 /// "Delete Storage Account": the account and all in it. When that takes long the operation goes on after the answer.
@@ -212,5 +243,5 @@ pub async fn check_name(management: &Management, request: &Request) -> Result<Re
     let row: Option<Read<AccountRecord>> = management.state.get(ACCOUNTS, name.as_str(), KEY).await?;
     let taken = row.is_some() || management.storage.keys(&name).await?.is_some();
     let reason = taken.then(|| format!("the storage account name {name} is taken"));
-    Ok(Reply::Xml(availability(reason.as_deref())))
+    Ok(Reply::Xml(availability(request.version, reason.as_deref())))
 }

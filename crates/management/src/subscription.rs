@@ -7,6 +7,7 @@ use welkin_base::{SubscriptionId, Timestamp};
 use welkin_management_wire::subscription::{self as wire, Usage};
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_pki::Sha1Thumbprint;
+use welkin_store::Commit;
 use welkin_transport::Peer;
 
 use crate::config::Quotas;
@@ -17,7 +18,7 @@ use crate::management::Management;
 use crate::management_certificate;
 use crate::quota;
 use crate::reply::Reply;
-use crate::state::{Kind, Read, SUBSCRIPTIONS, State};
+use crate::state::{Kind, Read, SUBSCRIPTIONS, State, encode};
 
 /// The key of a subscription's row.
 pub const KEY: &str = "subscription";
@@ -51,6 +52,13 @@ fn forbidden() -> ApiError {
 pub async fn read(state: &State, id: &SubscriptionId) -> Result<Read<SubscriptionRecord>, Failure> {
     let read = state.get(SUBSCRIPTIONS, id.as_str(), KEY).await?;
     Ok(read.ok_or_else(forbidden)?)
+}
+
+/// A commit of what a subscription has but does not count. It rewrites the subscription's own row, so that no two at once
+/// exceed a limit, or bring something to a subscription that is being deleted.
+pub fn touch(read: &Read<SubscriptionRecord>) -> Result<Commit, Failure> {
+    let change = State::change_subscription(&read.record.id).check_version(KEY, read.version);
+    Ok(change.put(KEY, encode(&read.record)?))
 }
 
 /// Nobody manages a subscription that is disabled.

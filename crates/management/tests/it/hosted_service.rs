@@ -3,7 +3,7 @@
 use ureq::http::Method;
 use welkin_management_wire::answer::{Outcome, text, texts};
 
-use crate::rig::{Rig, base64, service_body};
+use crate::rig::{Rig, base64, deployment_body, service_body};
 
 const BASE: &str = "/services/hostedservices";
 
@@ -86,4 +86,80 @@ fn what_is_refused() {
         assert_eq!(answer.status, status, "{body}: {answer:?}");
         assert!(answer.text.contains(part), "{body}: {answer:?}");
     }
+}
+
+#[test]
+fn all_its_fields() {
+    let rig = Rig::start();
+    let alice = rig.alice();
+    let property = "<ExtendedProperties><ExtendedProperty><Name>a</Name><Value>1</Value></ExtendedProperty>\
+        </ExtendedProperties><ReverseDnsFqdn>www.example.org.</ReverseDnsFqdn></CreateHostedService>";
+    let body = service_body("full").replace("</CreateHostedService>", property);
+    assert_eq!(alice.post(BASE, &body).status, 201);
+    let one = alice.get(&format!("{BASE}/full")).text;
+    for part in [
+        "<Description i:nil=\"true\"/>",
+        "<ExtendedProperty><Name>a</Name><Value>1</Value></ExtendedProperty>",
+        "<ReverseDnsFqdn>www.example.org.</ReverseDnsFqdn>",
+        "<Status>Created</Status>",
+    ] {
+        assert!(one.contains(part), "{part}: {one}");
+    }
+    let update = "<UpdateHostedService><Description>d</Description><ReverseDnsFqdn>b.example.org</ReverseDnsFqdn>\
+        <ExtendedProperties/></UpdateHostedService>";
+    assert_eq!(alice.call(&Method::PUT, &format!("{BASE}/full"), update).status, 200);
+    let one = alice.get(&format!("{BASE}/full")).text;
+    for part in ["<Description>d</Description>", "<ExtendedProperties/>", "<ReverseDnsFqdn>b.example.org<"] {
+        assert!(one.contains(part), "{part}: {one}");
+    }
+    let nothing = alice.call(&Method::PUT, &format!("{BASE}/full"), "<UpdateHostedService/>");
+    assert_eq!(nothing.status, 400, "{nothing:?}");
+}
+
+#[test]
+fn a_service_goes_with_its_deployments() {
+    let mut rig = Rig::start();
+    let url = format!("{}/public/c/p.cspkg", rig.storage.blob_endpoint);
+    let deploy = |rig: &Rig| {
+        let alice = rig.alice();
+        assert_eq!(alice.make_service("guestbook").status, 201);
+        for slot in ["production", "staging"] {
+            let path = format!("{BASE}/guestbook/deploymentslots/{slot}");
+            let accepted = alice.post(&path, &deployment_body(slot, &url, "<c/>", true));
+            assert_eq!(alice.outcome(&accepted), Outcome::Succeeded);
+        }
+    };
+    let with_media = format!("{BASE}/guestbook?comp=media");
+    deploy(&rig);
+    assert_eq!(rig.bob().delete(&with_media).status, 404);
+    let accepted = rig.alice().delete(&with_media);
+    assert_eq!((accepted.status, accepted.text.as_str()), (202, ""), "{accepted:?}");
+    assert_eq!(rig.alice().outcome(&accepted), Outcome::Succeeded);
+    assert_eq!(rig.alice().get(&format!("{BASE}/guestbook")).status, 404);
+    assert!(rig.fabric.goals().is_empty());
+
+    // The fabric controller is silent, and the service ends in the middle.
+    deploy(&rig);
+    rig.fabric.set_silent(true);
+    let accepted = rig.alice().delete(&with_media);
+    assert_eq!(accepted.status, 202);
+    let one = rig.alice().get(&format!("{BASE}/guestbook")).text;
+    assert_eq!(text(&one, &["HostedServiceProperties", "Status"]).as_deref(), Some("Deleting"));
+    let path = format!("{BASE}/guestbook/deploymentslots/production");
+    let body = deployment_body("more", &url, "<c/>", true);
+    for refused in [
+        rig.alice().delete(&with_media),
+        rig.alice().delete(&format!("{BASE}/guestbook")),
+        rig.alice().delete(&path),
+        rig.alice().post(&path, &body),
+    ] {
+        assert!(refused.status == 409 && refused.text.contains(&accepted.request_id), "{refused:?}");
+    }
+    rig.stop_management();
+    rig.fabric.set_silent(false);
+    rig.start_management();
+    assert_eq!(rig.alice().outcome(&accepted), Outcome::Succeeded);
+    assert_eq!(rig.alice().get(&format!("{BASE}/guestbook")).status, 404);
+    assert!(rig.fabric.goals().is_empty());
+    assert_eq!(text(&rig.alice().get("").text, &["CurrentHostedServices"]).as_deref(), Some("0"));
 }

@@ -7,6 +7,7 @@ mod fabric;
 mod rig;
 mod storage;
 
+mod affinity_group;
 mod authorization;
 mod deployment;
 mod history;
@@ -16,3 +17,4 @@ mod protocol;
 mod restart;
 mod storage_account;
 mod subscription;
+mod versions;

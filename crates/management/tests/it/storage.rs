@@ -38,6 +38,8 @@ pub struct TestStorage {
 struct State {
     accounts: BTreeMap<String, AccountKeys>,
     keys_made: u32,
+    /// Answers 503 to everything.
+    silent: bool,
 }
 
 impl State {
@@ -67,6 +69,11 @@ impl TestStorage {
         Self { address, thumbprint: identity.thumbprint(), blob_endpoint, state }
     }
 
+    /// From now on its administration answers that it cannot, or answers again.
+    pub fn set_silent(&self, silent: bool) {
+        self.state.lock().unwrap().silent = silent;
+    }
+
     /// Names of the accounts that there are.
     pub fn accounts(&self) -> Vec<String> {
         self.state.lock().unwrap().accounts.keys().cloned().collect()
@@ -80,6 +87,9 @@ impl TestStorage {
 
 fn administer(state: &mut State, method: &Method, path: &str) -> Response<Body> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').skip(2).collect();
+    if state.silent {
+        return empty(StatusCode::SERVICE_UNAVAILABLE);
+    }
     match (method, parts.as_slice()) {
         (&Method::PUT, [name]) if state.accounts.contains_key(*name) => empty(StatusCode::CONFLICT),
         (&Method::PUT, [name]) => {

@@ -1,8 +1,9 @@
 //! Storage accounts and their keys.
 
+use ureq::http::Method;
 use welkin_management_wire::answer::{Outcome, text, texts};
 
-use crate::rig::{Rig, account_body};
+use crate::rig::{LIMIT, Rig, account_body, base64};
 
 const BASE: &str = "/services/storageservices";
 
@@ -36,6 +37,58 @@ fn the_life_of_an_account() {
     assert_eq!(alice.delete(&format!("{BASE}/pictures")).status, 404);
     assert!(rig.storage.accounts().is_empty());
     assert!(texts(&alice.get(BASE).text, &["StorageService"]).is_empty());
+}
+
+#[test]
+fn what_is_updated() {
+    let rig = Rig::start();
+    let alice = rig.alice();
+    alice.make_account("pictures");
+    let path = format!("{BASE}/pictures");
+    let properties = "<ExtendedProperties><ExtendedProperty><Name>owner</Name><Value>me</Value></ExtendedProperty>\
+        </ExtendedProperties>";
+    for (fields, status) in [
+        (format!("<Description>new</Description><Label>{}</Label>", base64("renamed")), 200),
+        (format!("{properties}<AccountType>Standard_RAGRS</AccountType>"), 200),
+        ("<AccountType>Gold</AccountType>".to_owned(), 400),
+        ("<Label>!</Label>".to_owned(), 400),
+    ] {
+        let body = format!("<UpdateStorageServiceInput>{fields}</UpdateStorageServiceInput>");
+        assert_eq!(alice.call(&Method::PUT, &path, &body).status, status, "{fields}");
+    }
+    let one = alice.get(&path).text;
+    let property = |name| text(&one, &["StorageServiceProperties", name]);
+    assert_eq!(
+        (property("Label"), property("Description")),
+        (Some(base64("renamed")), Some("new".to_owned()))
+    );
+    assert_eq!(property("Status").as_deref(), Some("Created"));
+    assert_eq!(texts(&one, &["ExtendedProperties", "ExtendedProperty", "Value"]), ["me"]);
+    let body = "<UpdateStorageServiceInput/>";
+    assert_eq!(rig.bob().call(&Method::PUT, &path, body).status, 404);
+}
+
+#[test]
+fn an_account_is_deleted_when_storage_answers_again() {
+    let rig = Rig::start();
+    let alice = rig.alice();
+    alice.make_account("pictures");
+    let path = format!("{BASE}/pictures");
+    rig.storage.set_silent(true);
+    std::thread::scope(|scope| {
+        let deleting = scope.spawn(|| rig.alice().delete(&path));
+        let status = || text(&alice.get(&path).text, &["StorageServiceProperties", "Status"]);
+        let end = std::time::Instant::now() + LIMIT;
+        while status().as_deref() != Some("Deleting") && std::time::Instant::now() < end {
+            std::thread::yield_now();
+        }
+        let refused = alice.call(&Method::PUT, &path, "<UpdateStorageServiceInput/>");
+        assert!(refused.status == 409 && refused.text.contains("is deleting the account"), "{refused:?}");
+        rig.storage.set_silent(false);
+        assert_eq!(deleting.join().unwrap().status, 200);
+    });
+    assert_eq!(alice.get(&path).status, 404);
+    assert!(rig.storage.accounts().is_empty());
 }
 
 #[test]
