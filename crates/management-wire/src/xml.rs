@@ -5,8 +5,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quick_xml::Writer;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
+use quick_xml::{Reader, Writer};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::error::{ApiError, ErrorCode};
@@ -16,6 +16,10 @@ use crate::version::Version;
 pub const REQUEST_BYTES_MAX: usize = 2 << 20;
 /// Nodes of a request body, at most. The largest that a client sends has some hundred.
 const REQUEST_NODES_MAX: u32 = 10_000;
+/// Elements within each other, at most. Clients send six.
+const REQUEST_DEPTH_MAX: usize = 64;
+/// Attributes of a request body, at most. Clients send two, both namespaces, and a few types.
+const REQUEST_ATTRIBUTES_MAX: usize = 1_000;
 /// The namespace of every element (SMAPI §3).
 const NAMESPACE: &str = "http://schemas.microsoft.com/windowsazure";
 /// The namespace of `i:nil` and `i:type`.
@@ -137,6 +141,7 @@ pub fn read<T>(
 ) -> Result<T, ApiError> {
     let text = std::str::from_utf8(body).map_err(|_| invalid("the body is not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    check_shape(text)?;
     let options =
         ParsingOptions { allow_dtd: false, nodes_limit: REQUEST_NODES_MAX, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options)
@@ -147,6 +152,41 @@ pub fn read<T>(
         return Err(invalid(format!("the root element must be {root}, not {found}")));
     }
     read(Fields { element })
+}
+
+/// Refuses, in one pass, what the parser takes more than linear time or much of the stack for: elements with very many
+/// attributes or namespaces, and very deep ones.
+fn check_shape(text: &str) -> Result<(), ApiError> {
+    let malformed =
+        |error: &dyn std::fmt::Display| invalid(format!("the body is not well-formed XML: {error}"));
+    let mut reader = Reader::from_str(text);
+    let (mut depth, mut attributes) = (0_usize, 0_usize);
+    loop {
+        let tag = match reader.read_event().map_err(|error| malformed(&error))? {
+            Event::Start(tag) => {
+                depth += 1;
+                tag
+            }
+            Event::Empty(tag) => tag,
+            Event::End(_) => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            Event::DocType(_) => return Err(malformed(&"a document type is not taken")),
+            Event::Eof => return Ok(()),
+            _ => continue,
+        };
+        if depth > REQUEST_DEPTH_MAX {
+            return Err(malformed(&"the elements are nested too deeply"));
+        }
+        for attribute in tag.attributes().with_checks(false) {
+            attribute.map_err(|error| malformed(&error))?;
+            attributes += 1;
+            if attributes > REQUEST_ATTRIBUTES_MAX {
+                return Err(malformed(&"there are too many attributes"));
+            }
+        }
+    }
 }
 
 fn invalid(message: impl Into<String>) -> ApiError {
@@ -275,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_is_read() {
-        let deep = format!("<A>{}{}</A>", "<B>".repeat(9_000), "</B>".repeat(9_000));
+        let deep = format!("<A>{}{}</A>", "<B>".repeat(64), "</B>".repeat(64));
         let many = format!("<A>{}</A>", "<B/>".repeat(20_000));
         for (body, expected) in [
             ("<A><B>x</B></A>", Ok(Some("x"))),
@@ -293,7 +333,7 @@ mod tests {
             ("<!DOCTYPE A [<!ENTITY e 'x'>]><A><B>&e;</B></A>", Err("not well-formed")),
             ("", Err("not well-formed")),
             (&many, Err("not well-formed")),
-            (&deep, Ok(None)),
+            (&deep, Err("nested too deeply")),
         ] {
             let got = read(body.as_bytes(), "A", |fields| fields.text("B"));
             match (got, expected) {
@@ -311,6 +351,48 @@ mod tests {
         {
             let got = read(body(text).as_bytes(), "A", |fields| fields.required_base64("B"));
             assert_eq!(got.ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    /// Bodies that are as large as any, and took minutes or the stack.
+    #[test]
+    fn what_is_sent_to_tire_the_parser() {
+        let many = |count: usize, part: &dyn Fn(usize) -> String| (0..count).map(part).collect::<String>();
+        let scopes = many(60, &|d| format!("<A {}>", many(10, &|n| format!("xmlns:n{d}x{n}='u{d}x{n}' "))));
+        for (name, body, error) in [
+            (
+                "attributes",
+                format!("<A {}/>", many(200_000, &|n| format!("a{n}='' "))),
+                "too many attributes",
+            ),
+            ("namespaces", format!("<A {}/>", many(100_000, &|n| format!("xmlns:a{n}='' "))), "too many"),
+            ("depth", format!("{}{}", "<A>".repeat(250_000), "</A>".repeat(250_000)), "too deeply"),
+            ("instructions", format!("<A>{}</A>", "<?a b?>".repeat(200_000)), "nodes limit"),
+            ("sections", format!("<A>{}</A>", "<![CDATA[x]]>".repeat(150_000)), ""),
+            ("references", format!("<A>{}</A>", "&amp;".repeat(400_000)), ""),
+            (
+                "scopes",
+                format!(
+                    "{scopes}{}{}",
+                    many(8_000, &|n| format!("<B xmlns:m{n}='v{n}'/>")),
+                    "</A>".repeat(60)
+                ),
+                "too many attributes",
+            ),
+            (
+                "fewer scopes",
+                format!("{scopes}{}{}", many(300, &|n| format!("<B xmlns:m{n}='v{n}'/>")), "</A>".repeat(60)),
+                "",
+            ),
+        ] {
+            let began = std::time::Instant::now();
+            let got = read(body.as_bytes(), "A", |fields| fields.text("B"));
+            assert!(body.len() <= REQUEST_BYTES_MAX, "{name}: {}", body.len());
+            match got {
+                Ok(_) => assert!(error.is_empty(), "{name}"),
+                Err(got) => assert!(!error.is_empty() && got.message.contains(error), "{name}: {got}"),
+            }
+            assert!(began.elapsed().as_secs() < 10, "{name}: {:?}", began.elapsed());
         }
     }
 }

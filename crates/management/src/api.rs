@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request as HttpRequest, Response, header};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use welkin_management_wire::{
     ApiError, Call, ErrorCode, Operation, REQUEST_BYTES_MAX, VERSION_HEADER, check_since, check_version,
@@ -24,6 +25,9 @@ use crate::{
 
 /// A body must arrive within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is read of a body that is too large, at most. Who sends more finds the connection closed.
+const DISCARD_BYTES_MAX: usize = 16 << 20;
 
 /// Answers a request.
 pub async fn handle(
@@ -114,16 +118,34 @@ fn version(http: &HttpRequest<Incoming>) -> Option<&str> {
     http.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok())
 }
 
-async fn body(incoming: Incoming) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        let message = format!("the body has more than {REQUEST_BYTES_MAX} bytes");
-        ApiError::new(ErrorCode::RequestBodyTooLarge, message)
+/// A body that is too large is read to its end, within bounds, so that its sender comes to read why it is refused.
+async fn body(mut incoming: Incoming) -> Result<Bytes, ApiError> {
+    let read = async {
+        let read = read_body(&mut incoming, REQUEST_BYTES_MAX).await;
+        if matches!(read, Err(BodyError::TooLarge { .. })) {
+            discard(&mut incoming).await;
+        }
+        read
     };
-    match tokio::time::timeout(BODY_TIMEOUT, read_body(incoming, REQUEST_BYTES_MAX)).await {
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(BodyError::TooLarge { .. })) => Err(too_large()),
+        Ok(Err(BodyError::TooLarge { bytes_max })) => {
+            let message = format!("the body has more than {bytes_max} bytes");
+            Err(ApiError::new(ErrorCode::RequestBodyTooLarge, message))
+        }
         Ok(Err(_)) | Err(_) => {
             Err(ApiError::new(ErrorCode::InvalidXmlRequest, "the body did not arrive whole"))
+        }
+    }
+}
+
+/// Reads on and keeps nothing.
+async fn discard(incoming: &mut Incoming) {
+    let mut left = DISCARD_BYTES_MAX;
+    while let Some(Ok(frame)) = incoming.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
         }
     }
 }
