@@ -32,18 +32,24 @@ pub struct Settings {
     pub management: String,
     /// The subscription.
     pub subscription: SubscriptionId,
-    /// The cloud's location.
+    /// The cloud's location; empty when the cloud is to be asked.
+    #[serde(default)]
     pub location: String,
-    /// The blob endpoint, such as `http://127.0.0.1:10000`.
+    /// The blob endpoint, such as `http://127.0.0.1:10000`; empty when the cloud is to be asked.
+    #[serde(default)]
     pub blob_endpoint: String,
     /// The queue endpoint.
+    #[serde(default)]
     pub queue_endpoint: String,
     /// The table endpoint.
+    #[serde(default)]
     pub table_endpoint: String,
     /// The storage account for packages and for samples, made by the first deployment.
-    pub default_account: AccountName,
-    /// The three storage endpoints as role instances reach them.
-    pub guest_endpoints: GuestEndpoints,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_account: Option<AccountName>,
+    /// The three storage endpoints as role instances reach them, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_endpoints: Option<GuestEndpoints>,
     /// The folder that this was read from.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -103,6 +109,18 @@ pub enum ClientError {
         /// Why.
         why: String,
     },
+    /// Nothing says which cloud is meant.
+    #[error(
+        "there is no cloud in {} and no profile {name:?}: start a cloud with `welkin up`, or say where yours is with \
+         `welkin login`",
+        state.display()
+    )]
+    NoProfile {
+        /// The profile that was looked for.
+        name: String,
+        /// The state folder that was looked at.
+        state: PathBuf,
+    },
     /// The time is up.
     #[error("{what} took longer than {seconds} s")]
     TimedOut {
@@ -132,6 +150,25 @@ pub struct Answer {
 const MANAGEMENT: &str = "the management API";
 
 impl Settings {
+    /// Settings of a cloud of which only the management API is known; it tells the rest.
+    #[must_use]
+    pub fn remote(management: String, subscription: SubscriptionId) -> Self {
+        let id: String = subscription.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+        // A GUID has 32 digits, so that this is a name of 18 characters.
+        let name = format!("welkin{}", id.get(..12).unwrap_or_default().to_ascii_lowercase());
+        Self {
+            management,
+            subscription,
+            location: String::new(),
+            blob_endpoint: String::new(),
+            queue_endpoint: String::new(),
+            table_endpoint: String::new(),
+            default_account: AccountName::new(&name).ok(),
+            guest_endpoints: None,
+            folder: PathBuf::new(),
+        }
+    }
+
     /// Reads the settings of an admin folder.
     ///
     /// # Errors
@@ -196,6 +233,55 @@ impl Client {
     /// See [`ClientError`].
     pub fn post(&self, path: &str, body: Element) -> Result<Answer, ClientError> {
         self.call(&Method::POST, path, Some(body))
+    }
+
+    /// Asks a resource to do something that needs no more words.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn post_empty(&self, path: &str) -> Result<Answer, ClientError> {
+        self.call(&Method::POST, path, None)
+    }
+
+    /// Changes a resource.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn put(&self, path: &str, body: Element) -> Result<Answer, ClientError> {
+        self.call(&Method::PUT, path, Some(body))
+    }
+
+    /// The location for what names none: the profile's, else the cloud's first.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn location(&self) -> Result<String, ClientError> {
+        if !self.settings.location.is_empty() {
+            return Ok(self.settings.location.clone());
+        }
+        let answer = self.get("locations")?;
+        answer::text(&answer.text, &["Location", "Name"]).ok_or_else(|| ClientError::Malformed {
+            what: MANAGEMENT,
+            why: "the cloud names no location".to_owned(),
+        })
+    }
+
+    /// The blob endpoint, without the account's name: the profile's, else what the account says.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn blob_endpoint(&self, account: &AccountName) -> Result<String, ClientError> {
+        if !self.settings.blob_endpoint.is_empty() {
+            return Ok(self.settings.blob_endpoint.trim_end_matches('/').to_owned());
+        }
+        let answer = self.get(&format!("services/storageservices/{account}"))?;
+        let endpoint = answer::text(&answer.text, &["StorageServiceProperties", "Endpoints", "Endpoint"])
+            .unwrap_or_default();
+        let without_account = endpoint.trim_end_matches('/').strip_suffix(&format!("/{account}"));
+        without_account.map(str::to_owned).ok_or_else(|| ClientError::Malformed {
+            what: MANAGEMENT,
+            why: format!("the blob endpoint of {account} is {endpoint:?}"),
+        })
     }
 
     /// Deletes a resource.

@@ -169,12 +169,12 @@ fn settings(cloud: &Cloud) -> Result<Settings, CliError> {
         blob_endpoint: url(cloud, StorageEndpoint::Blob),
         queue_endpoint: url(cloud, StorageEndpoint::Queue),
         table_endpoint: url(cloud, StorageEndpoint::Table),
-        default_account: AccountName::new(DEFAULT_ACCOUNT).map_err(bad_name)?,
-        guest_endpoints: GuestEndpoints {
+        default_account: Some(AccountName::new(DEFAULT_ACCOUNT).map_err(bad_name)?),
+        guest_endpoints: Some(GuestEndpoints {
             blob: format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Blob)),
             queue: format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Queue)),
             table: format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Table)),
-        },
+        }),
         folder: cloud.path("admin"),
     })
 }

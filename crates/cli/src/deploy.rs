@@ -17,8 +17,9 @@ use welkin_management_wire::{Element, answer, xml};
 
 use crate::client::{Client, ClientError, Settings};
 use crate::package;
-use show::Show;
-use undo::Undo;
+
+pub use show::Show;
+pub use undo::Undo;
 
 /// Container of packages on their way.
 const CONTAINER: &str = "welkin-packages";
@@ -91,6 +92,15 @@ pub enum DeployError {
         /// Why.
         source: package::MakeError,
     },
+    /// The profile does not say how roles reach storage.
+    #[error(
+        "the configuration asks for the development storage, and this profile does not know how roles reach the cloud's: \
+         write a connection string instead (`welkin storage-account show` and `keys`)"
+    )]
+    NoGuestEndpoints,
+    /// No storage account is named.
+    #[error("name the storage account for the package with --account")]
+    NoAccount,
     /// Neither a package nor a folder.
     #[error("give --package and --configuration, or --folder")]
     NoPackage,
@@ -165,16 +175,17 @@ fn deploy(args: &DeployArgs, client: &Client, show: &Show, undo: &mut Undo) -> R
     std::fs::File::open(&package).map_err(|source| file_error(&package, source))?;
     check_slot_is_free(args, client)?;
 
-    let account = args.account.as_ref().unwrap_or(&client.settings().default_account);
+    let account = &chosen_account(client, args.account.as_ref())?;
     let key = account_key(client, account, show, undo)?;
     if connection::wants_storage(&configuration) {
         show.line(&format!("settings that mean the development storage get the storage account {account}"));
     }
-    let configuration = connection::fill_in(&configuration, client.settings(), account, &key);
-    let blob = format!("{}-{}.cspkg", args.service, stamp());
-    let target = upload::Target { account, key: &key, container: CONTAINER, blob: &blob };
-    let url = upload::upload(client.settings(), &target, &package, show)?;
-    undo.blob(&target);
+    let configuration = match &client.settings().guest_endpoints {
+        Some(guests) => connection::fill_in(&configuration, guests, account, &key),
+        None if connection::wants_storage(&configuration) => return Err(DeployError::NoGuestEndpoints),
+        None => configuration,
+    };
+    let url = put_package(client, &args.service, &package, (account, &key), show, undo)?;
     create_service(client, &args.service, show, undo)?;
 
     show.step(&format!("creating the deployment of {} ({})", args.service, args.slot));
@@ -185,9 +196,64 @@ fn deploy(args: &DeployArgs, client: &Client, show: &Show, undo: &mut Undo) -> R
     let operation = created.at("creating the deployment")?;
     client.wait(&operation, "creating the deployment", OPERATION_LIMIT).at("creating the deployment")?;
     // The FC has the package by now.
-    undo.remove_blob(client);
+    undo.remove_blob();
     undo.keep();
     Ok(())
+}
+
+fn chosen_account(client: &Client, given: Option<&AccountName>) -> Result<AccountName, DeployError> {
+    given.or(client.settings().default_account.as_ref()).cloned().ok_or(DeployError::NoAccount)
+}
+
+/// Puts a package where the cloud fetches it from. What is given back takes it away again.
+///
+/// # Errors
+/// When the account cannot be made, or storage refuses; then nothing is left.
+pub fn upload_package(
+    client: &Client,
+    service: &ServiceName,
+    package: &Path,
+    account: Option<&AccountName>,
+    show: &Show,
+) -> Result<(String, Undo), DeployError> {
+    // A file that is missing is told before anything is made.
+    std::fs::File::open(package).map_err(|source| file_error(package, source))?;
+    let account = chosen_account(client, account)?;
+    let mut undo = Undo::default();
+    let url = account_key(client, &account, show, &mut undo)
+        .and_then(|key| put_package(client, service, package, (&account, &key), show, &mut undo));
+    match url {
+        Ok(url) => {
+            // An account outlives what it was made for.
+            undo.keep_account();
+            Ok((url, undo))
+        }
+        Err(error) => {
+            undo.all(client);
+            Err(error)
+        }
+    }
+}
+
+fn put_package(
+    client: &Client,
+    service: &ServiceName,
+    package: &Path,
+    (account, key): (&AccountName, &str),
+    show: &Show,
+    undo: &mut Undo,
+) -> Result<String, DeployError> {
+    let blob = format!("{service}-{}.cspkg", stamp());
+    let endpoint = client.blob_endpoint(account).at("asking for the blob endpoint")?;
+    let target = upload::Target { endpoint: &endpoint, account, key, container: CONTAINER, blob: &blob };
+    let url = upload::upload(&target, package, show)?;
+    undo.blob(&target);
+    Ok(url)
+}
+
+/// A deployment's name where none is given.
+pub fn dated_name() -> String {
+    format!("v{}", stamp())
 }
 
 fn file_error(path: &Path, source: std::io::Error) -> DeployError {
@@ -274,7 +340,7 @@ fn account_key(
     let body = Element::new("CreateStorageServiceInput")
         .with("ServiceName", account)
         .with("Label", xml::encode_text(account.as_str()))
-        .with("Location", &client.settings().location);
+        .with("Location", client.location().at(step)?);
     let operation = client.post("services/storageservices", body).at(step)?;
     client.wait(&operation, step, ACCOUNT_LIMIT).at(step)?;
     undo.account(account);
@@ -296,14 +362,14 @@ fn create_service(
     let body = Element::new("CreateHostedService")
         .with("ServiceName", service)
         .with("Label", xml::encode_text(service.as_str()))
-        .with("Location", &client.settings().location);
+        .with("Location", client.location().at("making the hosted service")?);
     client.post("services/hostedservices", body).at("making the hosted service")?;
     undo.service(service);
     Ok(())
 }
 
 fn create_deployment(args: &DeployArgs, url: &str, configuration: &str) -> Element {
-    let name = args.name.as_ref().map_or_else(|| format!("v{}", stamp()), ToString::to_string);
+    let name = args.name.as_ref().map_or_else(dated_name, ToString::to_string);
     Element::new("CreateDeployment")
         .with("Name", &name)
         .with("PackageUrl", url)

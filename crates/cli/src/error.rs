@@ -147,6 +147,18 @@ pub enum CliError {
     /// `up --detach` did not come up.
     #[error("{0}")]
     Detached(String),
+    /// The cloud refuses, or does not answer.
+    #[error(transparent)]
+    Client(#[from] crate::client::ClientError),
+    /// A deployment did not come to its end.
+    #[error(transparent)]
+    Deploy(#[from] crate::deploy::DeployError),
+    /// A command of the management API.
+    #[error(transparent)]
+    Manage(#[from] crate::manage::ManageError),
+    /// A package was not made.
+    #[error(transparent)]
+    Package(#[from] crate::package::MakeError),
     /// Certificates.
     #[error(transparent)]
     Pki(#[from] welkin_pki::PkiError),

@@ -2,17 +2,22 @@
 
 mod client;
 mod cloud;
+mod completion;
 mod config;
 mod delete;
 mod deploy;
 mod down;
 mod error;
+mod exit;
 mod fabric_key;
+mod login;
 mod logs;
+mod manage;
 mod network;
 mod package;
 mod parts;
 mod process;
+mod profile;
 mod program;
 mod service;
 mod state;
@@ -26,12 +31,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::client::Settings;
+use crate::client::{Client, Settings};
 use crate::error::{CliError, chain};
+use crate::manage::ManageError;
 
 /// A cloud operating system for machines that you own.
 #[derive(Debug, Parser)]
-#[command(name = "welkin", version, arg_required_else_help = true)]
+#[command(name = "welkin", version, arg_required_else_help = true, after_help = exit::HELP)]
 struct Arguments {
     /// The cloud's state folder
     #[arg(
@@ -42,6 +48,9 @@ struct Arguments {
         value_name = "FOLDER"
     )]
     state: PathBuf,
+    /// The profile that `welkin login` made, instead of the cloud in the state folder
+    #[arg(long, global = true, env = "WELKIN_PROFILE", value_name = "NAME", value_parser = profile::name)]
+    profile: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,6 +65,46 @@ enum Command {
     Status(status::StatusArgs),
     /// Show what a part or a role instance says
     Logs(logs::LogsArgs),
+    /// Make a key pair and a certificate, and say where a cloud is
+    Login(login::LoginArgs),
+    /// Profiles: the clouds that you manage
+    #[command(subcommand)]
+    Profile(profile::Profile),
+    /// Hosted services
+    #[command(subcommand)]
+    Service(manage::Service),
+    /// Deployments: what runs in the slots of a hosted service
+    #[command(subcommand)]
+    Deployment(manage::Deployment),
+    /// Role instances
+    #[command(subcommand)]
+    Instance(manage::Instance),
+    /// Certificates whose keys the roles of a service may use
+    #[command(subcommand)]
+    ServiceCertificate(manage::ServiceCertificate),
+    /// Storage accounts
+    #[command(subcommand)]
+    StorageAccount(manage::StorageAccount),
+    /// Affinity groups
+    #[command(subcommand)]
+    AffinityGroup(manage::AffinityGroup),
+    /// Management certificates: who may manage the subscription
+    #[command(subcommand)]
+    Certificate(manage::Certificate),
+    /// Operations: what was asked, and how it ended
+    #[command(subcommand)]
+    Operation(manage::Operation),
+    /// Locations
+    #[command(subcommand)]
+    Location(manage::Location),
+    /// Sizes of roles
+    #[command(subcommand)]
+    RoleSize(manage::RoleSize),
+    /// Guest OS versions
+    #[command(subcommand)]
+    GuestOs(manage::GuestOs),
+    /// Print what a shell needs to complete commands
+    Completion(completion::CompletionArgs),
     /// Make a service package from a definition and the roles' files
     Package(package::PackageArgs),
     /// Print the key to which this cloud's service packages are encrypted
@@ -87,7 +136,13 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&chain(&error)),
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            if let Some(advice) = exit::advice(&error) {
+                eprintln!("hint: {advice}");
+            }
+            exit::code(&error)
+        }
     }
 }
 
@@ -97,23 +152,47 @@ fn failed(message: &str) -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), CliError> {
-    let state = &arguments.state;
+    let (state, profile) = (&arguments.state, arguments.profile.clone());
+    let settings = || profile::settings(state, profile.as_deref());
     match arguments.command {
+        Command::Login(args) => {
+            let state = state.clone();
+            blocking(move || login::run(&args, &state, profile.as_deref())).await
+        }
+        Command::Profile(verb) => {
+            let state = state.clone();
+            blocking(move || verb.run(&state, profile.as_deref())).await
+        }
+        Command::Service(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::Deployment(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::Instance(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::ServiceCertificate(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::StorageAccount(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::AffinityGroup(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::Certificate(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::Operation(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::Location(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::RoleSize(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::GuestOs(verb) => manage(settings()?, move |client| verb.run(client)).await,
+        Command::Completion(args) => {
+            completion::run(&args);
+            Ok(())
+        }
         Command::Up(args) => up::run(state, &args).await,
         Command::Down => down::run(state),
         Command::Status(args) => status::run(state, &args).await,
         Command::Logs(args) => logs::run(state, &args).await,
-        Command::Package(args) => package::run(&args).map_err(|error| CliError::Service(chain(&error))),
+        Command::Package(args) => Ok(package::run(&args)?),
         Command::FabricKey => {
-            let settings = settings(state)?;
+            let settings = settings()?;
             blocking(move || fabric_key::run(&settings)).await
         }
         Command::Deploy(args) => {
-            let settings = settings(state)?;
+            let settings = settings()?;
             blocking(move || deploy::run(&args, &settings)).await
         }
         Command::Delete(args) => {
-            let settings = settings(state)?;
+            let settings = settings()?;
             blocking(move || delete::run(&args, &settings)).await
         }
         Command::Subscription(args) => subscription::run(state, &args).await,
@@ -124,18 +203,54 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
     }
 }
 
-/// The operator's settings of the cloud in a state folder.
-fn settings(state: &std::path::Path) -> Result<Settings, CliError> {
-    let cloud = state::open(state)?;
-    Settings::load(&cloud.path("admin")).map_err(|error| CliError::Service(chain(&error)))
+/// Runs a command of the management API.
+async fn manage(
+    settings: Settings,
+    command: impl FnOnce(&Client) -> Result<(), ManageError> + Send + 'static,
+) -> Result<(), CliError> {
+    blocking(move || command(&Client::new(&settings)?)).await
 }
 
 /// Runs a command that blocks apart from the runtime's own threads.
-async fn blocking<E: std::error::Error + Send + 'static>(
+async fn blocking<E: Into<CliError> + Send + 'static>(
     command: impl FnOnce() -> Result<(), E> + Send + 'static,
 ) -> Result<(), CliError> {
     match tokio::task::spawn_blocking(command).await {
-        Ok(result) => result.map_err(|error| CliError::Service(chain(&error))),
+        Ok(result) => result.map_err(Into::into),
         Err(error) => Err(CliError::Service(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn every_command_has_examples() {
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let has = |command: &clap::Command| {
+                command.get_after_help().is_some_and(|help| help.to_string().contains("Example"))
+            };
+            let plain = ["down", "fabric-key"].contains(&command.get_name());
+            assert!(plain || has(command) || command.get_subcommands().all(has), "{}", command.get_name());
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn every_listing_has_json() {
+        let command = Arguments::command();
+        let nouns = command.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for verb in nouns.filter(|verb| ["list", "show", "keys", "events"].contains(&verb.get_name())) {
+            let has = |command: &clap::Command| command.get_arguments().any(|one| one.get_id() == "json");
+            let parent = command
+                .get_subcommands()
+                .find(|noun| noun.get_subcommands().any(|one| std::ptr::eq(one, verb)));
+            assert!(has(verb) || parent.is_some_and(has), "{}", verb.get_name());
+        }
     }
 }

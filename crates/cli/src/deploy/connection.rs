@@ -6,7 +6,7 @@
 
 use welkin_base::AccountName;
 
-use crate::client::Settings;
+use crate::client::GuestEndpoints;
 
 /// What stands for the development storage in a connection string.
 const DEVELOPMENT: &str = "UseDevelopmentStorage=true";
@@ -17,14 +17,13 @@ pub fn wants_storage(configuration: &str) -> bool {
 }
 
 /// The configuration with the account's connection string in place of the development storage.
-pub fn fill_in(configuration: &str, settings: &Settings, account: &AccountName, key: &str) -> String {
-    configuration.replace(DEVELOPMENT, &connection_string(settings, account, key))
+pub fn fill_in(configuration: &str, guests: &GuestEndpoints, account: &AccountName, key: &str) -> String {
+    configuration.replace(DEVELOPMENT, &connection_string(guests, account, key))
 }
 
 /// The connection string of an account, as role instances reach it. A secret.
-fn connection_string(settings: &Settings, account: &AccountName, key: &str) -> String {
+fn connection_string(guests: &GuestEndpoints, account: &AccountName, key: &str) -> String {
     let at = |endpoint: &str| format!("{}/{account}", endpoint.trim_end_matches('/'));
-    let guests = &settings.guest_endpoints;
     format!(
         "DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};BlobEndpoint={};QueueEndpoint={};TableEndpoint={}",
         at(&guests.blob),
@@ -35,37 +34,24 @@ fn connection_string(settings: &Settings, account: &AccountName, key: &str) -> S
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::client::GuestEndpoints;
 
     #[test]
     fn only_the_development_storage_is_replaced() {
-        let settings = Settings {
-            management: "https://127.0.0.1:8443".to_owned(),
-            subscription: "5".repeat(32).parse().unwrap(),
-            location: "here".to_owned(),
-            blob_endpoint: String::new(),
-            queue_endpoint: String::new(),
-            table_endpoint: String::new(),
-            guest_endpoints: GuestEndpoints {
-                blob: "http://10.0.0.1:1".to_owned(),
-                queue: "http://10.0.0.1:2".to_owned(),
-                table: "http://10.0.0.1:3".to_owned(),
-            },
-            default_account: "welkin".parse().unwrap(),
-            folder: PathBuf::new(),
+        let guests = GuestEndpoints {
+            blob: "http://10.0.0.1:1".to_owned(),
+            queue: "http://10.0.0.1:2".to_owned(),
+            table: "http://10.0.0.1:3".to_owned(),
         };
         let account = "photos".parse().unwrap();
         let own = r#"<Setting name="a" value="UseDevelopmentStorage=true" />"#;
-        let filled = fill_in(own, &settings, &account, "a2V5");
+        let filled = fill_in(own, &guests, &account, "a2V5");
         assert_eq!(
             filled,
             r#"<Setting name="a" value="DefaultEndpointsProtocol=http;AccountName=photos;AccountKey=a2V5;BlobEndpoint=http://10.0.0.1:1/photos;QueueEndpoint=http://10.0.0.1:2/photos;TableEndpoint=http://10.0.0.1:3/photos" />"#
         );
         assert!(wants_storage(own) && !wants_storage(&filled));
         let other = r#"<Setting name="a" value="AccountName=elsewhere" />"#;
-        assert_eq!(fill_in(other, &settings, &account, "a2V5"), other);
+        assert_eq!(fill_in(other, &guests, &account, "a2V5"), other);
     }
 }

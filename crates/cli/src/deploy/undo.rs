@@ -15,6 +15,7 @@ pub struct Undo {
 
 /// The uploaded package. No `Debug`: it has the account's key.
 struct Blob {
+    endpoint: String,
     account: AccountName,
     key: String,
     container: String,
@@ -31,6 +32,7 @@ impl Undo {
     /// A blob was uploaded.
     pub fn blob(&mut self, target: &Target<'_>) {
         self.blob = Some(Blob {
+            endpoint: target.endpoint.to_owned(),
             account: target.account.clone(),
             key: target.key.to_owned(),
             container: target.container.to_owned(),
@@ -49,11 +51,21 @@ impl Undo {
     }
 
     /// Removes the package, which is not needed longer.
-    pub fn remove_blob(&mut self, client: &Client) {
+    pub fn remove_blob(&mut self) {
         let Some(blob) = self.blob.take() else { return };
-        let target =
-            Target { account: &blob.account, key: &blob.key, container: &blob.container, blob: &blob.blob };
-        told("the uploaded package", upload::remove(client.settings(), &target));
+        let target = Target {
+            endpoint: &blob.endpoint,
+            account: &blob.account,
+            key: &blob.key,
+            container: &blob.container,
+            blob: &blob.blob,
+        };
+        told("the uploaded package", upload::remove(&target));
+    }
+
+    /// The account stays, whatever happens.
+    pub fn keep_account(&mut self) {
+        self.account = None;
     }
 
     /// What was made stays.
@@ -74,7 +86,7 @@ impl Undo {
                 let path = format!("services/storageservices/{account}");
                 told("the storage account", client.delete(&path).map(drop));
             }
-            None => self.remove_blob(client),
+            None => self.remove_blob(),
         }
     }
 }

@@ -15,7 +15,7 @@ use welkin_storage_wire::shared_key::{self, AccountKey};
 
 use super::show::{Show, Unit};
 use super::{At as _, DeployError, file_error};
-use crate::client::{ClientError, Settings, agent, refused};
+use crate::client::{ClientError, agent, refused};
 
 /// A block. Of 50,000 that a blob may have, the largest package needs 75.
 const BLOCK_BYTES: usize = 8 << 20;
@@ -28,6 +28,8 @@ const STORAGE: &str = "blob storage";
 /// Where a package goes. No `Debug`: it has the account's key.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
+    /// Where blobs are, without the account's name and a slash at the end.
+    pub endpoint: &'a str,
     /// The account.
     pub account: &'a AccountName,
     /// One of its keys.
@@ -42,14 +44,9 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// When the package cannot be read or storage refuses it; then no blob is left.
-pub fn upload(
-    settings: &Settings,
-    target: &Target<'_>,
-    package: &Path,
-    show: &Show,
-) -> Result<String, DeployError> {
+pub fn upload(target: &Target<'_>, package: &Path, show: &Show) -> Result<String, DeployError> {
     let step = "uploading the package";
-    let storage = Storage::new(settings, target).at(step)?;
+    let storage = Storage::new(target).at(step)?;
     storage.make_container().at(step)?;
     let mut file = File::open(package).map_err(|source| file_error(package, source))?;
     let length = file.metadata().map_err(|source| file_error(package, source))?.len();
@@ -80,27 +77,25 @@ pub fn upload(
 ///
 /// # Errors
 /// When storage refuses.
-pub fn remove(settings: &Settings, target: &Target<'_>) -> Result<(), ClientError> {
-    let storage = Storage::new(settings, target)?;
+pub fn remove(target: &Target<'_>) -> Result<(), ClientError> {
+    let storage = Storage::new(target)?;
     storage.call(&Method::DELETE, &storage.blob_url(""), Vec::new())
 }
 
 struct Storage<'a> {
     agent: Agent,
-    endpoint: &'a str,
     target: Target<'a>,
     key: AccountKey,
 }
 
 impl<'a> Storage<'a> {
-    fn new(settings: &'a Settings, target: &Target<'a>) -> Result<Self, ClientError> {
+    fn new(target: &Target<'a>) -> Result<Self, ClientError> {
         let key = AccountKey::from_base64(target.key).map_err(|error| malformed(&error))?;
-        let endpoint = settings.blob_endpoint.trim_end_matches('/');
-        Ok(Self { agent: agent(TlsConfig::default()), endpoint, target: *target, key })
+        Ok(Self { agent: agent(TlsConfig::default()), target: *target, key })
     }
 
     fn container_url(&self, query: &str) -> String {
-        format!("{}/{}/{}{query}", self.endpoint, self.target.account, self.target.container)
+        format!("{}/{}/{}{query}", self.target.endpoint, self.target.account, self.target.container)
     }
 
     fn blob_url(&self, query: &str) -> String {

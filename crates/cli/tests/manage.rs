@@ -1,0 +1,175 @@
+//! The command line against a management service that runs: each noun and verb as a person would use it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../../management/tests/it/fabric.rs"]
+#[allow(dead_code, reason = "the tests of management use more of it")]
+mod fabric;
+#[path = "../../management/tests/it/rig.rs"]
+#[allow(dead_code, reason = "the tests of management use more of it")]
+mod rig;
+#[path = "../../management/tests/it/storage.rs"]
+#[allow(dead_code, reason = "the tests of management use more of it")]
+mod storage;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use rig::{ALICE, Rig};
+
+const CSCFG: &str = "<ServiceConfiguration serviceName=\"Shop\" \
+    xmlns=\"http://schemas.microsoft.com/ServiceHosting/2008/10/ServiceConfiguration\"><Role name=\"Web\">\
+    <Instances count=\"2\" /></Role></ServiceConfiguration>";
+
+/// A customer with a profile.
+struct Person {
+    rig: Rig,
+    profiles: PathBuf,
+}
+
+/// What a command ended with.
+struct Ended {
+    code: i32,
+    out: String,
+    told: String,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.told))
+    }
+}
+
+impl Person {
+    /// Logs in, and is registered by the one who manages the subscription already.
+    fn new() -> Self {
+        let rig = Rig::start();
+        let profiles = rig.folder().join("profiles");
+        let person = Self { rig, profiles };
+        let authority = person.rig.folder().join("ca.pem");
+        std::fs::write(&authority, person.rig.authority_pem()).unwrap();
+        let management = format!("https://{}", person.rig.config.listen);
+        let login = ["--subscription", ALICE, "--management", &management, "--authority"];
+        let login = [&["login"], &login[..], &[authority.to_str().unwrap()]].concat();
+        let told = person.ok(&login);
+        assert!(told.contains("must be registered"), "{told}");
+        // Not registered yet.
+        assert_eq!(person.run(&["service", "list"]).code, 5);
+        let alice = person.profiles.join("alice");
+        std::fs::create_dir(&alice).unwrap();
+        person.rig.alice.save(&alice).unwrap();
+        for name in ["cloud.toml", "ca.pem"] {
+            std::fs::copy(person.profiles.join("default").join(name), alice.join(name)).unwrap();
+        }
+        let certificate = person.profiles.join("default/cert.pem");
+        person.ok(&["--profile", "alice", "certificate", "add", certificate.to_str().unwrap()]);
+        person
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let output = Command::new(env!("CARGO_BIN_EXE_welkin"))
+            .args(arguments)
+            .env_remove("WELKIN_PROFILE")
+            .env("WELKIN_STATE", "/nowhere")
+            .env("WELKIN_PROFILES", &self.profiles)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code().unwrap(), out: text(output.stdout), told: text(output.stderr) }
+    }
+
+    /// What a command prints that must succeed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, 0, "{arguments:?}: {} {}", ended.out, ended.told);
+        ended.out
+    }
+
+    /// What a command prints for programs.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.run(&[arguments, &["--json"]].concat());
+        assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.told);
+        ended.json()
+    }
+
+    fn fails(&self, arguments: &[&str], code: i32, part: &str) {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.told);
+        assert!(ended.told.contains(part), "{arguments:?}: {}", ended.told);
+    }
+}
+
+#[test]
+fn a_customer_logs_in_and_looks_around() {
+    let person = Person::new();
+    assert!(person.ok(&["login"]).contains("The cloud knows this certificate"));
+    person.fails(&["login", "--subscription", ALICE], 2, "--replace");
+    let profiles = person.json(&["profile", "list"]);
+    assert_eq!((&profiles[0]["profile"], &profiles[1]["profile"]), (&json!("alice"), &json!("default")));
+    let shown = person.json(&["profile", "show"]);
+    assert_eq!((&shown["name"], &shown["coresMax"]), (&json!("Alice"), &json!(8)));
+    assert_eq!(person.json(&["location", "list"])[0]["name"], "Earth");
+    assert!(person.ok(&["role-size", "list"]).lines().any(|line| line.starts_with("ExtraSmall")));
+    person.ok(&["guest-os", "list"]);
+    let certificates = person.json(&["certificate", "list"]);
+    assert_eq!(certificates.as_array().unwrap().len(), 2);
+    let own = welkin_pki::Identity::load(&person.profiles.join("default")).unwrap();
+    let thumbprint = own.sha1_thumbprint().to_string();
+    person.ok(&["certificate", "show", &thumbprint.to_lowercase()]);
+    person.ok(&["--profile", "alice", "certificate", "delete", &thumbprint]);
+    person.fails(&["service", "list"], 5, "`welkin login`");
+}
+
+#[test]
+fn accounts_services_and_deployments() {
+    let person = Person::new();
+    assert!(person.ok(&["storage-account", "list"]).contains("`welkin storage-account create`"));
+    person.ok(&["storage-account", "create", "pictures", "--label", "Bilder für alle"]);
+    let account = person.json(&["storage-account", "show", "pictures"]);
+    assert_eq!(account["label"], "Bilder für alle");
+    assert_eq!(account["endpoints"].as_array().unwrap().len(), 3);
+    let keys = person.json(&["storage-account", "keys", "pictures"]);
+    let again = person.json(&["storage-account", "regenerate-key", "pictures", "secondary"]);
+    assert_eq!(keys["primary"], again["primary"]);
+    assert_ne!(keys["secondary"], again["secondary"]);
+    person.fails(&["storage-account", "show", "nothing"], 3, "hint: ");
+    person.fails(&["storage-account", "create", "pictures"], 4, "hint: ");
+    assert_eq!(person.json(&["storage-account", "check-name", "pictures"])["available"], false);
+
+    person.ok(&["service", "create", "shop", "--description", "sells"]);
+    person.fails(&["service", "create", "shop"], 4, "hint: ");
+    person.ok(&["service", "update", "shop", "--label", "The shop"]);
+    let services = person.json(&["service", "list"]);
+    assert_eq!((&services[0]["name"], &services[0]["label"]), (&json!("shop"), &json!("The shop")));
+    assert_eq!(person.json(&["service", "check-name", "shop"])["available"], false);
+
+    let configuration = person.rig.folder().join("shop.cscfg");
+    std::fs::write(&configuration, CSCFG).unwrap();
+    let configuration = configuration.to_str().unwrap();
+    let url = format!("{}/public/c/p.cspkg", person.rig.storage.blob_endpoint);
+    let create = ["deployment", "create", "shop", "--package-url", &url, "--configuration", configuration];
+    let id = person.ok(&[&create[..], &["--name", "v1", "--no-wait"]].concat());
+    person.ok(&["operation", "wait", id.trim()]);
+    assert_eq!(person.json(&["operation", "show", id.trim()])["status"], "Succeeded");
+    let shown = person.json(&["deployment", "show", "shop"]);
+    assert_eq!((&shown["name"], &shown["slot"]), (&json!("v1"), &json!("Production")));
+    assert_eq!(person.json(&["deployment", "list"])[0]["service"], "shop");
+    assert!(person.ok(&["deployment", "show", "shop"]).contains("\ninstance"));
+    assert!(person.ok(&["deployment", "configuration", "shop"]).contains("serviceName"));
+    let instances = person.json(&["instance", "list", "shop"]);
+    let instance = instances[0]["name"].as_str().unwrap().to_owned();
+    person.ok(&["instance", "reboot", "shop", &instance]);
+    person.fails(&["service", "delete", "shop"], 4, "");
+    person.fails(&["deployment", "show", "shop", "--slot", "staging"], 3, "hint: ");
+    person.fails(&["deployment", "swap", "shop"], 2, "the staging slot of shop has no deployment");
+    person.fails(&["deployment", "show", "shop", "--deployment", "v2"], 3, "");
+    let history = person.json(&["operation", "list"]);
+    assert!(history.as_array().unwrap().len() >= 4, "{history}");
+    person.ok(&["deployment", "delete", "shop"]);
+    person.ok(&["service", "delete", "shop"]);
+    person.ok(&["storage-account", "delete", "pictures"]);
+    assert_eq!(person.json(&["service", "list"]), json!([]));
+}
