@@ -177,6 +177,7 @@ pub const TARGETS: &[Target] = &[
         name: "management_request",
         run: management::request,
         parsers: &[
+            "affinity_group::check_name",
             "route::route",
             "route::subscription_of",
             "subscription_operation::Query::parse",
@@ -187,6 +188,8 @@ pub const TARGETS: &[Target] = &[
         name: "management_body",
         run: management::body,
         parsers: &[
+            "affinity_group::CreateAffinityGroup::parse",
+            "affinity_group::UpdateAffinityGroup::parse",
             "deployment::CreateDeployment::parse",
             "deployment::parse_status",
             "hosted_service::CreateHostedService::parse",
@@ -194,6 +197,7 @@ pub const TARGETS: &[Target] = &[
             "management_certificate::AddCertificate::parse",
             "storage_account::CreateStorageAccount::parse",
             "storage_account::KeyType::parse",
+            "storage_account::UpdateStorageAccount::parse",
             "xml::Fields::base64",
             "xml::Fields::flag",
             "xml::Fields::one",

@@ -2,10 +2,11 @@
 
 use http::{Method, Uri};
 use welkin_base::Timestamp;
+use welkin_management_wire::affinity_group::{CreateAffinityGroup, UpdateAffinityGroup, check_name};
 use welkin_management_wire::deployment::{CreateDeployment, parse_status};
 use welkin_management_wire::hosted_service::{CreateHostedService, UpdateHostedService};
 use welkin_management_wire::management_certificate::AddCertificate;
-use welkin_management_wire::storage_account::{CreateStorageAccount, KeyType};
+use welkin_management_wire::storage_account::{CreateStorageAccount, KeyType, UpdateStorageAccount};
 use welkin_management_wire::subscription_operation::Query;
 use welkin_management_wire::{ApiError, TABLE, answer, check_version, route, subscription_of};
 
@@ -41,6 +42,7 @@ pub(crate) fn request(data: &[u8]) {
     accepted(parameters.instance());
     accepted(parameters.slot());
     accepted(parameters.deployment());
+    accepted(check_name(parameters.raw("{key}")));
     accepted(Query::parse(parameters, Timestamp::from_ticks(639_000_000_000_000_000)));
 }
 
@@ -51,6 +53,9 @@ pub(crate) fn body(data: &[u8]) {
     accepted(CreateDeployment::parse(data));
     accepted(parse_status(data));
     accepted(AddCertificate::parse(data));
+    accepted(CreateAffinityGroup::parse(data));
+    accepted(UpdateAffinityGroup::parse(data));
+    accepted(UpdateStorageAccount::parse(data));
     accepted(CreateStorageAccount::parse(data));
     accepted(KeyType::parse(data));
 }

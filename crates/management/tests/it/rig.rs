@@ -157,6 +157,7 @@ impl Rig {
     }
 
     /// The certificate of the authority that signed the service's, in PEM.
+    #[allow(dead_code, reason = "the tests of the command line use it")]
     pub fn authority_pem(&self) -> &str {
         &self.authority_pem
     }
