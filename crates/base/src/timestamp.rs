@@ -69,13 +69,29 @@ impl Timestamp {
     /// The moment with seven fraction digits, as in `2026-11-24T10:00:00.1234567Z`.
     #[must_use]
     pub fn to_iso7(self) -> String {
-        format!("{}.{:07}Z", self.date_time(), self.0.rem_euclid(TICKS_PER_SECOND))
+        self.iso7().as_str().to_owned()
+    }
+
+    /// The same without memory of its own, for answers that say thousands.
+    #[must_use]
+    pub fn iso7(self) -> Iso7 {
+        let moment = self.date_time_utc();
+        let mut text = *b"0000-00-00T00:00:00.0000000Z";
+        let year = u64::from(moment.year().unsigned_abs());
+        let fields =
+            [u8::from(moment.month()), moment.day(), moment.hour(), moment.minute(), moment.second()];
+        write_digits(&mut text[..4], year);
+        for (field, at) in fields.into_iter().zip([5, 8, 11, 14, 17]) {
+            write_digits(&mut text[at..at + 2], field.into());
+        }
+        write_digits(&mut text[20..27], self.0.rem_euclid(TICKS_PER_SECOND).unsigned_abs());
+        Iso7(text)
     }
 
     /// The moment in whole seconds, as in `2026-11-24T10:00:00Z`.
     #[must_use]
     pub fn to_iso_seconds(self) -> String {
-        format!("{}Z", self.date_time())
+        format!("{}Z", &self.iso7().as_str()[..Iso7::SECONDS_CHARS])
     }
 
     /// The moment `duration` later, at most [`Self::MAX`].
@@ -92,18 +108,32 @@ impl Timestamp {
         Duration::new(ticks / 10_000_000, u32::try_from(ticks % 10_000_000).unwrap_or(0) * 100)
     }
 
-    fn date_time(self) -> String {
-        let moment =
-            OffsetDateTime::from_unix_timestamp(self.unix_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        format!(
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-            moment.year(),
-            u8::from(moment.month()),
-            moment.day(),
-            moment.hour(),
-            moment.minute(),
-            moment.second()
-        )
+    fn date_time_utc(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.unix_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+/// A moment as text with seven fraction digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Iso7([u8; 28]);
+
+impl Iso7 {
+    /// Characters of a moment in whole seconds, which is how the text begins.
+    const SECONDS_CHARS: usize = 19;
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Digits and marks of ASCII, always.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Writes the last digits of a number, with zeros before it.
+fn write_digits(text: &mut [u8], mut number: u64) {
+    for digit in text.iter_mut().rev() {
+        *digit = b"0123456789"[(number % 10) as usize];
+        number /= 10;
     }
 }
 
@@ -134,7 +164,7 @@ impl From<Timestamp> for SystemTime {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_iso7())
+        f.write_str(self.iso7().as_str())
     }
 }
 

@@ -7,7 +7,14 @@ use crate::error::{ErrorCode, ProtocolError};
 /// The ETag of an entity that was written at `timestamp`.
 #[must_use]
 pub fn etag(timestamp: Timestamp) -> String {
-    format!("W/\"datetime'{}'\"", timestamp.to_iso7().replace(':', "%3A"))
+    let mut text = String::with_capacity(48);
+    text.push_str("W/\"datetime'");
+    for (at, part) in timestamp.iso7().as_str().split(':').enumerate() {
+        text.push_str(if at == 0 { "" } else { "%3A" });
+        text.push_str(part);
+    }
+    text.push_str("'\"");
+    text
 }
 
 /// What a write asks of the entity that it finds.
