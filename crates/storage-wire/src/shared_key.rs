@@ -26,19 +26,22 @@ use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use hmac::{Hmac, Mac};
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, Method, Uri, header};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::error::{ErrorCode, ProtocolError};
 use crate::operation::Service;
 use crate::query::Query;
-use crate::request::{ApiVersion, RequestHead};
+use crate::request::RequestHead;
 
 /// From this version on an empty body has an empty Content-Length in the text to sign.
 const EMPTY_LENGTH_SINCE: &str = "2015-02-21";
 /// Before this version Shared Key had the form that is now called Lite.
 const FULL_FORM_SINCE: &str = "2009-09-19";
+
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const MS_DATE: HeaderName = HeaderName::from_static("x-ms-date");
 
 /// People paste keys without their padding, or with stray bits at the end.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -87,10 +90,11 @@ impl AccountKey {
     /// Whether `signature`, in base64, is that of the text. Takes the same time wherever they differ.
     #[must_use]
     pub fn verifies(&self, text: &str, signature: &str) -> bool {
-        let Ok(signature) = STANDARD.decode(signature) else {
-            return false;
-        };
-        self.mac(text).ct_eq(&signature).into()
+        STANDARD.decode(signature).is_ok_and(|signature| self.has_made(&signature, text))
+    }
+
+    fn has_made(&self, signature: &[u8], text: &str) -> bool {
+        self.mac(text).ct_eq(signature).into()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -146,13 +150,33 @@ impl<'a> Signature<'a> {
 }
 
 /// Whether one of the account's keys signed the request. Every form of the text that a known client signs
-/// is tried.
+/// is tried, the usual one first: which it was is no secret.
 #[must_use]
 pub fn verify(head: &RequestHead, signature: &Signature<'_>, keys: &[AccountKey]) -> bool {
-    let accepted = texts_accepted(head, signature.scheme);
-    let hits =
-        keys.iter().flat_map(|key| accepted.iter().map(|text| key.verifies(text, signature.signature)));
-    signature.account == head.account && hits.fold(false, |any, hit| any | hit)
+    let Ok(given) = STANDARD.decode(signature.signature) else { return false };
+    let is_signed = |text: &str| keys.iter().fold(false, |any, key| any | key.has_made(&given, text));
+    let alternative = head.secondary.then(|| secondary_path(head)).flatten();
+    let paths = [Some(head.path.as_str()), alternative.as_deref()];
+    let is_signed_with = |path: &str| {
+        let RequestHead { service, method, account, query, headers, version, .. } = head;
+        let request = Signed { method, account, path, query, headers };
+        match (service, signature.scheme) {
+            (Service::Table, Scheme::Full) => is_signed(&request.table_full()),
+            (Service::Table, Scheme::Lite) => is_signed(&request.table_lite()),
+            (_, Scheme::Full) if version.as_str() >= FULL_FORM_SINCE => {
+                let zero_length = version.as_str() < EMPTY_LENGTH_SINCE;
+                let forms = [(false, false), (true, false), (false, true)].into_iter();
+                let mut forms = forms.map(|(weighted_order, language_first)| Form {
+                    zero_length,
+                    weighted_order,
+                    language_first,
+                });
+                forms.any(|form| is_signed(&request.full(form)))
+            }
+            (_, Scheme::Full | Scheme::Lite) => is_signed(&request.lite()),
+        }
+    };
+    signature.account == head.account && paths.into_iter().flatten().any(is_signed_with)
 }
 
 /// The value of the `Authorization` header of a client's request; see the module's example.
@@ -174,34 +198,6 @@ pub fn authorize(
         Service::Blob | Service::Queue => request.full(Form::default()),
     };
     Ok(format!("SharedKey {account}:{}", key.sign(&text)))
-}
-
-fn texts_accepted(head: &RequestHead, scheme: Scheme) -> Vec<String> {
-    let alternative = head.secondary.then(|| secondary_path(head)).flatten();
-    let paths = [Some(head.path.as_str()), alternative.as_deref()];
-    let mut texts = Vec::new();
-    for path in paths.into_iter().flatten() {
-        let RequestHead { method, account, query, headers, .. } = head;
-        let request = Signed { method, account, path, query, headers };
-        let old = head.version < version(FULL_FORM_SINCE);
-        match (head.service, scheme) {
-            (Service::Table, Scheme::Full) => texts.push(request.table_full()),
-            (Service::Table, Scheme::Lite) => texts.push(request.table_lite()),
-            (_, Scheme::Full) if !old => {
-                let zero_length = head.version < version(EMPTY_LENGTH_SINCE);
-                for (weighted_order, language_first) in [(false, false), (true, false), (false, true)] {
-                    texts.push(request.full(Form { zero_length, weighted_order, language_first }));
-                }
-            }
-            (_, Scheme::Full | Scheme::Lite) => texts.push(request.lite()),
-        }
-    }
-    texts.dedup();
-    texts
-}
-
-fn version(text: &str) -> ApiVersion {
-    ApiVersion::parse(text).unwrap_or_default()
 }
 
 /// The path with the account's name in place of `account-secondary`: some clients sign that.
@@ -232,27 +228,27 @@ struct Signed<'a> {
 
 impl Signed<'_> {
     fn full(&self, form: Form) -> String {
-        let length = match self.header("content-length") {
+        let length = match self.header(header::CONTENT_LENGTH) {
             "0" if !form.zero_length => "",
             length => length,
         };
         let (first, second) = match form.language_first {
-            true => ("content-language", "content-encoding"),
-            false => ("content-encoding", "content-language"),
+            true => (header::CONTENT_LANGUAGE, header::CONTENT_ENCODING),
+            false => (header::CONTENT_ENCODING, header::CONTENT_LANGUAGE),
         };
         let lines = [
             self.method.as_str(),
             self.header(first),
             self.header(second),
             length,
-            self.header("content-md5"),
-            self.header("content-type"),
+            self.header(CONTENT_MD5),
+            self.header(header::CONTENT_TYPE),
             self.date_unless_ms(),
-            self.header("if-modified-since"),
-            self.header("if-match"),
-            self.header("if-none-match"),
-            self.header("if-unmodified-since"),
-            self.header("range"),
+            self.header(header::IF_MODIFIED_SINCE),
+            self.header(header::IF_MATCH),
+            self.header(header::IF_NONE_MATCH),
+            self.header(header::IF_UNMODIFIED_SINCE),
+            self.header(header::RANGE),
         ];
         let headers = self.canonical_headers(form.weighted_order);
         format!("{}\n{headers}{}", lines.join("\n"), self.canonical_resource())
@@ -261,8 +257,8 @@ impl Signed<'_> {
     fn lite(&self) -> String {
         let lines = [
             self.method.as_str(),
-            self.header("content-md5"),
-            self.header("content-type"),
+            self.header(CONTENT_MD5),
+            self.header(header::CONTENT_TYPE),
             self.date_unless_ms(),
         ];
         let headers = self.canonical_headers(false);
@@ -272,8 +268,8 @@ impl Signed<'_> {
     fn table_full(&self) -> String {
         let lines = [
             self.method.as_str(),
-            self.header("content-md5"),
-            self.header("content-type"),
+            self.header(CONTENT_MD5),
+            self.header(header::CONTENT_TYPE),
             self.date(),
             &self.plain_resource(),
         ];
@@ -284,36 +280,37 @@ impl Signed<'_> {
         format!("{}\n{}", self.date(), self.plain_resource())
     }
 
-    fn header(&self, name: &str) -> &str {
+    fn header(&self, name: HeaderName) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("").trim()
     }
 
     fn date(&self) -> &str {
-        match self.header("x-ms-date") {
-            "" => self.header("date"),
+        match self.header(MS_DATE) {
+            "" => self.header(header::DATE),
             date => date,
         }
     }
 
     fn date_unless_ms(&self) -> &str {
-        if self.headers.contains_key("x-ms-date") { "" } else { self.header("date") }
+        if self.headers.contains_key(MS_DATE) { "" } else { self.header(header::DATE) }
     }
 
     fn canonical_headers(&self, weighted_order: bool) -> String {
-        let names = self.headers.keys().map(http::HeaderName::as_str).filter(|n| n.starts_with("x-ms-"));
-        let mut names: Vec<&str> = names.collect();
+        let mut names: Vec<&HeaderName> =
+            self.headers.keys().filter(|name| name.as_str().starts_with("x-ms-")).collect();
         let by: fn(&str, &str) -> Ordering = if weighted_order { order::weighted } else { Ord::cmp };
-        names.sort_by(|a, b| by(a, b));
-        let line = |name: &&str| format!("{name}:{}\n", self.joined_values(name));
-        names.iter().map(line).collect()
-    }
-
-    /// Values of a header, folded to one line. Bytes outside ASCII count as UTF-8, as clients sign them.
-    fn joined_values(&self, name: &str) -> String {
-        let values = self.headers.get_all(name).iter();
-        let texts: Vec<String> =
-            values.map(|v| String::from_utf8_lossy(v.as_bytes()).trim().to_owned()).collect();
-        texts.join(",")
+        names.sort_by(|a, b| by(a.as_str(), b.as_str()));
+        let mut lines = String::new();
+        for name in names {
+            lines.push_str(name.as_str());
+            // Values of a header are folded to one line. Bytes outside ASCII count as UTF-8, as clients sign them.
+            for (at, value) in self.headers.get_all(name).iter().enumerate() {
+                lines.push(if at == 0 { ':' } else { ',' });
+                lines.push_str(String::from_utf8_lossy(value.as_bytes()).trim());
+            }
+            lines.push('\n');
+        }
+        lines
     }
 
     fn canonical_resource(&self) -> String {
