@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::extent::{ExtentRef, ExtentWriter};
 use crate::local::{CheckRange, CheckedRows, Local, LocalOptions, StoredRow, damaged_tables, is_store};
 use crate::moment::{Moment, Snapshot};
-use crate::row::{Row, ScanFrom, Space, Version};
+use crate::row::{Row, ScanRange, Space, Version};
 use crate::stats::StoreStats;
 
 /// What a backend does. The contract of each method is that of the method of [`Store`].
@@ -67,7 +67,7 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
         &self,
         moment: Moment,
         space: Space,
-        from: ScanFrom,
+        range: ScanRange,
         rows_max: usize,
     ) -> BoxFuture<'_, Result<Vec<Row>, StoreError>>;
 
@@ -154,13 +154,18 @@ impl Store {
         self.backend.get(self.moment(), space, partition, key).await
     }
 
-    /// Up to `rows_max` rows of `space` from `from` on, in order of (partition, key), across
-    /// partitions. Fewer than `rows_max` means that the space ended. One call sees one moment.
+    /// Up to `rows_max` rows of `space` in the range, in order of (partition, key), across
+    /// partitions. Fewer than `rows_max` means that the range ended. One call sees one moment.
     ///
     /// # Errors
     /// When the disk fails or what is on it is damaged.
-    pub async fn scan(&self, space: Space, from: ScanFrom, rows_max: usize) -> Result<Vec<Row>, StoreError> {
-        self.backend.scan(self.moment(), space, from, rows_max).await
+    pub async fn scan(
+        &self,
+        space: Space,
+        range: impl Into<ScanRange>,
+        rows_max: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.backend.scan(self.moment(), space, range.into(), rows_max).await
     }
 
     /// What was committed by now, for reads that are to see the same.
@@ -256,10 +261,10 @@ impl Store {
         &self,
         moment: &Moment,
         space: Space,
-        from: ScanFrom,
+        range: impl Into<ScanRange>,
         rows_max: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.backend.scan(moment.clone(), space, from, rows_max).await
+        self.backend.scan(moment.clone(), space, range.into(), rows_max).await
     }
 
     /// Checks and writes, atomically; durable when it returns. The version is that of every

@@ -36,5 +36,5 @@ pub use local::{
     LocalOptions, PARTITION_BYTES_MAX, READ_BYTES, VALUE_BYTES_MAX,
 };
 pub use moment::{Moment, Snapshot};
-pub use row::{Row, ScanFrom, Space, Version};
+pub use row::{Row, ScanFrom, ScanRange, Space, Version};
 pub use stats::StoreStats;

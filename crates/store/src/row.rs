@@ -39,7 +39,7 @@ pub struct Row {
     pub version: Version,
 }
 
-/// Where a scan begins. Scans go up in byte order of (partition, key).
+/// A place between rows, where a scan begins or ends. Scans go up in byte order of (partition, key).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScanFrom {
     /// The first row of the space.
@@ -52,4 +52,30 @@ pub enum ScanFrom {
     AfterRow(Bytes, Bytes),
     /// The first row of the next partition after this one.
     AfterPartition(Bytes),
+}
+
+impl ScanFrom {
+    /// The rows from here on, but none that a scan from `until` would give.
+    ///
+    /// A scan that need not go further should say so: looking for more, it would pass over all that was deleted
+    /// behind its last row.
+    #[must_use]
+    pub fn until(self, until: Self) -> ScanRange {
+        ScanRange { from: self, until: Some(until) }
+    }
+}
+
+/// What a scan may give: rows from one place on, up to another or to the end of the space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanRange {
+    /// Where it begins.
+    pub from: ScanFrom,
+    /// Where it ends.
+    pub until: Option<ScanFrom>,
+}
+
+impl From<ScanFrom> for ScanRange {
+    fn from(from: ScanFrom) -> Self {
+        Self { from, until: None }
+    }
 }

@@ -17,7 +17,7 @@ use crate::local::options::{COMMIT_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::local::tables::{CheckRange, CheckedRows, StoredRow};
 use crate::local::{Local, run_blocking};
 use crate::moment::{Moment, Snapshot};
-use crate::row::{Row, ScanFrom, Space, Version};
+use crate::row::{Row, ScanRange, Space, Version};
 use crate::stats::StoreStats;
 
 /// Scans up to this many rows may run where they are asked for.
@@ -101,16 +101,16 @@ impl Backend for Local {
         &self,
         moment: Moment,
         space: Space,
-        from: ScanFrom,
+        range: ScanRange,
         rows_max: usize,
     ) -> BoxFuture<'_, Result<Vec<Row>, StoreError>> {
         async move {
             check_names(space, b"", b"")?;
             if rows_max <= SCAN_ROWS_INLINE_MAX && (self.tables.is_resident() || self.pace.is_fast()) {
-                return self.pace.time(|| self.tables.scan(&moment, space, &from, rows_max));
+                return self.pace.time(|| self.tables.scan(&moment, space, &range, rows_max));
             }
             let tables = self.tables.clone();
-            run_blocking(move || tables.scan(&moment, space, &from, rows_max)).await
+            run_blocking(move || tables.scan(&moment, space, &range, rows_max)).await
         }
         .boxed()
     }

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lsm_tree::{AbstractTree, AnyTree, Cache, Guard as _, Memtable, SequenceNumberCounter};
+use lsm_tree::{AbstractTree, AnyTree, Cache, Guard as _, Memtable, SequenceNumberCounter, Slice};
 
 use crate::error::StoreError;
 use crate::local::kept::kept;
@@ -31,7 +31,7 @@ use crate::local::readers::{Pin, Pins, Readers};
 use crate::local::record;
 use crate::local::table_files::check_table_files;
 use crate::moment::Moment;
-use crate::row::{Row, ScanFrom, Space, Version};
+use crate::row::{Row, ScanFrom, ScanRange, Space, Version};
 pub use verify::{CheckFrom, CheckRange, CheckedRow, CheckedRows};
 
 const SEQNO_BASE: u64 = 1 << 32;
@@ -108,7 +108,7 @@ impl Tables {
     /// The row's version and value.
     pub(crate) fn get(&self, moment: &Moment, key: &[u8]) -> Result<Option<(Version, Bytes)>, StoreError> {
         let stored = self.tree.get(key, moment.visible).map_err(|error| table_error(&self.path, error))?;
-        stored.map(|stored| open_row(key, &stored)).transpose()
+        stored.map(|stored| open_row(key, stored)).transpose()
     }
 
     /// The row when the active memtable decides it, without any I/O: `None` when it does not.
@@ -121,7 +121,7 @@ impl Tables {
         match self.tree.active_memtable().get(key, moment.visible) {
             None => Ok(None),
             Some(entry) if entry.key.is_tombstone() => Ok(Some(None)),
-            Some(entry) => open_row(key, &entry.value).map(|row| Some(Some(row))),
+            Some(entry) => open_row(key, entry.value).map(|row| Some(Some(row))),
         }
     }
 
@@ -144,18 +144,31 @@ impl Tables {
         (Moment { visible, _reader: Arc::default() }, pin)
     }
 
-    /// Rows of the space from `from` on, as of a moment.
+    /// Rows of the space in a range, as of a moment.
     pub(crate) fn scan(
         &self,
         moment: &Moment,
         space: Space,
-        from: &ScanFrom,
+        range: &ScanRange,
         rows_max: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let mut rows = Vec::new();
-        for entry in self.tree.range(space_range(space, from), moment.visible, None).take(rows_max) {
+        let mut rows: Vec<Row> = Vec::new();
+        // How the stored key of the row before begins: mostly the next one is of the same partition.
+        let mut before = Bytes::new();
+        let range = space_range(space, range);
+        for entry in self.tree.range(range, moment.visible, None).take(rows_max) {
             let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
-            rows.push(to_row(&key, &stored)?);
+            let row = match rows.last() {
+                Some(last) if key.starts_with(&before) => {
+                    row_of(last.partition.clone(), before.len(), key, stored)?
+                }
+                _ => {
+                    let (partition, at) = split_row(&key)?;
+                    before = Bytes::copy_from_slice(&key[..at]);
+                    row_of(partition.into(), at, key, stored)?
+                }
+            };
+            rows.push(row);
         }
         Ok(rows)
     }
@@ -168,7 +181,7 @@ impl Tables {
         space: Space,
         mut show: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        for entry in self.tree.range(space_range(space, &ScanFrom::Start), moment.visible, None) {
+        for entry in self.tree.range(space_range(space, &ScanFrom::Start.into()), moment.visible, None) {
             let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
             let (_, value) = record::open(&key, &stored)?;
             let (_, at) = split_row(&key)?;
@@ -189,9 +202,9 @@ impl Tables {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for entry in self.tree.range(from..end, moment.visible, None) {
             let (key, stored) = entry.into_inner().map_err(|error| table_error(&self.path, error))?;
-            let (version, value) = open_row(&key, &stored)?;
+            let (version, value) = open_row(&key, stored)?;
             bytes += key.len() + value.len();
-            rows.push((Bytes::copy_from_slice(&key), version, value));
+            rows.push((key.into(), version, value));
             if bytes >= bytes_max {
                 break;
             }
@@ -333,15 +346,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn open_row(key: &[u8], stored: &[u8]) -> Result<(Version, Bytes), StoreError> {
-    let (version, value) = record::open(key, stored)?;
-    Ok((version, Bytes::copy_from_slice(value)))
+fn open_row(key: &[u8], stored: Slice) -> Result<(Version, Bytes), StoreError> {
+    let (version, _) = record::open(key, &stored)?;
+    Ok((version, Bytes::from(stored).split_off(record::HEAD_BYTES)))
 }
 
-fn to_row(key: &[u8], stored: &[u8]) -> Result<Row, StoreError> {
-    let (version, value) = open_row(key, stored)?;
-    let (partition, at) = split_row(key)?;
-    Ok(Row { partition: partition.into(), key: Bytes::copy_from_slice(&key[at..]), value, version })
+/// A row whose partition is known, with a stored key in which its own begins at `at`.
+fn row_of(partition: Bytes, at: usize, key: Slice, stored: Slice) -> Result<Row, StoreError> {
+    let (version, value) = open_row(&key, stored)?;
+    Ok(Row { partition, key: Bytes::from(key).split_off(at), value, version })
 }
 
 fn split_row(key: &[u8]) -> Result<(Vec<u8>, usize), StoreError> {
@@ -351,10 +364,15 @@ fn split_row(key: &[u8]) -> Result<(Vec<u8>, usize), StoreError> {
     })
 }
 
-/// The stored keys of a space from `from` on.
-fn space_range(space: Space, from: &ScanFrom) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
-    let end = scan_end(space).map_or(Bound::Unbounded, |end| Bound::Excluded(end.to_vec()));
-    (Bound::Included(scan_start(space, from)), end)
+/// The stored keys of a space in a range.
+fn space_range(space: Space, range: &ScanRange) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let from = scan_start(space, &range.from);
+    let end = match &range.until {
+        // The tree wants no range that ends before it begins.
+        Some(until) => Bound::Excluded(scan_start(space, until).max(from.clone())),
+        None => scan_end(space).map_or(Bound::Unbounded, |end| Bound::Excluded(end.to_vec())),
+    };
+    (Bound::Included(from), end)
 }
 
 fn table_error(folder: &Path, error: lsm_tree::Error) -> StoreError {

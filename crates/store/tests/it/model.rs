@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use welkin_store::{Check, Commit, CommitError, ScanFrom, Store, Version, Write};
+use welkin_store::{Check, Commit, CommitError, ScanFrom, ScanRange, Store, Version, Write};
 
 use crate::store::{SPACE, small};
 
@@ -15,7 +15,7 @@ type Key = (Bytes, Bytes);
 enum Step {
     /// Commits sent at once, so that they meet in groups.
     Commits(Vec<CommitPlan>),
-    Scan(ScanFrom, usize),
+    Scan(ScanRange, usize),
     Reopen,
     /// Close first, which flushes the memtable.
     CloseAndReopen,
@@ -44,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         proptest::collection::btree_map(0u8..8, proptest::option::weighted(0.7, length), 0..4),
     )
         .prop_map(|(partition, checks, writes)| CommitPlan { partition, checks, writes });
-    let from = prop_oneof![
+    let place = prop_oneof![
         Just(ScanFrom::Start),
         (0u8..8).prop_map(|p| ScanFrom::Partition(name(p))),
         (0u8..8).prop_map(|p| ScanFrom::AfterPartition(name(p))),
@@ -53,7 +53,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         6 => proptest::collection::vec(plan, 1..8).prop_map(Step::Commits),
-        4 => (from, 0usize..20).prop_map(|(from, rows_max)| Step::Scan(from, rows_max)),
+        4 => (place.clone(), proptest::option::of(place), 0usize..20)
+            .prop_map(|(from, until, rows_max)| Step::Scan(ScanRange { from, until }, rows_max)),
         1 => Just(Step::Reopen),
         1 => Just(Step::CloseAndReopen),
     ]
@@ -110,21 +111,24 @@ impl Model {
         (commit, Ok(version))
     }
 
-    fn scan(&self, from: &ScanFrom, rows_max: usize) -> Vec<(Key, (Bytes, Version))> {
-        let is_after_start = |(partition, key): &Key| match from {
+    fn scan(&self, range: &ScanRange, rows_max: usize) -> Vec<(Key, (Bytes, Version))> {
+        let is_from = |(partition, key): &Key, place: &ScanFrom| match place {
             ScanFrom::Start => true,
             ScanFrom::Partition(start) => partition >= start,
             ScanFrom::AfterPartition(start) => partition > start,
             ScanFrom::Row(start, first) => (partition, key) >= (start, first),
             ScanFrom::AfterRow(start, first) => (partition, key) > (start, first),
         };
-        let rows = self.rows.iter().filter(|(key, _)| is_after_start(key));
+        let is_in = |key: &Key| {
+            is_from(key, &range.from) && !range.until.as_ref().is_some_and(|until| is_from(key, until))
+        };
+        let rows = self.rows.iter().filter(|(key, _)| is_in(key));
         rows.take(rows_max).map(|(key, row)| (key.clone(), row.clone())).collect()
     }
 }
 
-async fn scan(store: &Store, from: &ScanFrom, rows_max: usize) -> Vec<(Key, (Bytes, Version))> {
-    let rows = store.scan(SPACE, from.clone(), rows_max).await.unwrap();
+async fn scan(store: &Store, range: &ScanRange, rows_max: usize) -> Vec<(Key, (Bytes, Version))> {
+    let rows = store.scan(SPACE, range.clone(), rows_max).await.unwrap();
     rows.into_iter().map(|row| ((row.partition, row.key), (row.value, row.version))).collect()
 }
 
@@ -148,8 +152,8 @@ async fn run(steps: Vec<Step>) {
                     assert_eq!(&result, expected, "{commit:?}");
                 }
             }
-            Step::Scan(from, rows_max) => {
-                assert_eq!(scan(&current, &from, rows_max).await, model.scan(&from, rows_max));
+            Step::Scan(range, rows_max) => {
+                assert_eq!(scan(&current, &range, rows_max).await, model.scan(&range, rows_max));
             }
             Step::Reopen => {
                 drop((store.take(), current));
@@ -163,7 +167,8 @@ async fn run(steps: Vec<Step>) {
         }
     }
     let store = store.unwrap();
-    assert_eq!(scan(&store, &ScanFrom::Start, 1000).await, model.scan(&ScanFrom::Start, 1000));
+    let all = ScanFrom::Start.into();
+    assert_eq!(scan(&store, &all, 1000).await, model.scan(&all, 1000));
     for ((partition, key), (value, version)) in &model.rows {
         let row = store.get(SPACE, partition, key).await.unwrap().unwrap();
         assert_eq!((&row.value, row.version), (value, *version));

@@ -147,8 +147,8 @@ async fn evacuate(extents: &Arc<Extents>, region: Run, budget: &Budget) -> Resul
             break;
         }
         let tables = extents.tables.clone();
-        let rows =
-            run_blocking(move || tables.scan(&tables.moment(), EXTENTS, &from, ROWS_AT_A_TIME)).await?;
+        let rows = run_blocking(move || tables.scan(&tables.moment(), EXTENTS, &from.into(), ROWS_AT_A_TIME))
+            .await?;
         budget.rest(rows.iter().map(|row| row.value.len() as u64).sum(), start).await;
         for row in &rows {
             match batch.take(extents, row, region, budget).await {

@@ -57,7 +57,7 @@ impl Extents {
         };
         let tables = self.tables.clone();
         run_blocking(move || {
-            let rows = tables.scan(&moment, EXTENTS, &from, extents_max)?;
+            let rows = tables.scan(&moment, EXTENTS, &from.into(), extents_max)?;
             rows.iter()
                 .map(|row| {
                     let id = parse_id(&row.key)?;

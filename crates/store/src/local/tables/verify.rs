@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use lsm_tree::{AbstractTree as _, Guard as _};
+use lsm_tree::{AbstractTree as _, Guard as _, Slice};
 
 use crate::error::StoreError;
 use crate::local::key::{scan_end, scan_start, split};
 use crate::local::table_files::check_table;
-use crate::local::tables::{Tables, table_error, to_row};
+use crate::local::tables::{Tables, row_of, split_row, table_error};
 use crate::moment::Moment;
 use crate::row::{Row, ScanFrom, Space, Version};
 
@@ -85,8 +85,8 @@ impl Tables {
             };
             match entry.into_inner() {
                 Ok((key, stored)) => {
-                    checked.rows.push(checked_row(&key, &stored));
                     checked.next = Some(CheckFrom { beyond: Bound::Excluded(key.to_vec()) });
+                    checked.rows.push(checked_row(key, stored));
                 }
                 Err(error) => {
                     checked.stopped = Some(table_error(&self.path, error));
@@ -98,13 +98,16 @@ impl Tables {
     }
 }
 
-fn checked_row(key: &[u8], stored: &[u8]) -> CheckedRow {
-    let error = match to_row(key, stored) {
-        Ok(row) => return CheckedRow { row, damage: None },
-        Err(error) => error,
-    };
-    let (partition, at) = split(key).unwrap_or_default();
-    let key = Bytes::copy_from_slice(key.get(at..).unwrap_or_default());
-    let row = Row { partition: partition.into(), key, value: Bytes::new(), version: Version(0) };
-    CheckedRow { row, damage: Some(error) }
+fn checked_row(stored_key: Slice, stored: Slice) -> CheckedRow {
+    let (partition, at) = split(&stored_key).unwrap_or_default();
+    let partition = Bytes::from(partition);
+    let key = Bytes::from(stored_key.clone()).split_off(at);
+    let checked = split_row(&stored_key).and_then(|_| row_of(partition.clone(), at, stored_key, stored));
+    match checked {
+        Ok(row) => CheckedRow { row, damage: None },
+        Err(error) => {
+            let row = Row { partition, key, value: Bytes::new(), version: Version(0) };
+            CheckedRow { row, damage: Some(error) }
+        }
+    }
 }
