@@ -154,9 +154,10 @@ impl Storage {
         let mut rows_max = FIRST_ROWS;
         let moment = self.store().moment();
         loop {
-            let rows = self.store().scan_at(&moment, BLOBS, from, rows_max).await?;
+            let range = from.until(ScanFrom::AfterPartition(partition.clone()));
+            let rows = self.store().scan_at(&moment, BLOBS, range, rows_max).await?;
             let mut leap = None;
-            for row in rows.iter().take_while(|row| row.partition == partition) {
+            for row in &rows {
                 leap = after_many(&row.key);
                 if leap.is_some() {
                     break;
@@ -165,7 +166,7 @@ impl Storage {
             }
             (from, rows_max) = match (leap, rows.last()) {
                 (Some(key), _) => (ScanFrom::Row(partition.clone(), key), FIRST_ROWS),
-                (None, Some(last)) if rows.len() == rows_max && last.partition == partition => {
+                (None, Some(last)) if rows.len() == rows_max => {
                     (ScanFrom::AfterRow(partition.clone(), last.key.clone()), MORE_ROWS)
                 }
                 _ => return Ok(loaded),
@@ -216,8 +217,9 @@ impl Storage {
         while found < rows_max {
             // Between the rows of one list may lie a row of another, whose key begins alike.
             let wanted = (rows_max - found) as usize + 1;
-            let rows = self.store().scan(BLOBS, from, wanted.min(MORE_ROWS)).await?;
-            for row in rows.iter().take_while(|row| row.partition == partition) {
+            let range = from.until(ScanFrom::AfterPartition(partition.clone()));
+            let rows = self.store().scan(BLOBS, range, wanted.min(MORE_ROWS)).await?;
+            for row in &rows {
                 match RowKey::parse(&row.key) {
                     Some(RowKey::List { list: of, index }) if of == list && index < rows_max => {
                         blocks.append(&mut record::decode::<Chunk>(&row.value)?.blocks);
@@ -228,8 +230,8 @@ impl Storage {
                 }
             }
             match rows.last() {
-                Some(last) if last.partition == partition => key = last.key.to_vec(),
-                _ => return Ok(blocks),
+                Some(last) => key = last.key.to_vec(),
+                None => return Ok(blocks),
             }
             from = ScanFrom::AfterRow(partition.clone(), key.clone().into());
         }

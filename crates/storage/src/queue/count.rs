@@ -56,10 +56,11 @@ impl Storage {
         let mut counted = Counted { alive: 0, expires: Timestamp::MAX, expired: Vec::new() };
         let mut from = ScanFrom::Row(partition(queue), time_start(self.live_queues().scan(queue).from));
         while counted.alive < COUNT_MAX {
-            let rows = self.store().scan(MESSAGES, from, COUNT_SCAN_ROWS).await?;
+            let range = from.until(ScanFrom::AfterPartition(partition(queue)));
+            let rows = self.store().scan(MESSAGES, range, COUNT_SCAN_ROWS).await?;
             let full = rows.len() == COUNT_SCAN_ROWS;
             let mut last: Option<(Bytes, Bytes)> = None;
-            for row in rows.into_iter().filter(|row| row.partition == queue.as_bytes()[..]) {
+            for row in rows {
                 last = Some((row.partition.clone(), row.key.clone()));
                 let Some((visible, id)) = split_time_key(&row.key) else { continue };
                 let record: super::row::MessageRecord = record::decode(&row.value)?;

@@ -262,20 +262,18 @@ impl Storage {
         let scan = self.live_queues().scan(queue);
         // Not before: where the scan begins is what holds from now on.
         let moment = self.store().moment();
-        let from = ScanFrom::Row(partition(queue), time_start(scan.from));
-        let rows = self.store().scan_at(&moment, MESSAGES, from, rows_max).await?;
-        let of_queue = |row: &Row| row.partition == queue.as_bytes()[..];
-        let first = rows.first().filter(|row| of_queue(row)).and_then(|row| split_time_key(&row.key));
-        scan.end(first.map_or(Timestamp::MAX, |(visible, _)| visible));
-        let mut found = Vec::new();
-        for row in rows.into_iter().take_while(of_queue) {
-            match split_time_key(&row.key) {
-                Some((visible, id)) if visible <= now => {
-                    let record = record::decode(&row.value)?;
-                    found.push(Found { row, id, visible, record });
-                }
-                _ => break,
-            }
+        let place = |moment| ScanFrom::Row(partition(queue), time_start(moment));
+        // No further: where a consumer's messages come back, most were deleted.
+        let later = now.plus(TICK);
+        let rows =
+            self.store().scan_at(&moment, MESSAGES, place(scan.from).until(place(later)), rows_max).await?;
+        let first = rows.first().and_then(|row| split_time_key(&row.key));
+        scan.end(first.map_or(later, |(visible, _)| visible));
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some((visible, id)) = split_time_key(&row.key) else { break };
+            let record = record::decode(&row.value)?;
+            found.push(Found { row, id, visible, record });
         }
         Ok((found, moment))
     }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use welkin_storage_wire::table::{Continuation, Entity, Filter, KeyRange};
-use welkin_store::{Row, ScanFrom};
+use welkin_store::{Row, ScanFrom, ScanRange};
 
 use crate::space::ENTITIES;
 use crate::table::row::{self, ordinal};
@@ -55,7 +55,8 @@ impl Storage {
         let moment = self.store().moment();
         let mut scan_rows = (rows_max + 1).min(FIRST_SCAN_ROWS);
         loop {
-            let rows = self.store().scan_at(&moment, ENTITIES, from, scan_rows).await?;
+            let range = ScanRange { from, until: walk.end() };
+            let rows = self.store().scan_at(&moment, ENTITIES, range, scan_rows).await?;
             let ended = rows.len() < scan_rows;
             let Some(next) = walk.take(&rows)? else { return Ok(walk.page) };
             if ended {
@@ -107,6 +108,19 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Where reading ends, if the filter says it.
+    fn end(&self) -> Option<ScanFrom> {
+        let KeyRange { partition, row } = &self.range;
+        let (Bound::Included(last) | Bound::Excluded(last)) = &partition.high else { return None };
+        let last_partition = row::partition(self.table, last).into();
+        Some(match &row.high {
+            Bound::Included(high) | Bound::Excluded(high) if partition.low == partition.high => {
+                ScanFrom::AfterRow(last_partition, ordinal(high).into())
+            }
+            _ => ScanFrom::AfterPartition(last_partition),
+        })
+    }
+
     /// The first row key that any partition is read from.
     fn row_low(&self) -> Bytes {
         match &self.range.row.low {
@@ -132,7 +146,7 @@ impl<'a> Walk<'a> {
             self.examined += 1;
             self.examined_bytes += row.value.len();
             if self.range.row.contains(&key.row) {
-                let entity = row::entity(row)?;
+                let entity = row::entity_of(key, row)?;
                 if self.filter.is_none_or(|filter| filter.matches(&|name: &str| entity.get(name))) {
                     self.page_bytes += row.value.len();
                     self.page.entities.push(entity);

@@ -37,7 +37,11 @@ pub(crate) fn partition(table: Uid, partition_key: &str) -> Vec<u8> {
 
 /// Reads a row as an entity.
 pub(crate) fn entity(row: &Row) -> Result<Entity, EngineError> {
-    let key = key(row)?;
+    entity_of(key(row)?, row)
+}
+
+/// Reads a row, whose keys were read, as an entity.
+pub(crate) fn entity_of(key: EntityKey, row: &Row) -> Result<Entity, EngineError> {
     let EntityRecord { timestamp, properties } = record::decode(&row.value)?;
     Ok(Entity { key, timestamp, properties })
 }

@@ -90,7 +90,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// The scan's first row lies at this moment; `Timestamp::MAX` when it found none.
+    /// The scan's first row lies at this moment, or, when it found none, it ended there.
     pub(crate) fn end(mut self, first: Timestamp) {
         self.found = Some(first);
     }
