@@ -1,10 +1,14 @@
 //! Deployments and their role instances.
 
+pub mod change;
+pub mod event;
+
 use std::fmt;
 
 use welkin_base::{DeploymentId, DeploymentName, Timestamp};
 use welkin_fabric_wire::{
     DeploymentObserved, GoalStatus, InputEndpoint, InstanceState, InstanceStatus, RoleObserved, Slot,
+    UpdateObserved,
 };
 
 use crate::error::ApiError;
@@ -123,6 +127,8 @@ pub struct Deployment {
     pub observed: Option<DeploymentObserved>,
     /// Whether an operation holds it.
     pub locked: bool,
+    /// Whether the update in progress can be rolled back.
+    pub rollback_allowed: bool,
     /// When it was created.
     pub created: Timestamp,
     /// When it was changed last.
@@ -167,6 +173,7 @@ impl Deployment {
                 .with("Vip", vip)
                 .with("Port", endpoint.port)
         };
+        let update = self.observed.as_ref().and_then(|observed| observed.update);
         Element::new("Deployment")
             .with("Name", &self.name)
             .with("DeploymentSlot", slot_name(self.slot))
@@ -176,17 +183,26 @@ impl Deployment {
             .with("Url", &self.url)
             .with("Configuration", encode_text(&self.configuration))
             .child(Element::new("RoleInstanceList").children(instances.iter().map(instance)))
+            .children(update.map(upgrade_status))
             .with("UpgradeDomainCount", domains)
             .child(Element::new("RoleList").children(roles.iter().map(role)))
             .with("SdkVersion", "")
             .child(Element::new("InputEndpointList").children(endpoints.iter().map(old_endpoint)))
             .with("Locked", self.locked)
-            .with("RollbackAllowed", false)
+            .with("RollbackAllowed", self.rollback_allowed)
             .with("CreatedTime", self.created.to_iso_seconds())
             .with("LastModifiedTime", self.modified.to_iso_seconds())
             .child(extended_property::element(&self.extended_properties))
             .child(virtual_ips(vip))
     }
+}
+
+/// `UpgradeStatus`: there only while an update is in progress.
+fn upgrade_status(update: UpdateObserved) -> Element {
+    Element::new("UpgradeStatus")
+        .with("UpgradeType", change::mode_name(update.mode))
+        .with("CurrentUpgradeDomainState", if update.during { "During" } else { "Before" })
+        .with("CurrentUpgradeDomain", update.domain)
 }
 
 fn virtual_ips(vip: &str) -> Element {

@@ -19,8 +19,8 @@ use crate::operation::{self, RequestId};
 use crate::reply::{CONTINUATION, Reply, finish, refuse};
 use crate::request::Request;
 use crate::{
-    affinity_group, cloud_status, deployment, hosted_service, instance, location, management_certificate,
-    storage_account, subscription,
+    affinity_group, cloud_status, deployment, event, get_package, hosted_service, instance, location,
+    management_certificate, storage_account, subscription, swap, update,
 };
 
 /// A body must arrive within this time.
@@ -198,10 +198,19 @@ async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Rep
         Operation::GetDeployment => deployment::get(management, request).await,
         Operation::CreateDeployment => deployment::create(management, request).await,
         Operation::DeleteDeployment => deployment::delete(management, request).await,
-        Operation::UpdateDeploymentStatus => deployment::update_status(management, request).await,
+        Operation::UpdateDeploymentStatus => update::status(management, request).await,
+        Operation::ChangeDeploymentConfiguration => update::configuration(management, request).await,
+        Operation::UpgradeDeployment => update::upgrade(management, request).await,
+        Operation::WalkUpgradeDomain => update::walk(management, request).await,
+        Operation::RollbackUpdateOrUpgrade => update::roll_back(management, request).await,
+        Operation::SwapDeployment => swap::swap(management, request).await,
+        Operation::GetPackage => get_package::get(management, request).await,
+        Operation::ListDeploymentEvents => event::list(management, request).await,
 
         Operation::RebootRoleInstance => instance::act(management, request, "reboot").await,
         Operation::ReimageRoleInstance => instance::act(management, request, "reimage").await,
+        Operation::RebuildRoleInstance => instance::act(management, request, "rebuild").await,
+        Operation::DeleteRoleInstances => update::delete_instances(management, request).await,
 
         Operation::GetFabricKey => cloud_status::fabric_key(management).await,
         Operation::GetCloudStatus => cloud_status::get(management, &request.subscription).await,

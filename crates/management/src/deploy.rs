@@ -1,26 +1,24 @@
-//! The work of operations that go on after their answer: creating, starting, suspending and deleting a deployment.
+//! The work of operations that go on after their answer: creating, changing and deleting a deployment.
 //!
 //! What an operation has to do is in the record that it holds, so it begins from there, now or after a restart. Each
 //! step may be done twice. The end of the operation and the end of its hold are one commit.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
-use welkin_base::{ServiceName, SubscriptionId};
-use welkin_fabric_wire::{DeploymentGoal, Slot, UpdateGoal};
+use welkin_base::{DeploymentId, Digest, ServiceName, SubscriptionId};
+use welkin_fabric_wire::{DeploymentGoal, Slot};
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_store::Commit;
 
-use crate::deployment::{Change, DeploymentRecord, Hold, SLOTS, in_slot, slot_key};
+use crate::deployment::{Change, DeploymentRecord, Fetch, Hold, SLOTS, in_slot, slot_key};
 use crate::failure::{Failure, chain};
 use crate::hosted_service::{self, HostedServiceRecord};
 use crate::management::{Management, now};
-use crate::operation;
-use crate::package;
 use crate::state::{ACCOUNTS, Kind, Read, SERVICES, State, encode};
 use crate::storage_account::{self, AccountRecord};
+use crate::{get_package, operation, package, swap};
 
 /// How long a step that nobody answers is tried again before the operation fails.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -82,20 +80,30 @@ pub async fn carry_out(management: &Arc<Management>, service: &str, slot: Slot) 
         Held { management, service: owner.name, subscription: owner.subscription, slot, read, hold };
     match deployment.hold.change.clone() {
         Change::Create { package_url } => deployment.create(&package_url).await,
-        Change::Status { before } => deployment.set_status(before).await,
+        Change::Goal { fetch, before } => deployment.change_goal(fetch, *before).await,
+        Change::Swap => swap::work(deployment).await,
+        Change::GetPackage(target) => get_package::work(deployment, &target).await,
         Change::Delete => deployment.delete().await,
         Change::DeleteWithService => deployment.delete_quietly().await,
+        // The operation goes on from the other slot.
+        Change::Other => Ok(()),
     }
 }
 
-/// A deployment that this operation holds: nobody else changes its record.
-struct Held<'a> {
-    management: &'a Arc<Management>,
-    service: ServiceName,
-    subscription: SubscriptionId,
-    slot: Slot,
-    read: Read<DeploymentRecord>,
-    hold: Hold,
+/// A deployment that an operation holds: nobody else changes its record.
+pub struct Held<'a> {
+    /// The service.
+    pub management: &'a Arc<Management>,
+    /// The hosted service.
+    pub service: ServiceName,
+    /// Whose it is.
+    pub subscription: SubscriptionId,
+    /// The deployment's slot.
+    pub slot: Slot,
+    /// The deployment.
+    pub read: Read<DeploymentRecord>,
+    /// The operation.
+    pub hold: Hold,
 }
 
 impl Held<'_> {
@@ -114,23 +122,55 @@ impl Held<'_> {
 
     /// Fetches the package and gives it and the goal to the FC.
     async fn hand_over(&mut self, package_url: &str) -> Result<(), Failure> {
+        self.read.record.package = Some(self.fetch(package_url).await?);
+        self.put_goal(&self.read.record).await
+    }
+
+    /// Fetches a package and gives it to the FC.
+    async fn fetch(&self, package_url: &str) -> Result<Digest, Failure> {
         let management = self.management;
         let fetched = package::fetch(management, &self.subscription, package_url).await?;
         tracing::info!(digest = %fetched.digest, bytes = fetched.length_bytes, "package fetched");
         patiently(|| management.fabric.put_package(fetched.digest, fetched.path())).await?;
-        self.read.record.package = Some(fetched.digest);
-        self.put_goal().await
+        Ok(fetched.digest)
     }
 
-    async fn set_status(mut self, before: welkin_fabric_wire::GoalStatus) -> Result<(), Failure> {
-        let result = match self.put_goal().await {
-            Ok(()) => Ok(()),
-            Err(failure) => {
-                self.read.record.goal = before;
-                Err(failure.told())
+    /// Gives the FC another goal. The FC is told of it only once nothing else is to be done, so that what fails before
+    /// leaves it as it was.
+    async fn change_goal(mut self, fetch: Option<Fetch>, before: DeploymentRecord) -> Result<(), Failure> {
+        if let Some(Fetch { package_url, kept }) = fetch {
+            match self.fetch(&package_url).await {
+                Ok(digest) => {
+                    self.read.record.package = Some(digest);
+                    self.read.record.kept = kept;
+                }
+                Err(failure) => {
+                    let error = failure.told();
+                    self.read.record = DeploymentRecord { generation: self.read.record.generation, ..before };
+                    return self.end(Err(error)).await;
+                }
             }
-        };
-        self.end(result).await
+            self.hold.change = Change::Goal { fetch: None, before: Box::new(before.clone()) };
+            self.read.record.held = Some(self.hold.clone());
+            let change = self.unchanged().put(slot_key(self.slot), encode(&self.read.record)?);
+            self.management.state.commit(change).await?;
+            let Some(read) = in_slot(self.management, self.service.as_str(), self.slot).await? else {
+                return Err(Failure::Raced);
+            };
+            self.read = read;
+        }
+        let Err(failure) = self.put_goal(&self.read.record).await else { return self.end(Ok(())).await };
+        let error = failure.told();
+        let mut generation = self.read.record.generation;
+        if error.code == ErrorCode::ServerBusy {
+            // The FC may have taken it though its answer was lost: the goal before is the newest again.
+            generation = generation.next();
+            let back = DeploymentRecord { generation, ..before.clone() };
+            persistently(|| self.put_goal(&back)).await;
+        }
+        tracing::info!(%error, "the deployment stays as it was");
+        self.read.record = DeploymentRecord { generation, ..before };
+        self.end(Err(error)).await
     }
 
     async fn delete(self) -> Result<(), Failure> {
@@ -144,8 +184,7 @@ impl Held<'_> {
         self.management.state.commit(self.unchanged().delete(slot_key(self.slot))).await
     }
 
-    async fn put_goal(&self) -> Result<(), Failure> {
-        let record = &self.read.record;
+    async fn put_goal(&self, record: &DeploymentRecord) -> Result<(), Failure> {
         let Some(package) = record.package else {
             return Err(ApiError::bad_request("the deployment has no package").into());
         };
@@ -157,16 +196,20 @@ impl Held<'_> {
             package,
             configuration: record.configuration.clone(),
             status: record.goal,
-            kept: BTreeMap::new(),
-            removed: BTreeSet::new(),
-            update: UpdateGoal::default(),
+            kept: record.kept.clone(),
+            removed: record.removed.clone(),
+            update: record.update,
         };
         patiently(|| self.management.fabric.put_goal(&record.id, &goal)).await
     }
 
     /// Has the FC remove the deployment and waits until it is gone, however long that takes: nothing is left behind.
     async fn remove_from_fabric(&self) -> Result<(), Failure> {
-        let id = &self.read.record.id;
+        self.remove(&self.read.record.id).await
+    }
+
+    /// Has the FC remove a deployment and waits until it is gone.
+    pub async fn remove(&self, id: &DeploymentId) -> Result<(), Failure> {
         let mut pause = PAUSE_MIN;
         loop {
             let gone = async {
@@ -184,7 +227,7 @@ impl Held<'_> {
     }
 
     /// Ends the operation: the deployment stays.
-    async fn end(self, result: Result<(), ApiError>) -> Result<(), Failure> {
+    pub async fn end(self, result: Result<(), ApiError>) -> Result<(), Failure> {
         let record = DeploymentRecord { held: None, modified: now(), ..self.read.record.clone() };
         let change = self.unchanged().put(slot_key(self.slot), encode(&record)?);
         self.finish(change, result).await
@@ -196,11 +239,13 @@ impl Held<'_> {
         self.finish(change, result).await
     }
 
-    fn unchanged(&self) -> Commit {
+    /// A commit on the condition that the deployment is as it was read.
+    pub fn unchanged(&self) -> Commit {
         State::change(SERVICES, self.service.as_str()).check_version(slot_key(self.slot), self.read.version)
     }
 
-    async fn finish(self, change: Commit, result: Result<(), ApiError>) -> Result<(), Failure> {
+    /// Commits a change together with the operation's end.
+    pub async fn finish(self, change: Commit, result: Result<(), ApiError>) -> Result<(), Failure> {
         let (state, service) = (&self.management.state, self.service.as_str());
         let succeeded = result.is_ok();
         let change =
@@ -226,6 +271,21 @@ pub async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
                 let message = format!("after {seconds} s of trying: {}", error.message);
                 return Err(ApiError::new(ErrorCode::ServerBusy, message).into());
             }
+            other => return other,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Tries a step again until it is answered, with whatever: only then is it known whether it was done.
+pub async fn until_answered<F: Future<Output = Result<(), Failure>>>(
+    mut step: impl FnMut() -> F,
+) -> Result<(), Failure> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        match step().await {
+            Err(failure) if failure.is_passing() => tracing::warn!(error = chain(&failure), "trying again"),
             other => return other,
         }
         tokio::time::sleep(pause).await;

@@ -1,13 +1,14 @@
 //! Deployments: what is asked of them, and how they are. The work that a change means is in [`crate::deploy`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use welkin_base::{DeploymentId, DeploymentName, Digest, Generation, Timestamp};
-use welkin_fabric_wire::{DeploymentObserved, GoalStatus, Slot};
-use welkin_management_wire::deployment::{CreateDeployment, Deployment, Phase, parse_status, slot_name};
+use welkin_base::{DeploymentId, DeploymentName, Digest, Generation, InstanceName, RoleName, Timestamp};
+use welkin_fabric_wire::{DeploymentObserved, GoalStatus, Slot, UpdateGoal};
+use welkin_management_wire::deployment::{CreateDeployment, Deployment, Phase, slot_name};
 use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::operation_status::Progress;
 use welkin_management_wire::{ApiError, DeploymentKey, Element, cloud_status};
@@ -15,6 +16,7 @@ use welkin_service_model::RoleSize;
 
 use crate::deploy;
 use crate::failure::Failure;
+use crate::get_package::Target;
 use crate::hosted_service::{self, HostedServiceRecord};
 use crate::management::{Management, now};
 use crate::operation::{self, RequestId};
@@ -22,6 +24,7 @@ use crate::package;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::state::{Read, SERVICES, State, encode};
+use crate::update;
 
 /// Both slots.
 pub const SLOTS: [Slot; 2] = [Slot::Production, Slot::Staging];
@@ -43,6 +46,18 @@ pub struct DeploymentRecord {
     pub generation: Generation,
     /// The package, once it has been fetched.
     pub package: Option<Digest>,
+    /// Roles that stay with another package than that one, and with which.
+    #[serde(default)]
+    pub kept: BTreeMap<RoleName, Digest>,
+    /// Instances that were deleted by name.
+    #[serde(default)]
+    pub removed: BTreeSet<InstanceName>,
+    /// How instances come to follow what is wanted.
+    #[serde(default)]
+    pub update: UpdateGoal,
+    /// What the update in progress, or the last one, replaced.
+    #[serde(default)]
+    pub replaced: Option<Content>,
     /// The operation that holds the deployment.
     pub held: Option<Hold>,
     /// When it was created.
@@ -51,6 +66,25 @@ pub struct DeploymentRecord {
     pub modified: Timestamp,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+}
+
+/// What an update replaces, and a rollback brings back. `Debug` leaves out the configuration.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// For people.
+    pub label: String,
+    /// The text of the service configuration.
+    pub configuration: String,
+    /// The package.
+    pub package: Option<Digest>,
+    /// Roles that stay with another package.
+    pub kept: BTreeMap<RoleName, Digest>,
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("package", &self.package).finish_non_exhaustive()
+    }
 }
 
 /// An operation that holds a deployment: no other may change it before this one has ended.
@@ -70,24 +104,44 @@ pub enum Change {
         /// Where the package is.
         package_url: String,
     },
-    /// It is being started or suspended.
-    Status {
-        /// What was wanted before.
-        before: GoalStatus,
+    /// It gets another goal: it is started, suspended, updated.
+    Goal {
+        /// The package that is still to be fetched.
+        fetch: Option<Fetch>,
+        /// The deployment as it was before.
+        before: Box<DeploymentRecord>,
     },
+    /// It goes to the production slot, and what is there to the staging slot.
+    Swap,
+    /// Its package and configuration are written into a container.
+    GetPackage(Target),
     /// It is being deleted.
     Delete,
     /// It is being deleted, and its service after it: the operation is the service's.
     DeleteWithService,
+    /// The operation that holds the deployment in the other slot holds this one too.
+    Other,
+}
+
+/// A package that is to be fetched.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Where it is. It may carry a shared access signature: it is kept no longer than this.
+    pub package_url: String,
+    /// Roles that stay with the package that they have.
+    pub kept: BTreeMap<RoleName, Digest>,
 }
 
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Create { .. } => "Create",
-            Self::Status { .. } => "Status",
+            Self::Goal { .. } => "Goal",
+            Self::Swap => "Swap",
+            Self::GetPackage(_) => "GetPackage",
             Self::Delete => "Delete",
             Self::DeleteWithService => "DeleteWithService",
+            Self::Other => "Other",
         })
     }
 }
@@ -139,10 +193,14 @@ pub fn describe(record: DeploymentRecord, slot: Slot, observed: Option<Deploymen
     let phase = match record.held.as_ref().map(|hold| &hold.change) {
         Some(Change::Create { .. }) => Phase::Creating,
         Some(Change::Delete | Change::DeleteWithService) => Phase::Deleting,
-        Some(Change::Status { .. }) | None => Phase::Created,
+        Some(Change::Goal { .. } | Change::Swap | Change::GetPackage(_) | Change::Other) | None => {
+            Phase::Created
+        }
     };
     let url = observed.as_ref().and_then(|observed| cloud_status::urls(observed).into_iter().next());
+    let update = observed.as_ref().and_then(|observed| observed.update);
     Deployment {
+        rollback_allowed: record.replaced.is_some() && update.is_some_and(|update| !update.all_changed),
         name: record.name,
         slot,
         id: record.id,
@@ -236,6 +294,10 @@ fn new_record(asked: CreateDeployment, operation: &RequestId) -> Result<Deployme
         goal: if asked.start { GoalStatus::Running } else { GoalStatus::Suspended },
         generation: Generation(1),
         package: None,
+        kept: BTreeMap::new(),
+        removed: BTreeSet::new(),
+        update: UpdateGoal::default(),
+        replaced: None,
         held: Some(Hold { operation: operation.clone(), change }),
         created: at,
         modified: at,
@@ -247,6 +309,7 @@ fn new_record(asked: CreateDeployment, operation: &RequestId) -> Result<Deployme
 pub async fn delete(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
     let (service, slot, read) = find(management, request).await?;
     free(&read.record)?;
+    update::check_version(management, request, &read.record).await?;
     let record = held(read.record, &request.id, Change::Delete);
     let change = State::change(SERVICES, service.name.as_str())
         .check_version(slot_key(slot), read.version)
@@ -254,22 +317,7 @@ pub async fn delete(management: &Arc<Management>, request: &Request) -> Result<R
     begin(management, request, service.name.as_str(), slot, change).await
 }
 
-/// "Update Deployment Status": 202, and the FC gets the new goal.
-pub async fn update_status(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
-    let goal = parse_status(&request.body)?;
-    let (service, slot, read) = find(management, request).await?;
-    free(&read.record)?;
-    let change = Change::Status { before: read.record.goal };
-    let mut record = held(read.record, &request.id, change);
-    record.goal = goal;
-    record.generation = record.generation.next();
-    let change = State::change(SERVICES, service.name.as_str())
-        .check_version(slot_key(slot), read.version)
-        .put(slot_key(slot), encode(&record)?);
-    begin(management, request, service.name.as_str(), slot, change).await
-}
-
-/// A deployment that an operation holds from now on.
+/// The record, held by an operation from now on.
 pub fn held(record: DeploymentRecord, operation: &RequestId, change: Change) -> DeploymentRecord {
     let held = Some(Hold { operation: operation.clone(), change });
     DeploymentRecord { held, modified: now(), ..record }
@@ -287,7 +335,7 @@ pub fn free(record: &DeploymentRecord) -> Result<(), ApiError> {
 }
 
 /// Commits a change that makes an operation hold a deployment, and starts its work.
-async fn begin(
+pub async fn begin(
     management: &Arc<Management>,
     request: &Request,
     service: &str,

@@ -3,10 +3,16 @@
 use std::path::Path;
 
 use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use sha2::Digest as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::ReaderStream;
-use welkin_base::{DeploymentId, Digest, InstanceName};
-use welkin_fabric_wire::{DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, Refusal};
+use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName};
+use welkin_fabric_wire::{
+    DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, PACKAGE_BYTES_MAX, RebootEvent, Refusal,
+    Slots,
+};
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_pki::{Identity, PkiError, ServerAuth, client_config};
 use welkin_transport::{Body, CallError, Client, full, read_body, stream};
@@ -81,12 +87,54 @@ impl Fabric {
         }
     }
 
+    /// Has the FC put the deployments of a service into these slots.
+    pub async fn put_slots(&self, service: &ServiceName, slots: &Slots) -> Result<(), Failure> {
+        let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
+        let body = full(serde_json::to_vec(slots).map_err(malformed)?);
+        self.ask(Method::PUT, &format!("/v1/services/{service}/slots"), body).await
+    }
+
+    /// VMs of a deployment that were started again; `None` when the FC does not have it.
+    pub async fn events(&self, id: &DeploymentId) -> Result<Option<Vec<RebootEvent>>, Failure> {
+        match self.client.get_json(&format!("/v1/deployments/{id}/events"), ANSWER_BYTES_MAX).await {
+            Ok(events) => Ok(Some(events)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(Failure::Fabric(error)),
+        }
+    }
+
+    /// Writes a package, as it was sent, into `file`.
+    pub async fn get_package(&self, digest: Digest, file: &mut tokio::fs::File) -> Result<(), Failure> {
+        let path = format!("/v1/packages/{digest}");
+        let response = self.client.send(Method::GET, &path, full("")).await.map_err(Failure::Fabric)?;
+        let mut body = success(response).await?.into_body();
+        let (mut hash, mut length_bytes) = (sha2::Sha256::new(), 0u64);
+        let failed = |source| Failure::File { doing: "keep a package", source };
+        let broken = |why: String| Failure::Fabric(CallError::Malformed(why));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| broken(error.to_string()))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            length_bytes += piece.len() as u64;
+            if length_bytes > PACKAGE_BYTES_MAX {
+                return Err(broken("the package is too long".to_owned()));
+            }
+            hash.update(&piece);
+            file.write_all(&piece).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)?;
+        if Digest::from_bytes(hash.finalize().into()) == digest {
+            Ok(())
+        } else {
+            Err(broken("the package broke off".to_owned()))
+        }
+    }
+
     /// The cluster's nodes.
     pub async fn nodes(&self) -> Result<Vec<NodeStatus>, Failure> {
         self.client.get_json("/v1/nodes", ANSWER_BYTES_MAX).await.map_err(Failure::Fabric)
     }
 
-    /// Has the FC reboot or reimage an instance.
+    /// Has the FC reboot, reimage or rebuild an instance.
     pub async fn act(&self, id: &DeploymentId, instance: &InstanceName, action: &str) -> Result<(), Failure> {
         let path = format!("/v1/deployments/{id}/instances/{instance}/{action}");
         self.ask(Method::POST, &path, full("")).await
@@ -129,6 +177,7 @@ async fn success(response: Response<Incoming>) -> Result<Response<Incoming>, Fai
             ApiError::bad_request(refusal.messages.join("\n")).into()
         }
         (StatusCode::NOT_IMPLEMENTED, _) => ApiError::new(ErrorCode::NotImplemented, message).into(),
+        (StatusCode::CONFLICT, _) => ApiError::conflict(message).into(),
         // The node that would know does not answer the FC.
         (StatusCode::BAD_GATEWAY, _) => ApiError::new(ErrorCode::ServerBusy, message).into(),
         _ => Failure::Fabric(CallError::Refused { status, message }),

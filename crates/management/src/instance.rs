@@ -11,7 +11,7 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::state::{SERVICES, State};
 
-/// "Reboot Role Instance" and "Reimage Role Instance": the FC takes it, and the node does it.
+/// "Reboot Role Instance", "Reimage Role Instance" and "Rebuild Role Instance": the FC takes it, and the node does it.
 pub async fn act(management: &Management, request: &Request, action: &str) -> Result<Reply, Failure> {
     let instance = request.parameters.instance()?;
     let (service, _, read) = deployment::find(management, request).await?;

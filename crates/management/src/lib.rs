@@ -18,6 +18,8 @@ mod state;
 
 mod affinity_group;
 mod deployment;
+mod event;
+mod get_package;
 mod hosted_service;
 mod instance;
 mod location;
@@ -27,6 +29,8 @@ mod operator;
 mod quota;
 mod storage_account;
 mod subscription;
+mod swap;
+mod update;
 
 mod cloud_status;
 

@@ -59,10 +59,11 @@ pub fn folder(data: &Path) -> PathBuf {
 
 /// A blob of this cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct BlobUrl {
-    account: AccountName,
+pub struct BlobUrl {
+    /// Its account.
+    pub account: AccountName,
     /// Whether the URL carries its own permission.
-    signed: bool,
+    pub signed: bool,
 }
 
 /// Checks that a URL is one that packages are fetched from.
@@ -70,7 +71,8 @@ pub fn check_url(config: &StorageConfig, url: &str) -> Result<(), ApiError> {
     parse_url(config, url).map(drop)
 }
 
-fn parse_url(config: &StorageConfig, url: &str) -> Result<BlobUrl, ApiError> {
+/// Takes a URL apart that is of a blob in this cloud's storage.
+pub fn parse_url(config: &StorageConfig, url: &str) -> Result<BlobUrl, ApiError> {
     let bad = |why: &str| ApiError::bad_request(format!("PackageUrl {why}"));
     let uri: Uri = url.parse().map_err(|_| bad("is not a URL"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {

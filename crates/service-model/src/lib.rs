@@ -12,6 +12,7 @@
 
 pub mod certificate;
 pub mod configuration;
+pub mod counts;
 pub mod definition;
 pub mod endpoint;
 pub mod import;
@@ -32,6 +33,7 @@ pub mod variable;
 mod xml;
 
 pub use configuration::{ServiceConfiguration, SettingValue};
+pub use counts::with_instance_counts;
 pub use definition::ServiceDefinition;
 pub use model::{Role, ServiceModel, validate};
 pub use network_configuration::NetworkConfiguration;

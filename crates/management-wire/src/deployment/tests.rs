@@ -84,6 +84,7 @@ fn deployment(phase: Phase, goal: GoalStatus, observed: Option<DeploymentObserve
         goal,
         observed,
         locked: false,
+        rollback_allowed: false,
         created: at,
         modified: at,
         extended_properties: ExtendedProperties::new(),
@@ -127,5 +128,31 @@ fn the_element() {
         "<VirtualIPs><VirtualIP><Address>10.177.240.1</Address>",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn an_update_shows_while_it_lasts() {
+    let mut observed = observed(&[InstanceState::Ready]);
+    let text = |deployment: &Deployment| String::from_utf8(deployment.element().to_document()).unwrap();
+    let none = deployment(Phase::Created, GoalStatus::Running, Some(observed.clone()));
+    assert!(!text(&none).contains("UpgradeStatus"));
+    observed.update = Some(UpdateObserved {
+        mode: welkin_fabric_wire::UpdateMode::Manual { domain: Some(1) },
+        domain: 2,
+        during: false,
+        all_changed: false,
+    });
+    let shown = Deployment {
+        rollback_allowed: true,
+        ..deployment(Phase::Created, GoalStatus::Running, Some(observed))
+    };
+    for part in [
+        "</RoleInstanceList><UpgradeStatus><UpgradeType>Manual</UpgradeType>\
+         <CurrentUpgradeDomainState>Before</CurrentUpgradeDomainState>\
+         <CurrentUpgradeDomain>2</CurrentUpgradeDomain></UpgradeStatus><UpgradeDomainCount>",
+        "<RollbackAllowed>true</RollbackAllowed>",
+    ] {
+        assert!(text(&shown).contains(part), "{part}\n{}", text(&shown));
     }
 }

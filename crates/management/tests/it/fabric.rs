@@ -10,13 +10,14 @@ use hyper::body::Incoming;
 use sha2::Digest as _;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use welkin_base::{DeploymentId, Digest, Generation, InstanceName, NodeName, RoleName};
+use welkin_base::{DeploymentId, Digest, Generation, InstanceName, NodeName, RoleName, Timestamp};
 use welkin_fabric_wire::{
     DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InputEndpoint, InstanceState,
-    InstanceStatus, NodeStatus, Refusal, RefusalReason, RoleObserved,
+    InstanceStatus, NodeStatus, RebootEvent, RebootReason, Refusal, RefusalReason, RoleObserved, Slot, Slots,
+    UpdateMode, UpdateObserved,
 };
 use welkin_pki::{ClientAuth, Identity, Thumbprint, server_config};
-use welkin_transport::{Body, empty, json, read_body, serve, text};
+use welkin_transport::{Body, empty, full, json, read_body, serve, text};
 
 /// Looks at a deployment before it is as wanted, or gone.
 const LOOKS: u32 = 2;
@@ -30,19 +31,66 @@ pub struct TestFabric {
     state: Arc<Mutex<State>>,
 }
 
+/// What becomes of one call of an operation: its steps are counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trap {
+    /// It is answered 503, and nothing is done.
+    Fails,
+    /// It is done, and answered 503.
+    Lost,
+    /// It is refused.
+    Refused,
+    /// Nothing is done, and it is never answered: the caller ends meanwhile.
+    EndsBefore,
+    /// It is done and never answered: the caller ends meanwhile.
+    EndsAfter,
+}
+
 #[derive(Default)]
 struct State {
     packages: BTreeMap<Digest, Bytes>,
     deployments: BTreeMap<DeploymentId, Deployment>,
     /// Answers 503 to everything.
     silent: bool,
+    /// Updates do not go on.
+    stuck: bool,
+    /// Deployments are gone as soon as they are to be.
+    quick: bool,
     reboots: Vec<String>,
+    trap: Option<(u32, Trap)>,
+    caught: bool,
 }
 
 struct Deployment {
     goal: DeploymentGoal,
     deleting: bool,
     looks: u32,
+    vip: u8,
+    update: Option<UpdateObserved>,
+}
+
+impl State {
+    /// What becomes of a call that may be a step of an operation.
+    fn sprung(&mut self, method: &Method, parts: &[&str]) -> Option<Trap> {
+        let deleting = |name: &str| {
+            let held = DeploymentId::new(name).ok().and_then(|id| self.deployments.get(&id));
+            held.is_some_and(|held| held.deleting)
+        };
+        let is_step = match (method, parts) {
+            (&Method::GET, ["deployments", name]) => deleting(name),
+            (&Method::GET, parts) => parts.first() == Some(&"packages"),
+            _ => true,
+        };
+        let (left, trap) = self.trap.as_mut().filter(|_| is_step)?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        let trap = *trap;
+        self.trap = None;
+        self.caught = true;
+        Some(trap)
+    }
 }
 
 impl TestFabric {
@@ -64,6 +112,33 @@ impl TestFabric {
         self.state.lock().unwrap().silent = silent;
     }
 
+    /// From now on updates stay where they are, or go on.
+    pub fn set_stuck(&self, stuck: bool) {
+        self.state.lock().unwrap().stuck = stuck;
+    }
+
+    /// From now on deployments are gone as soon as they are to be.
+    pub fn set_quick(&self) {
+        self.state.lock().unwrap().quick = true;
+    }
+
+    /// Something will happen to the step of that number.
+    pub fn set_trap(&self, step: u32, trap: Trap) {
+        let mut state = self.state.lock().unwrap();
+        state.trap = Some((step, trap));
+        state.caught = false;
+    }
+
+    /// Whether it happened.
+    pub fn is_caught(&self) -> bool {
+        self.state.lock().unwrap().caught
+    }
+
+    /// It will not happen any more.
+    pub fn remove_trap(&self) {
+        self.state.lock().unwrap().trap = None;
+    }
+
     /// Bytes of the packages that it has.
     pub fn packages(&self) -> Vec<Bytes> {
         self.state.lock().unwrap().packages.values().cloned().collect()
@@ -83,13 +158,33 @@ impl TestFabric {
 async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = read_body(request.into_body(), 64 << 20).await.unwrap();
-    let mut state = state.lock().unwrap();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').skip(1).collect();
+    // An FC that has the package says so to an empty body: no step of its own.
+    let asks = method == Method::PUT && parts.first() == Some(&"packages") && body.is_empty();
+    let trap = if asks { None } else { state.lock().unwrap().sprung(&method, &parts) };
+    match trap {
+        Some(Trap::Fails) => return text(StatusCode::SERVICE_UNAVAILABLE, "trapped"),
+        Some(Trap::Refused) => {
+            let refusal = Refusal { reason: RefusalReason::Capacity, messages: vec!["no room".to_owned()] };
+            return json(StatusCode::UNPROCESSABLE_ENTITY, &refusal);
+        }
+        Some(Trap::EndsBefore) => return std::future::pending().await,
+        _ => {}
+    }
+    let answer = answer(&mut state.lock().unwrap(), &method, &parts, body);
+    match trap {
+        Some(Trap::Lost) => text(StatusCode::SERVICE_UNAVAILABLE, "trapped"),
+        Some(Trap::EndsAfter) => std::future::pending().await,
+        _ => answer,
+    }
+}
+
+fn answer(state: &mut State, method: &Method, parts: &[&str], body: Bytes) -> Response<Body> {
     if state.silent {
         return text(StatusCode::SERVICE_UNAVAILABLE, "silent");
     }
-    let parts: Vec<&str> = path.trim_matches('/').split('/').skip(1).collect();
     let id = |text: &str| DeploymentId::new(text).unwrap();
-    match (&method, parts.as_slice()) {
+    match (method, parts) {
         (&Method::GET, ["identity"]) => {
             json(StatusCode::OK, &FabricIdentity { package_recipient: "age1test".to_owned() })
         }
@@ -105,8 +200,20 @@ async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Respons
             state.packages.insert(digest, body);
             empty(StatusCode::OK)
         }
-        (&Method::PUT, ["deployments", name]) => put(&mut state, id(name), &body),
-        (&Method::GET, ["deployments", name]) => look(&mut state, &id(name)),
+        (&Method::GET, ["packages", digest]) => match state.packages.get(&digest.parse().unwrap()) {
+            Some(bytes) => Response::new(full(bytes.clone())),
+            None => empty(StatusCode::NOT_FOUND),
+        },
+        (&Method::PUT, ["services", _, "slots"]) => put_slots(state, &body),
+        (&Method::PUT, ["deployments", name]) => put(state, id(name), &body),
+        (&Method::GET, ["deployments", name]) => look(state, &id(name)),
+        (&Method::GET, ["deployments", _, "events"]) => json(StatusCode::OK, &events()),
+        (&Method::DELETE, ["deployments", name]) if state.quick => {
+            match state.deployments.remove(&id(name)) {
+                Some(_) => empty(StatusCode::ACCEPTED),
+                None => empty(StatusCode::NOT_FOUND),
+            }
+        }
         (&Method::DELETE, ["deployments", name]) => match state.deployments.get_mut(&id(name)) {
             Some(deployment) => {
                 deployment.looks = if deployment.deleting { deployment.looks } else { 0 };
@@ -129,6 +236,40 @@ async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Respons
     }
 }
 
+fn put_slots(state: &mut State, body: &[u8]) -> Response<Body> {
+    let slots: Slots = serde_json::from_slice(body).unwrap();
+    let Some(production) = state.deployments.get(&slots.production) else {
+        return text(StatusCode::CONFLICT, "no such deployment");
+    };
+    if production.goal.slot == Slot::Production {
+        return empty(StatusCode::OK);
+    }
+    let coming = production.vip;
+    if let Some(staging) = &slots.staging {
+        let Some(other) = state.deployments.get_mut(staging) else {
+            return text(StatusCode::CONFLICT, "no such deployment");
+        };
+        other.goal.slot = Slot::Staging;
+        let going = std::mem::replace(&mut other.vip, coming);
+        state.deployments.get_mut(&slots.production).unwrap().vip = going;
+    }
+    state.deployments.get_mut(&slots.production).unwrap().goal.slot = Slot::Production;
+    empty(StatusCode::OK)
+}
+
+fn events() -> Vec<RebootEvent> {
+    let event = |index, time: &str| {
+        let role = RoleName::new("Web").unwrap();
+        RebootEvent {
+            instance: InstanceName::of(&role, index),
+            role,
+            reason: RebootReason::Failed,
+            at: Timestamp::parse_rfc3339(time).unwrap(),
+        }
+    };
+    vec![event(0, "2026-11-24T10:00:00Z"), event(1, "2026-11-25T10:00:00Z")]
+}
+
 fn put(state: &mut State, id: DeploymentId, body: &[u8]) -> Response<Body> {
     let goal: DeploymentGoal = serde_json::from_slice(body).unwrap();
     let refuse = |reason, message: &str| {
@@ -144,8 +285,31 @@ fn put(state: &mut State, id: DeploymentId, body: &[u8]) -> Response<Body> {
     if state.deployments.get(&id).is_some_and(|held| held.goal.generation > goal.generation) {
         return empty(StatusCode::CONFLICT);
     }
-    state.deployments.insert(id, Deployment { goal, deleting: false, looks: 0 });
+    let held = state.deployments.get(&id);
+    if held.is_some_and(|held| held.goal == goal) {
+        return empty(StatusCode::OK);
+    }
+    let content = |goal: &DeploymentGoal| (goal.package, goal.configuration.clone(), goal.kept.clone());
+    let update = match held.filter(|held| held.goal.status == GoalStatus::Running) {
+        Some(held) if content(&held.goal) != content(&goal) || held.update.is_some() => begun(&goal),
+        _ => None,
+    };
+    let vips: Vec<u8> = state.deployments.values().map(|held| held.vip).collect();
+    let free = (1..).find(|vip| !vips.contains(vip)).unwrap();
+    let vip = held.map_or(free, |held| held.vip);
+    state.deployments.insert(id, Deployment { goal, deleting: false, looks: 0, vip, update });
     empty(StatusCode::OK)
+}
+
+/// How far an update of two domains is that has just begun.
+fn begun(goal: &DeploymentGoal) -> Option<UpdateObserved> {
+    let mode = goal.update.mode;
+    let domain = match mode {
+        UpdateMode::Manual { domain: Some(walked) } => walked + 1,
+        _ => 0,
+    };
+    let during = !matches!(mode, UpdateMode::Manual { .. });
+    (domain < 2).then_some(UpdateObserved { mode, domain, during, all_changed: false })
 }
 
 fn look(state: &mut State, id: &DeploymentId) -> Response<Body> {
@@ -154,6 +318,10 @@ fn look(state: &mut State, id: &DeploymentId) -> Response<Body> {
     if deployment.deleting && deployment.looks > LOOKS {
         state.deployments.remove(id);
         return empty(StatusCode::NOT_FOUND);
+    }
+    let manual = matches!(deployment.goal.update.mode, UpdateMode::Manual { .. });
+    if deployment.looks > LOOKS && !state.stuck && !manual {
+        deployment.update = None;
     }
     json(StatusCode::OK, &observed(id, deployment))
 }
@@ -185,8 +353,11 @@ fn observed(id: &DeploymentId, deployment: &Deployment) -> DeploymentObserved {
         deleting: deployment.deleting,
         update_domains: 2,
         roles: vec![RoleObserved { name: role.clone(), size: "Small".into(), guest_os: "WELKIN-1".into() }],
-        instances: vec![instance(0), instance(1)],
-        vip: Some([10, 177, 240, 1].into()),
+        instances: (0..2)
+            .map(instance)
+            .filter(|instance| !deployment.goal.removed.contains(&instance.name))
+            .collect(),
+        vip: Some([10, 177, 240, deployment.vip].into()),
         input_endpoints: vec![InputEndpoint {
             role: role.clone(),
             name: "Http".to_owned(),
@@ -194,7 +365,7 @@ fn observed(id: &DeploymentId, deployment: &Deployment) -> DeploymentObserved {
             port: 80,
             local_port: 8080,
         }],
-        update: None,
+        update: deployment.update,
     }
 }
 

@@ -15,6 +15,8 @@ mod hosted_service;
 mod management_certificate;
 mod protocol;
 mod restart;
+mod steps;
 mod storage_account;
 mod subscription;
+mod update;
 mod versions;

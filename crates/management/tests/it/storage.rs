@@ -23,6 +23,9 @@ use crate::rig::base64;
 /// of `/signed/c/p.cspkg?sig=right`.
 pub const PACKAGE: &[u8] = b"a service package, as far as management can tell";
 
+/// The bytes of `p2.cspkg` beside it.
+pub const PACKAGE_2: &[u8] = b"another package";
+
 /// The storage service.
 pub struct TestStorage {
     /// Where its administration is.
@@ -40,6 +43,8 @@ struct State {
     keys_made: u32,
     /// Answers 503 to everything.
     silent: bool,
+    /// Blobs that were written, by path.
+    written: BTreeMap<String, Bytes>,
 }
 
 impl State {
@@ -77,6 +82,11 @@ impl TestStorage {
     /// Names of the accounts that there are.
     pub fn accounts(&self) -> Vec<String> {
         self.state.lock().unwrap().accounts.keys().cloned().collect()
+    }
+
+    /// A blob that was written.
+    pub fn written(&self, path: &str) -> Option<Bytes> {
+        self.state.lock().unwrap().written.get(path).cloned()
     }
 
     /// Makes an account that management does not know.
@@ -121,11 +131,38 @@ async fn serve_blobs(listener: TcpListener, state: Arc<Mutex<State>>) {
     while let Ok((stream, _)) = listener.accept().await {
         let state = Arc::clone(&state);
         let service = service_fn(move |request: Request<Incoming>| {
-            let answer = blob(&state.lock().unwrap(), &request);
-            async move { Ok::<_, std::convert::Infallible>(answer) }
+            let state = Arc::clone(&state);
+            async move {
+                let answer = match *request.method() {
+                    Method::PUT => write_blob(&state, request).await,
+                    _ => blob(&state.lock().unwrap(), &request),
+                };
+                Ok::<_, std::convert::Infallible>(answer)
+            }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
+}
+
+/// Takes a blob of the account's owner, unless it is there and may not be.
+async fn write_blob(state: &Mutex<State>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let bytes = welkin_transport::read_body(body, 1 << 20).await.unwrap();
+    let account = path.split('/').nth(1).unwrap().to_owned();
+    let mut state = state.lock().unwrap();
+    let authorization = head.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let by_owner = state.accounts.contains_key(&account)
+        && authorization.is_some_and(|value| value.starts_with(&format!("SharedKey {account}:")));
+    let status = match by_owner {
+        false => 403,
+        true if head.headers.contains_key("if-none-match") && state.written.contains_key(&path) => 409,
+        true => {
+            state.written.insert(path, bytes);
+            201
+        }
+    };
+    Response::builder().status(status).body(Full::default()).unwrap()
 }
 
 fn blob(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -134,9 +171,10 @@ fn blob(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let by_owner = state.accounts.contains_key(account)
         && authorization.is_some_and(|value| value.starts_with(&format!("SharedKey {account}:")));
     let by_signature = account == "signed" && request.uri().query() == Some("sv=1&sig=right");
-    let found = request.uri().path() == format!("/{account}/c/p.cspkg");
+    let name = request.uri().path().strip_prefix(&format!("/{account}/c/"));
+    let found = matches!(name, Some("p.cspkg" | "p2.cspkg"));
     let (status, bytes) = match (account == "public" || by_owner || by_signature, found) {
-        (true, true) => (200, PACKAGE),
+        (true, true) => (200, if name == Some("p.cspkg") { PACKAGE } else { PACKAGE_2 }),
         (true, false) => (404, &b""[..]),
         (false, _) => (403, &b""[..]),
     };
