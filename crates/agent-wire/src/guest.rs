@@ -107,7 +107,8 @@ pub struct Program {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestObserved {
-    /// The generation of the goal that the guest works on; 0 before the first.
+    /// The generation of the goal that the guest works on; 0 before the first. A goal about which the role is still
+    /// being asked is not worked on yet.
     pub generation: Generation,
     /// The role's state.
     pub role: RoleState,

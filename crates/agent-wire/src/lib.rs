@@ -14,4 +14,4 @@ pub use node::{
     Accelerator, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, Vip,
     VipBackend, VmState,
 };
-pub use role::{Endpoint, LocalResource, Peer, RoleEnvironment, Values};
+pub use role::{Endpoint, EnvironmentChange, LocalResource, Peer, RoleEnvironment, Values};

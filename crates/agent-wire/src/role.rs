@@ -3,6 +3,10 @@
 //! The GA gives it to the role three ways: as JSON over the local socket `ROLE_SOCKET`
 //! (`GET /v1/environment`), as a file (`ROLE_FILE`), and as environment variables, for
 //! programs that know nothing of Welkin.
+//!
+//! A role that waits in `GET /v1/changes` is offered each [`EnvironmentChange`] and answers
+//! `POST /v1/changes/<number>/accept` or `…/restart`. One that does not wait there is started again when its
+//! settings change: its environment variables would stay as they were.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,6 +97,19 @@ pub struct RoleEnvironment {
     pub local_resources: Vec<LocalResource>,
     /// Instances of the deployment that declare an internal endpoint, this one included.
     pub peers: Vec<Peer>,
+}
+
+/// A change of the role environment that is offered to a role which runs (SERVICEMODEL §4, "Events"). The role environment
+/// is the new one already; the role takes it as it runs, or is started again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentChange {
+    /// Names the change in the role's answer.
+    pub number: u64,
+    /// Names of settings that came, went or have another value.
+    pub settings: Vec<String>,
+    /// Whether other instances came, went or moved.
+    pub topology: bool,
 }
 
 /// An endpoint of an instance: the address and port to listen on.

@@ -1,9 +1,10 @@
 //! The loop: what the FA, the role and the kernel say comes in as events; the plan's steps are done one
 //! by one; the state goes out each second and at once when it changes.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -11,15 +12,19 @@ use welkin_agent_wire::guest::{
     FromGuest, GuestGoal, GuestObserved, HEARTBEAT_INTERVAL_MS, StartupTask, TaskKind, ToGuest,
 };
 use welkin_agent_wire::limits::MESSAGE_BYTES_MAX;
+use welkin_agent_wire::{EnvironmentChange, Values};
 use welkin_base::Generation;
 
 use crate::channel::Reports;
 use crate::console::{self, RoleOutput};
 use crate::error::{Doing, GuestError};
-use crate::plan::{self, Action, Observed, Recipe, Stage, plan};
+use crate::plan::{self, Action, Live, Observed, Offer, Recipe, Stage, plan};
 use crate::process::{self, Launch};
 use crate::socket::{self, Published, Said};
 use crate::{channel as port, environment, network, resource};
+
+/// A role that waited for changes counts as waiting so long after: the longest wait, and time to come again.
+const LISTENS_MS: u64 = socket::WAIT_MS_MAX + 10_000;
 
 enum Event {
     Node(ToGuest),
@@ -39,7 +44,11 @@ struct Agent {
     goal: Option<GuestGoal>,
     observed: Observed,
     running: Running,
-    published: Published,
+    published: Arc<Published>,
+    /// Number of the last change that was offered.
+    offered: u64,
+    /// Generation of the last goal that there is nothing to be asked about.
+    taken: Generation,
     output: RoleOutput,
     booted: Instant,
     power_off: bool,
@@ -51,7 +60,7 @@ struct Agent {
 /// When the machine lacks the port to the FA.
 pub fn run() -> Result<(), GuestError> {
     let (events, inbox): (Sender<Event>, Receiver<Event>) = channel();
-    let published = Published::default();
+    let published = Arc::new(Published::default());
     let (to_node, to_role, to_child) = (events.clone(), events.clone(), events);
     // A send fails only when the loop below has ended, and the machine with it.
     socket::serve(Arc::clone(&published), move |said| drop(to_role.send(Event::Role(said))))?;
@@ -76,12 +85,14 @@ pub fn run() -> Result<(), GuestError> {
 }
 
 impl Agent {
-    fn new(published: Published) -> Self {
+    fn new(published: Arc<Published>) -> Self {
         Self {
             goal: None,
             observed: Observed::at_boot(),
             running: Running::default(),
             published,
+            offered: 0,
+            taken: Generation::default(),
             output: RoleOutput::new(),
             booted: Instant::now().checked_sub(since_boot()).unwrap_or_else(Instant::now),
             power_off: false,
@@ -108,8 +119,20 @@ impl Agent {
     }
 
     fn hear_role(&mut self, said: Said) {
-        if let Stage::Program { ready, .. } = &mut self.observed.stage {
-            *ready = said == Said::Ready;
+        match said {
+            Said::Ready | Said::Busy => {
+                if let Stage::Program { ready, .. } = &mut self.observed.stage {
+                    *ready = said == Said::Ready;
+                }
+            }
+            Said::Listens => self.observed.listens_until_ms = self.now_ms().saturating_add(LISTENS_MS),
+            Said::Answers { number, accepts } if number == self.offered => {
+                if let Some(offer) = &mut self.observed.offer {
+                    offer.accepted = Some(accepts);
+                    self.published.offer(None);
+                }
+            }
+            Said::Answers { .. } => {}
         }
     }
 
@@ -156,6 +179,9 @@ impl Agent {
                 self.power_off = true;
             }
             Action::Rest => self.observed.stage = Stage::Resting,
+            Action::Leave => self.observed.stage = Stage::Leaving { since_ms: now_ms },
+            Action::Offer => self.offer(now_ms),
+            Action::Adopt => self.adopt(),
             Action::ConfigureNetwork
             | Action::Publish
             | Action::Begin
@@ -179,13 +205,15 @@ impl Agent {
                 let json = serde_json::to_string(&goal.environment).map_err(std::io::Error::from);
                 let json = json.doing(|| "write the role environment".to_owned())?;
                 environment::publish(&json)?;
-                *self.published.lock().unwrap_or_else(PoisonError::into_inner) = json;
+                self.published.publish(json);
                 self.observed.environment = Some(goal.environment.clone());
             }
             Action::Begin => {
                 self.kill();
                 self.observed.begun = self.observed.begun.saturating_add(1);
                 self.observed.recipe = Some(Recipe::of(goal));
+                self.observed.listens_until_ms = 0;
+                self.adopt();
                 resource::prepare(&goal.environment.local_resources)?;
                 self.observed.stage = Stage::Next(0);
             }
@@ -201,6 +229,26 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// The role knows what the goal says: it was begun with it, or takes it as it runs.
+    fn adopt(&mut self) {
+        self.observed.live = self.goal.as_ref().map(Live::of);
+        self.observed.offer = None;
+        self.published.offer(None);
+    }
+
+    fn offer(&mut self, now_ms: u64) {
+        let Some(live) = self.goal.as_ref().map(Live::of) else { return };
+        self.offered += 1;
+        let known = self.observed.live.as_ref();
+        let change = EnvironmentChange {
+            number: self.offered,
+            settings: differing(known.map(|known| &known.settings), &live.settings),
+            topology: known.is_none_or(|known| known.peers != live.peers),
+        };
+        self.published.offer(serde_json::to_string(&change).ok());
+        self.observed.offer = Some(Offer { live, since_ms: now_ms, accepted: None });
     }
 
     fn start_task(&mut self, goal: &GuestGoal, task: &StartupTask) -> Result<(), GuestError> {
@@ -243,20 +291,33 @@ impl Agent {
         process::kill_all(groups.copied());
     }
 
-    fn state(&self) -> GuestObserved {
+    /// While the role thinks about a change, nobody can tell whether it will be started again: the goal counts as taken
+    /// only afterwards.
+    fn state(&mut self) -> GuestObserved {
+        if let Some(goal) = self.goal.as_ref().filter(|_| self.observed.offer.is_none()) {
+            self.taken = goal.generation;
+        }
         let mut message = match &self.observed.stage {
             Stage::Ended { why, .. } => why.clone(),
             _ => String::new(),
         };
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
         GuestObserved {
-            generation: self.goal.as_ref().map_or(Generation::default(), |goal| goal.generation),
+            generation: self.taken,
             role: self.observed.role_state(),
             message,
             role_restarts: self.observed.begun.saturating_sub(1),
             uptime_ms: self.now_ms(),
         }
     }
+}
+
+/// Names of settings that came, went or have another value.
+fn differing(old: Option<&Values>, new: &Values) -> Vec<String> {
+    let none = Values::default();
+    let old = old.unwrap_or(&none);
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned().collect()
 }
 
 /// Sends the state when it changed or a heartbeat is due.

@@ -4,7 +4,7 @@
 //! ends, or a simple task fails, everything of it is ended and it begins again after a back-off.
 
 use welkin_agent_wire::guest::{GuestGoal, GuestNetwork, Program, RoleState, StartupTask, TaskKind};
-use welkin_agent_wire::role::{RoleEnvironment, Values};
+use welkin_agent_wire::role::{Endpoint, LocalResource, Peer, RoleEnvironment, Values};
 
 /// The first wait after a role ended; doubles each time up to the longest.
 pub const BACK_OFF_MS_MIN: u64 = 1_000;
@@ -14,6 +14,11 @@ pub const BACK_OFF_MS_MAX: u64 = 60_000;
 pub const STABLE_MS: u64 = 60_000;
 /// How long a role may take to end in order before it is killed.
 pub const STOP_GRACE_MS: u64 = 20_000;
+/// How long a role that is to begin again goes on after it has left rotation: load balancers learn of it within two
+/// readings of the fabric controller, one second each, and what it has in hand comes to its end.
+pub const LEAVE_MS: u64 = 3_000;
+/// How long a role may think about a change that it is offered.
+pub const OFFER_MS: u64 = 30_000;
 
 /// One step towards the goal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +35,12 @@ pub enum Action {
     StartProgram,
     /// A role without a program is ready now.
     Rest,
+    /// Offer the role what changed in its environment.
+    Offer,
+    /// The role takes what changed as it runs.
+    Adopt,
+    /// The role is out of rotation, and will be asked to end.
+    Leave,
     /// Ask the role to end.
     Terminate,
     /// End the role at once.
@@ -44,6 +55,35 @@ pub struct Recipe {
     startup_tasks: Vec<StartupTask>,
     program: Option<Program>,
     variables: Values,
+    endpoints: Vec<Endpoint>,
+    local_resources: Vec<LocalResource>,
+}
+
+/// The part of a role environment that a role may take as it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// Settings by name.
+    pub settings: Values,
+    /// Other instances.
+    pub peers: Vec<Peer>,
+}
+
+impl Live {
+    /// That part of a goal.
+    pub fn of(goal: &GuestGoal) -> Self {
+        Self { settings: goal.environment.settings.clone(), peers: goal.environment.peers.clone() }
+    }
+}
+
+/// What was offered to the role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// What it is asked to take.
+    pub live: Live,
+    /// Since when.
+    pub since_ms: u64,
+    /// Whether it takes it, once it has said so.
+    pub accepted: Option<bool>,
 }
 
 impl Recipe {
@@ -53,6 +93,8 @@ impl Recipe {
             startup_tasks: goal.startup_tasks.clone(),
             program: goal.program.clone(),
             variables: goal.variables.clone(),
+            endpoints: goal.environment.endpoints.clone(),
+            local_resources: goal.environment.local_resources.clone(),
         }
     }
 }
@@ -75,6 +117,11 @@ pub enum Stage {
     },
     /// The tasks are done and there is no program.
     Resting,
+    /// The program runs and is to end, and takes no new traffic.
+    Leaving {
+        /// Since when.
+        since_ms: u64,
+    },
     /// It was asked to end.
     Stopping {
         /// Since when.
@@ -102,6 +149,12 @@ pub struct Observed {
     pub environment: Option<RoleEnvironment>,
     /// What the last run was begun with.
     pub recipe: Option<Recipe>,
+    /// What the role knows of what may change as it runs.
+    pub live: Option<Live>,
+    /// What is offered to it.
+    pub offer: Option<Offer>,
+    /// Until when the role counts as one that waits for changes.
+    pub listens_until_ms: u64,
     /// How far the role is.
     pub stage: Stage,
     /// Foreground tasks that run.
@@ -121,6 +174,9 @@ impl Observed {
             network: None,
             environment: None,
             recipe: None,
+            live: None,
+            offer: None,
+            listens_until_ms: 0,
             stage: Stage::Idle,
             foreground: 0,
             failures: 0,
@@ -141,7 +197,7 @@ impl Observed {
                     why: format!("startup task {} {how}", index + 1),
                 }
             }
-            Stage::Stopping { .. } => {
+            Stage::Leaving { .. } | Stage::Stopping { .. } => {
                 self.failures = 0;
                 Stage::Idle
             }
@@ -167,7 +223,7 @@ impl Observed {
             Stage::Idle | Stage::Next(_) | Stage::Task(_) => RoleState::Starting,
             Stage::Program { ready: true, .. } | Stage::Resting => RoleState::Ready,
             Stage::Program { ready: false, .. } => RoleState::Busy,
-            Stage::Stopping { .. } => RoleState::Stopping,
+            Stage::Leaving { .. } | Stage::Stopping { .. } => RoleState::Stopping,
             Stage::Ended { failed: true, .. } => RoleState::Failed,
             Stage::Ended { failed: false, .. } => RoleState::Recycling,
         }
@@ -196,11 +252,42 @@ pub fn plan(goal: Option<&GuestGoal>, observed: &Observed, now_ms: u64) -> Optio
         _ if observed.network.as_ref() != Some(&goal.network) => Some(Action::ConfigureNetwork),
         _ if observed.environment.as_ref() != Some(&goal.environment) => Some(Action::Publish),
         Stage::Idle => Some(Action::Begin),
+        Stage::Leaving { since_ms } => {
+            (now_ms.saturating_sub(*since_ms) >= LEAVE_MS).then_some(Action::Terminate)
+        }
+        Stage::Program { .. } => plan_change(goal, observed, now_ms),
         _ if observed.recipe.as_ref() != Some(&Recipe::of(goal)) => Some(Action::Terminate),
+        Stage::Resting if observed.live.as_ref() != Some(&Live::of(goal)) => Some(Action::Adopt),
+        Stage::Next(_) | Stage::Task(_) if !knows_settings(goal, observed) => Some(Action::Terminate),
         Stage::Next(index) if *index < goal.startup_tasks.len() => Some(Action::StartTask(*index)),
         Stage::Next(_) if goal.program.is_some() => Some(Action::StartProgram),
         Stage::Next(_) => Some(Action::Rest),
-        Stage::Task(_) | Stage::Program { .. } | Stage::Resting => None,
+        Stage::Task(_) | Stage::Resting => None,
+    }
+}
+
+fn knows_settings(goal: &GuestGoal, observed: &Observed) -> bool {
+    observed.live.as_ref().is_some_and(|live| live.settings == goal.environment.settings)
+}
+
+/// What a program that runs does about a goal that differs from what it was begun with.
+fn plan_change(goal: &GuestGoal, observed: &Observed, now_ms: u64) -> Option<Action> {
+    if observed.recipe.as_ref() != Some(&Recipe::of(goal)) {
+        return Some(Action::Leave);
+    }
+    let live = Live::of(goal);
+    if observed.live.as_ref() == Some(&live) {
+        // What was offered is no longer wanted.
+        return observed.offer.is_some().then_some(Action::Adopt);
+    }
+    // Variables keep the settings that a program was begun with; other instances are in none.
+    let unless_taken = if knows_settings(goal, observed) { Action::Adopt } else { Action::Leave };
+    match observed.offer.as_ref().filter(|offer| offer.live == live) {
+        Some(Offer { accepted: Some(true), .. }) => Some(Action::Adopt),
+        Some(Offer { accepted: Some(false), .. }) => Some(Action::Leave),
+        Some(offer) => (now_ms.saturating_sub(offer.since_ms) >= OFFER_MS).then_some(unless_taken),
+        None if now_ms < observed.listens_until_ms => Some(Action::Offer),
+        None => Some(unless_taken),
     }
 }
 
@@ -211,7 +298,7 @@ fn plan_stopping(since_ms: u64, killed: bool, now_ms: u64) -> Option<Action> {
 
 fn plan_shutdown(observed: &Observed, since_ms: u64, now_ms: u64) -> Option<Action> {
     match &observed.stage {
-        Stage::Task(_) | Stage::Program { .. } => Some(Action::Terminate),
+        Stage::Task(_) | Stage::Program { .. } | Stage::Leaving { .. } => Some(Action::Terminate),
         Stage::Stopping { since_ms, killed } => plan_stopping(*since_ms, *killed, now_ms),
         // A foreground task delays the shutdown, but not for ever.
         _ if observed.foreground > 0 && now_ms.saturating_sub(since_ms) < STOP_GRACE_MS => None,

@@ -1,6 +1,7 @@
 //! What role code links: its environment, and its storage account.
 //!
 //! * [`RoleEnvironment`]: who this instance is, its settings, endpoints and folders.
+//! * [`on_change`]: what the role does when its environment changes as it runs.
 //! * [`role_socket`]: the way to the guest agent: [`ready`] and [`busy`].
 //! * [`StorageAccount`]: from a connection string; then
 //!   [`Container`] of blobs, [`Queue`] of messages, [`Table`] of entities.
@@ -18,6 +19,7 @@
 
 pub mod account;
 pub mod blob;
+pub mod change;
 pub mod entity;
 pub mod error;
 pub mod message;
@@ -26,8 +28,10 @@ pub mod role_socket;
 
 pub use account::StorageAccount;
 pub use blob::{Blob, Container};
+pub use change::{Answer, on_change};
 pub use entity::{Page, Table};
 pub use error::StorageError;
 pub use message::{Message, Queue};
 pub use role_environment::{EnvironmentError, RoleEnvironment};
 pub use role_socket::{busy, ready};
+pub use welkin_agent_wire::EnvironmentChange;

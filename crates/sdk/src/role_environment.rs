@@ -33,8 +33,8 @@ pub enum EnvironmentError {
     },
 }
 
-/// The role environment at one moment. Settings may change while the role runs: read it again with
-/// [`RoleEnvironment::current`].
+/// The role environment at one moment. Settings may change while a role runs that takes changes with
+/// [`on_change`](crate::on_change): read it again with [`RoleEnvironment::current`].
 ///
 /// Outside a VM, where no guest agent answers, the environment variables alone say everything; so a
 /// role runs on a developer's machine as it is.

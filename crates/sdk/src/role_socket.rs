@@ -11,6 +11,8 @@ use welkin_agent_wire::role::ENV_SOCKET;
 
 /// The guest agent answers at once or not at all.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// It answers who waits for a change after 20 s at the latest.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(40);
 const HEADERS_MAX: usize = 32;
 /// Room for an answer's head.
 const HEAD_BYTES_MAX: usize = 4 << 10;
@@ -43,9 +45,23 @@ pub(crate) fn environment(socket: &OsStr) -> io::Result<Vec<u8>> {
     call(socket, "GET", "/v1/environment")
 }
 
+/// The next change of the role environment, as JSON; nothing when there was none for a while.
+pub(crate) fn changes(socket: &OsStr) -> io::Result<Vec<u8>> {
+    call_within(socket, "GET", "/v1/changes", WAIT_TIMEOUT)
+}
+
+/// Answers a change.
+pub(crate) fn answer(socket: &OsStr, number: u64, answer: &str) -> io::Result<()> {
+    call(socket, "POST", &format!("/v1/changes/{number}/{answer}")).map(drop)
+}
+
 fn call(socket: &OsStr, method: &str, path: &str) -> io::Result<Vec<u8>> {
+    call_within(socket, method, path, TIMEOUT)
+}
+
+fn call_within(socket: &OsStr, method: &str, path: &str, timeout: Duration) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: role\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");

@@ -28,6 +28,7 @@ fn at(goal: &GuestGoal, stage: Stage) -> Observed {
         network: Some(goal.network.clone()),
         environment: Some(goal.environment.clone()),
         recipe: Some(Recipe::of(goal)),
+        live: Some(Live::of(goal)),
         stage,
         failures: 1,
         begun: 1,
@@ -64,6 +65,7 @@ fn first_network_then_environment_then_role() {
     observed.environment = Some(goal.environment.clone());
     assert_eq!(plan(Some(&goal), &observed, 0), Some(Action::Begin));
     observed.recipe = Some(Recipe::of(&goal));
+    observed.live = Some(Live::of(&goal));
     observed.stage = Stage::Next(0);
     assert_eq!(plan(Some(&goal), &observed, 0), Some(Action::Rest));
     observed.stage = Stage::Resting;
@@ -72,17 +74,64 @@ fn first_network_then_environment_then_role() {
 }
 
 #[test]
-fn settings_change_live_and_programs_by_a_new_run() {
+fn programs_change_by_a_new_run() {
     let old = goal(&[], Some(true));
     let running = at(&old, Stage::Program { since_ms: 0, ready: true });
     let mut settings = old.clone();
     settings.environment.settings.0.insert("Colour".to_owned(), "blue".to_owned());
     assert_eq!(plan(Some(&settings), &running, 0), Some(Action::Publish));
     let program = goal(&[], Some(false));
-    assert_eq!(plan(Some(&program), &running, 0), Some(Action::Terminate));
+    assert_eq!(plan(Some(&program), &running, 0), Some(Action::Leave));
+    let mut elsewhere = old.clone();
+    elsewhere.environment.endpoints = serde_json::from_value(json!([
+        {"name": "http", "protocol": "http", "address": "10.0.0.2", "port": 81, "public_port": 80}
+    ]))
+    .unwrap();
+    let published = Observed { environment: Some(elsewhere.environment.clone()), ..running.clone() };
+    assert_eq!(plan(Some(&elsewhere), &published, 0), Some(Action::Leave));
+    let leaving = at(&program, Stage::Leaving { since_ms: 1_000 });
+    assert_eq!(plan(Some(&program), &leaving, 999 + LEAVE_MS), None);
+    assert_eq!(plan(Some(&program), &leaving, 1_000 + LEAVE_MS), Some(Action::Terminate));
+    assert_eq!(leaving.role_state(), RoleState::Stopping);
     // A role that waits out its back-off need not when its goal has changed.
     let ended = at(&old, Stage::Ended { since_ms: 0, failed: true, why: String::new() });
     assert_eq!(plan(Some(&program), &ended, 1), Some(Action::Begin));
+}
+
+#[test]
+fn settings_change_live_for_a_role_that_takes_them() {
+    let old = goal(&[], Some(true));
+    let mut settings = old.clone();
+    settings.environment.settings.0.insert("Colour".to_owned(), "blue".to_owned());
+    let mut peers = old.clone();
+    peers.environment.peers =
+        serde_json::from_value(json!([{"role": "Web", "instance": "Web_IN_1", "endpoints": []}])).unwrap();
+    let offered = |goal: &GuestGoal, accepted| Some(Offer { live: Live::of(goal), since_ms: 100, accepted });
+    let check = |goal: &GuestGoal, listens_until_ms, offer, now_ms, expected| {
+        let running = at(&old, Stage::Program { since_ms: 0, ready: true });
+        let environment = Some(goal.environment.clone());
+        let observed = Observed { environment, listens_until_ms, offer, ..running };
+        assert_eq!(plan(Some(goal), &observed, now_ms), expected, "{observed:?}");
+    };
+    // One that waits for changes is asked; what it says counts, and silence is no answer.
+    check(&settings, 200, None, 100, Some(Action::Offer));
+    check(&settings, 200, offered(&settings, None), 99 + OFFER_MS, None);
+    check(&settings, 200, offered(&settings, None), 100 + OFFER_MS, Some(Action::Leave));
+    check(&settings, 200, offered(&settings, Some(true)), 101, Some(Action::Adopt));
+    check(&settings, 200, offered(&settings, Some(false)), 101, Some(Action::Leave));
+    check(&peers, 200, None, 100, Some(Action::Offer));
+    check(&peers, 200, offered(&peers, None), 100 + OFFER_MS, Some(Action::Adopt));
+    // Another change meanwhile is another offer, and one that is taken back is none.
+    check(&peers, 200, offered(&settings, Some(true)), 101, Some(Action::Offer));
+    check(&old, 200, offered(&settings, None), 101, Some(Action::Adopt));
+    check(&old, 200, None, 101, None);
+    // One that does not wait has the settings in its variables, which stay as they were; other instances are in none.
+    check(&settings, 100, None, 100, Some(Action::Leave));
+    check(&peers, 100, None, 100, Some(Action::Adopt));
+    // A role that has no program takes everything, and one that is starting begins anew.
+    let stage = |stage| Observed { environment: Some(settings.environment.clone()), ..at(&old, stage) };
+    assert_eq!(plan(Some(&settings), &stage(Stage::Resting), 0), Some(Action::Adopt));
+    assert_eq!(plan(Some(&settings), &stage(Stage::Next(0)), 0), Some(Action::Terminate));
 }
 
 #[test]
@@ -94,6 +143,7 @@ fn shutdown_stops_the_role_first() {
         assert_eq!(observed.role_state(), RoleState::Stopping);
     };
     check(Stage::Program { since_ms: 0, ready: true }, 0, 1_000, Some(Action::Terminate));
+    check(Stage::Leaving { since_ms: 1_000 }, 0, 1_000, Some(Action::Terminate));
     check(Stage::Stopping { since_ms: 1_000, killed: false }, 0, 1_001, None);
     check(Stage::Stopping { since_ms: 1_000, killed: false }, 0, 1_000 + STOP_GRACE_MS, Some(Action::Kill));
     check(Stage::Idle, 0, 1_001, Some(Action::PowerOff));
