@@ -7,7 +7,7 @@ use serde::Deserialize;
 use welkin_agent::AcceleratorChoice;
 use welkin_base::AccountName;
 use welkin_fabric_service::NodeConfig;
-use welkin_management::{FabricConfig, Quotas, StorageConfig, SubscriptionConfig};
+use welkin_management::{FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 use welkin_management_wire::location::OperatingSystem;
 
 use crate::client::{GuestEndpoints, Settings};
@@ -121,6 +121,7 @@ fn management(cloud: &Cloud, identities: &Identities) -> Result<welkin_managemen
             table_endpoint: url(cloud, StorageEndpoint::Table),
             other_blob_endpoints: vec![format!("http://{}", cloud.storage_for_guests(StorageEndpoint::Blob))],
         },
+        limits: Limits::default(),
         operating_systems: vec![operating_system(cloud)?],
         subscriptions: subscriptions(cloud, identities)?,
     })

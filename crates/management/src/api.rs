@@ -74,6 +74,7 @@ async fn answer(
         };
     };
     let (subscription, caller) = subscription::authenticate(management, peer, subscription).await?;
+    let in_hand = management.throttle.enter(&subscription.id, Instant::now())?;
     let Call { operation, parameters } = route(http.method(), http.uri())?;
     let version = check_version(version(&http))?;
     check_since(version, operation.since())?;
@@ -105,7 +106,11 @@ async fn answer(
         return dispatch(management, &request).await;
     }
     let own = Arc::clone(management);
-    let work = async move { dispatch(&own, &request).await };
+    // It is in hand until it ends, although its client may go away before.
+    let work = async move {
+        let _in_hand = in_hand;
+        dispatch(&own, &request).await
+    };
     let span = tracing::Span::current();
     let done = management.jobs.finish(tracing::Instrument::instrument(work, span)).await;
     done.unwrap_or_else(|| {

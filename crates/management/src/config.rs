@@ -24,12 +24,35 @@ pub struct Config {
     pub fabric: FabricConfig,
     /// The storage service.
     pub storage: StorageConfig,
+    /// How much one subscription may ask for.
+    #[serde(default)]
+    pub limits: Limits,
     /// The guest OS versions that the cloud has.
     #[serde(default)]
     pub operating_systems: Vec<OperatingSystem>,
     /// Subscriptions that are made at a start when they are missing. The operator makes others while the service runs.
     #[serde(default)]
     pub subscriptions: Vec<SubscriptionConfig>,
+}
+
+/// How much one subscription may ask for, whatever the others do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Requests that one subscription makes in a second, in the long run.
+    pub requests_per_second: u32,
+    /// Requests that it makes at once after a pause.
+    pub requests_burst: u32,
+    /// Requests of it that are in hand at a time.
+    pub requests_in_hand_max: u32,
+}
+
+impl Default for Limits {
+    /// A request costs a millisecond or two of a processor: one subscription takes what a processor gives, and less than all
+    /// of the memory that bodies in hand may take.
+    fn default() -> Self {
+        Self { requests_per_second: 500, requests_burst: 2_000, requests_in_hand_max: 64 }
+    }
 }
 
 /// How the fabric controller is reached.

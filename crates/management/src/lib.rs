@@ -15,6 +15,7 @@ mod reply;
 mod request;
 mod run;
 mod state;
+mod throttle;
 
 mod affinity_group;
 mod deployment;
@@ -38,5 +39,5 @@ mod fabric;
 mod package;
 mod storage;
 
-pub use config::{Config, FabricConfig, Quotas, StorageConfig, SubscriptionConfig};
+pub use config::{Config, FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 pub use run::{RunError, run};

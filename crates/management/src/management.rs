@@ -1,6 +1,7 @@
 //! What all handlers and operations in progress share.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::fabric::Fabric;
 use crate::state::State;
 use crate::storage::Storage;
+use crate::throttle::Throttle;
 
 /// The service.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Management {
     pub fabric: Fabric,
     /// The storage service.
     pub storage: Storage,
+    /// What each subscription may ask for.
+    pub throttle: Arc<Throttle>,
     /// Operations in progress.
     pub jobs: Jobs,
 }

@@ -24,6 +24,7 @@ use crate::package;
 use crate::quota;
 use crate::state::State;
 use crate::storage::Storage;
+use crate::throttle::Throttle;
 
 /// Old operations are looked for this often.
 const FORGET_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -140,6 +141,7 @@ async fn open(config: Config, identity: &Identity) -> Result<Management, RunErro
         fabric: Fabric::new(&config.fabric, identity)?,
         storage: Storage::new(&config.storage, identity)?,
         state,
+        throttle: Throttle::new(config.limits),
         jobs: Jobs::default(),
         config,
     })

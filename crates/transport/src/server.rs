@@ -22,6 +22,8 @@ use crate::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS};
 
 /// A head must arrive within this time, or the connection is closed: slow clients hold nothing.
 const HEAD_TIMEOUT_MS: u64 = 15_000;
+/// A head in bytes, at most. Clients send some hundred.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// At shutdown, calls that run get this long to end.
 const DRAIN_TIMEOUT_MS: u64 = 10_000;
 /// After a failed accept (too many open files) the server breathes before it tries again.
@@ -112,6 +114,7 @@ async fn connection<H, F>(
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
+        .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {

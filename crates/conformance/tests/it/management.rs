@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use welkin_base::SubscriptionId;
-use welkin_management::{FabricConfig, Quotas, StorageConfig, SubscriptionConfig};
+use welkin_management::{FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 use welkin_pki::{Authority, Identity};
 
 use crate::python;
@@ -114,6 +114,7 @@ impl Services {
                 table_endpoint: endpoint(table),
                 other_blob_endpoints: Vec::new(),
             },
+            limits: Limits::default(),
             operating_systems: Vec::new(),
             subscriptions: vec![SubscriptionConfig {
                 id: SubscriptionId::new(SUBSCRIPTION).unwrap(),

@@ -12,6 +12,7 @@ mod authorization;
 mod deployment;
 mod history;
 mod hosted_service;
+mod limits;
 mod management_certificate;
 mod protocol;
 mod restart;

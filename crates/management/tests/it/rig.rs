@@ -16,7 +16,9 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use welkin_base::SubscriptionId;
 use welkin_management::control::SOCKET_FILE;
 use welkin_management::control::client::Client;
-use welkin_management::{Config, FabricConfig, Quotas, RunError, StorageConfig, SubscriptionConfig, run};
+use welkin_management::{
+    Config, FabricConfig, Limits, Quotas, RunError, StorageConfig, SubscriptionConfig, run,
+};
 use welkin_management_wire::answer::{self, Outcome};
 use welkin_pki::{Authority, Identity};
 
@@ -66,6 +68,8 @@ pub struct Answer {
     pub content_type: String,
     /// `Location`.
     pub location: String,
+    /// `Retry-After`.
+    pub retry_after: String,
 }
 
 impl Answer {
@@ -113,6 +117,7 @@ impl Rig {
                 table_endpoint: "http://127.0.0.1:10002".to_owned(),
                 other_blob_endpoints: Vec::new(),
             },
+            limits: Limits::default(),
             operating_systems: Vec::new(),
             subscriptions: vec![subscription(ALICE, "Alice", &alice), subscription(BOB, "Bob", &bob)],
         };
@@ -149,6 +154,11 @@ impl Rig {
         let running = self.running.take().unwrap();
         running.stop.send(()).unwrap();
         self.runtime.block_on(running.task).unwrap().unwrap();
+    }
+
+    /// The certificate of the authority that signed the service's.
+    pub fn authority_pem(&self) -> &str {
+        &self.authority_pem
     }
 
     /// The folder of everything.
@@ -228,7 +238,7 @@ impl Customer {
             value.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
         let (request_id, content_type) = (header("x-ms-request-id"), header("content-type"));
-        let location = header("location");
+        let (location, retry_after) = (header("location"), header("retry-after"));
         let status = response.status().as_u16();
         Answer {
             status,
@@ -236,6 +246,7 @@ impl Customer {
             request_id,
             content_type,
             location,
+            retry_after,
         }
     }
 
