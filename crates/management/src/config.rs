@@ -35,7 +35,7 @@ pub struct Config {
     pub subscriptions: Vec<SubscriptionConfig>,
 }
 
-/// How much one subscription may ask for, whatever the others do.
+/// How much one subscription may ask for, whatever the others do, and how many connections there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -45,13 +45,21 @@ pub struct Limits {
     pub requests_burst: u32,
     /// Requests of it that are in hand at a time.
     pub requests_in_hand_max: u32,
+    /// Connections of all customers at once. A TLS connection that waits costs some 40 KiB; when there are more, those that
+    /// have waited longest give way.
+    pub connections_max: usize,
 }
 
 impl Default for Limits {
     /// A request costs a millisecond or two of a processor: one subscription takes what a processor gives, and less than all
     /// of the memory that bodies in hand may take.
     fn default() -> Self {
-        Self { requests_per_second: 500, requests_burst: 2_000, requests_in_hand_max: 64 }
+        Self {
+            requests_per_second: 500,
+            requests_burst: 2_000,
+            requests_in_hand_max: 64,
+            connections_max: 4_096,
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use welkin_pki::{ClientAuth, Identity, PkiError, server_config};
 use welkin_store::{Store, StoreError};
-use welkin_transport::serve;
+use welkin_transport::descriptors::enough_for;
+use welkin_transport::serve_many;
 
 use crate::api::handle;
 use crate::config::Config;
@@ -96,7 +97,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let identity = Identity::load(&config.identity)?;
     let tls = server_config(&identity, ClientAuth::Requested)?;
-    let address = config.listen;
+    let (address, connections_max) = (config.listen, enough_for(config.limits.connections_max));
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let management = Arc::new(open(config, &identity).await?);
     prepare(&management).await?;
@@ -111,7 +112,7 @@ pub async fn run(
         let management = Arc::clone(&management);
         move |peer, request| handle(Arc::clone(&management), peer, request)
     };
-    serve(listener, tls, handler, shutdown).await;
+    serve_many(listener, tls, connections_max, handler, shutdown).await;
     management.jobs.stop().await;
     match management.state.close().await {
         Err(Failure::Store(error)) => Err(error.into()),

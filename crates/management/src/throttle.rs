@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn each_subscription_has_its_share() {
-        let limits = Limits { requests_per_second: 2, requests_burst: 3, requests_in_hand_max: 2 };
+        let limits =
+            Limits { requests_per_second: 2, requests_burst: 3, requests_in_hand_max: 2, connections_max: 1 };
         let throttle = Throttle::new(limits);
         let [a, b] = ["1", "2"].map(|digit| SubscriptionId::new(&digit.repeat(32)).unwrap());
         let start = Instant::now();

@@ -28,7 +28,6 @@ mod admission;
 mod config;
 mod copies;
 mod delegation;
-mod descriptors;
 mod dispatch;
 mod metrics;
 mod pace;

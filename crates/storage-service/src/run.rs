@@ -24,7 +24,7 @@ use crate::copies::{Copies, CopiesError};
 use crate::dispatch::FrontEnd;
 use crate::metrics::Metrics;
 use crate::server::Places;
-use crate::{admin, blob, control, descriptors, server, tls};
+use crate::{admin, blob, control, server, tls};
 
 /// The development account, which every client of the protocol knows.
 pub const DEV_ACCOUNT: &str = "devstoreaccount1";
@@ -94,7 +94,7 @@ pub async fn run(
     let issuer = config.openid.clone().map(Issuer::new).transpose()?.map(Arc::new);
     let copies = Copies::new(&config)?;
     let admission = Admission::new(&config);
-    let places = Places::new(descriptors::enough_for(config.connections_max));
+    let places = Places::new(welkin_transport::descriptors::enough_for(config.connections_max));
     let listeners = listen(&config).await?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(bind(address).await?),

@@ -5,11 +5,13 @@
 
 pub mod body;
 pub mod client;
+pub mod descriptors;
+mod seat;
 pub mod server;
 
 pub use body::{Body, BodyError, BoxError, empty, full, json, read_body, read_json, stream, text};
 pub use client::{CallError, Client};
-pub use server::{Peer, serve};
+pub use server::{Peer, serve, serve_many};
 
 /// How long a TCP connection and its TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
@@ -17,5 +19,5 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 pub const CALL_TIMEOUT_MS: u64 = 30_000;
 /// How long a call that streams a body may take: an image of some hundred MiB over a slow link.
 pub const STREAM_TIMEOUT_MS: u64 = 600_000;
-/// Connections that one server holds at once; more wait in the kernel's queue.
+/// Connections that a server inside the cloud holds at once.
 pub const CONNECTIONS_MAX: usize = 512;

@@ -13,11 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use welkin_pki::PeerCertificate;
 
 use crate::body::Body;
+use crate::seat::{Seat, Seats};
 use crate::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS};
 
 /// A head must arrive within this time, or the connection is closed: slow clients hold nothing.
@@ -38,7 +38,7 @@ pub struct Peer {
     pub certificate: Option<PeerCertificate>,
 }
 
-/// Serves until `shutdown` resolves, then lets running calls end.
+/// Serves up to [`CONNECTIONS_MAX`] connections until `shutdown` resolves, then lets running calls end.
 pub async fn serve<H, F>(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
@@ -48,26 +48,51 @@ pub async fn serve<H, F>(
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    serve_many(listener, tls, CONNECTIONS_MAX, handler, shutdown).await;
+}
+
+/// Serves up to `connections_max` connections until `shutdown` resolves, then lets running calls end. When there are more,
+/// those without a call in hand give way to newcomers.
+pub async fn serve_many<H, F>(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    connections_max: usize,
+    handler: H,
+    shutdown: impl Future<Output = ()>,
+) where
+    H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     let acceptor = TlsAcceptor::from(tls);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let seats = Seats::new(connections_max);
     let (drain, draining) = tokio::sync::watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = async {
-            let permit = Arc::clone(&room).acquire_owned().await;
-            (listener.accept().await, permit)
+            let accepted = listener.accept().await?;
+            Ok::<_, std::io::Error>((accepted, seats.take().await))
         };
-        let (accepted, permit) = tokio::select! {
+        let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, address)) => {
-                let connection =
-                    connection(acceptor.clone(), stream, address, handler.clone(), draining.clone());
+            Ok(((stream, address), taken)) => {
+                let seat = Arc::clone(&taken.seat);
+                let connection = connection(
+                    acceptor.clone(),
+                    stream,
+                    address,
+                    Arc::clone(&seat),
+                    handler.clone(),
+                    draining.clone(),
+                );
                 tokio::spawn(async move {
-                    connection.await;
-                    drop(permit);
+                    tokio::select! {
+                        () = connection => {}
+                        () = seat.must_leave() => tracing::debug!(%address, "an idle connection gives way"),
+                    }
+                    drop(taken);
                 });
             }
             Err(error) => {
@@ -88,6 +113,7 @@ async fn connection<H, F>(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     address: SocketAddr,
+    seat: Arc<Seat>,
     handler: H,
     mut draining: tokio::sync::watch::Receiver<()>,
 ) where
@@ -108,8 +134,12 @@ async fn connection<H, F>(
         certificate: certificate.map(|der| PeerCertificate::from_der(der.as_ref().to_vec())),
     };
     let service = service_fn(move |request| {
-        let answer = handler(peer.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let (answer, in_hand) = (handler(peer.clone(), request), seat.begin());
+        async move {
+            let answer = answer.await;
+            drop(in_hand);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

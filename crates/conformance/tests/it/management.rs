@@ -12,14 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use welkin_base::SubscriptionId;
 use welkin_management::{FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
+use welkin_management_wire::location::OperatingSystem;
 use welkin_pki::{Authority, Identity};
 
-use crate::python;
+use crate::{javascript, python};
 use fabric::TestFabric;
 
 const SUBSCRIPTION: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
@@ -115,7 +118,13 @@ impl Services {
                 other_blob_endpoints: Vec::new(),
             },
             limits: Limits::default(),
-            operating_systems: Vec::new(),
+            operating_systems: vec![OperatingSystem {
+                version: "WELKIN-1".to_owned(),
+                label: "Welkin guest OS".to_owned(),
+                family: 1,
+                family_label: "Debian".to_owned(),
+                default: true,
+            }],
             subscriptions: vec![SubscriptionConfig {
                 id: SubscriptionId::new(SUBSCRIPTION).unwrap(),
                 name: "test".to_owned(),
@@ -153,13 +162,15 @@ async fn ended<E: std::error::Error>(name: &str, service: impl Future<Output = R
 
 #[test]
 fn the_python_client_manages() {
-    let services = Services::start();
+    let (services, second) = (Services::start(), Identity::self_signed("second").unwrap());
     let status = Command::new(python::python())
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/management.py"))
         .env("WELKIN_MANAGEMENT", services.management.to_string())
         .env("WELKIN_AUTHORITY", services.file("ca.pem", &services.authority_pem))
         .env("WELKIN_SUBSCRIPTION", SUBSCRIPTION)
         .env("WELKIN_CERTIFICATE", services.pem("customer.pem", &services.customer))
+        .env("WELKIN_SECOND", services.pem("second.pem", &second))
+        .env("WELKIN_SECOND_KEY", STANDARD.encode(second.certificate().public_key().unwrap()))
         .env("WELKIN_STRANGER", services.pem("stranger.pem", &services.stranger))
         .env("WELKIN_LOCATION", LOCATION)
         .env("WELKIN_PACKAGE", services.file("service.cspkg", "a package, as far as management can tell"))
@@ -169,4 +180,51 @@ fn the_python_client_manages() {
         .status()
         .unwrap();
     assert!(status.success(), "see what the client says above");
+}
+
+/// What the clients for JavaScript have of operations that are not built yet.
+const NOT_BUILT: &[&str] = &[
+    "deployments.changeConfigurationByName",
+    "deployments.changeConfigurationBySlot",
+    "deployments.deleteRoleInstanceByDeploymentName",
+    "deployments.deleteRoleInstanceByDeploymentSlot",
+    "deployments.getPackageByName",
+    "deployments.getPackageBySlot",
+    "deployments.listEvents",
+    "deployments.listEventsBySlot",
+    "deployments.rebuildRoleInstanceByDeploymentName",
+    "deployments.rebuildRoleInstanceByDeploymentSlot",
+    "deployments.rollbackUpdateOrUpgradeByDeploymentName",
+    "deployments.rollbackUpdateOrUpgradeByDeploymentSlot",
+    "deployments.swap",
+    "deployments.upgradeByName",
+    "deployments.upgradeBySlot",
+    "deployments.walkUpgradeDomainByDeploymentName",
+    "deployments.walkUpgradeDomainByDeploymentSlot",
+    "serviceCertificates.create",
+    "serviceCertificates.deleteMethod",
+    "serviceCertificates.get",
+    "serviceCertificates.list",
+];
+
+#[test]
+fn the_javascript_clients_manage() {
+    let (services, second) = (Services::start(), Identity::self_signed("second").unwrap());
+    let status = javascript::node("management.mjs")
+        .arg("--no-deprecation")
+        .env("WELKIN_MANAGEMENT", services.management.to_string())
+        .env("NODE_EXTRA_CA_CERTS", services.file("ca.pem", &services.authority_pem))
+        .env("WELKIN_SUBSCRIPTION", SUBSCRIPTION)
+        .env("WELKIN_CERTIFICATE", services.pem("customer.pem", &services.customer))
+        .env("WELKIN_SECOND", services.pem("second.pem", &second))
+        .env("WELKIN_LOCATION", LOCATION)
+        .env("WELKIN_CONFIGURATION", services.file("good.cscfg", "<ServiceConfiguration/>"))
+        .env("WELKIN_NOT_BUILT", NOT_BUILT.join(","))
+        .env_remove("HTTPS_PROXY")
+        .env_remove("HTTP_PROXY")
+        .env_remove("https_proxy")
+        .env_remove("http_proxy")
+        .status()
+        .unwrap();
+    assert!(status.success(), "see what the clients say above");
 }

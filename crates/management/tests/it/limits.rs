@@ -11,7 +11,7 @@ use ureq::http::Method;
 use welkin_management::Limits;
 use welkin_pki::Identity;
 
-use crate::rig::{ALICE, LIMIT, Rig};
+use crate::rig::{ALICE, LIMIT, Rig, service_body};
 
 type Connection = StreamOwned<ClientConnection, std::net::TcpStream>;
 
@@ -82,7 +82,10 @@ fn one_subscription_is_no_queue_for_another() {
 #[test]
 fn a_rush_is_refused() {
     let mut rig = Rig::start();
-    restart(&mut rig, Limits { requests_per_second: 1, requests_burst: 5, requests_in_hand_max: 10 });
+    restart(
+        &mut rig,
+        Limits { requests_per_second: 1, requests_burst: 5, requests_in_hand_max: 10, ..Limits::default() },
+    );
     let (alice, bob) = (rig.alice(), rig.bob());
     let statuses: Vec<u16> = (0..8).map(|_| alice.get("/locations").status).collect();
     assert_eq!(statuses[..5], [200; 5]);
@@ -91,6 +94,36 @@ fn a_rush_is_refused() {
     // Who is not known has no share, and takes nothing from anybody's.
     let stranger = rig.customer(Some(&rig.bob), ALICE);
     assert_eq!(stranger.get("/locations").status, 403);
+}
+
+#[test]
+fn a_crowd_of_connections_keeps_nobody_out() {
+    let mut rig = Rig::start();
+    restart(&mut rig, Limits { connections_max: 8, ..Limits::default() });
+    // A request in hand, whose body comes later.
+    let body = service_body("slow");
+    let mut slow = connect(&rig, &rig.alice);
+    slow.write_all(head("/services/hostedservices", body.len()).as_bytes()).unwrap();
+    slow.flush().unwrap();
+    // Connections that send nothing, half a head, and not even a handshake.
+    let mut crowd = Vec::new();
+    let mut mute = Vec::new();
+    for index in 0..60 {
+        let mut connection = connect(&rig, &rig.bob);
+        let begun = if index % 2 == 0 { "" } else { "GET /x HTTP/1.1\r\n" };
+        let _ = connection.write_all(begun.as_bytes()).and_then(|()| connection.flush());
+        crowd.push(connection);
+        mute.push(std::net::TcpStream::connect(rig.config.listen).unwrap());
+    }
+    for _ in 0..10 {
+        // Each on a connection of its own.
+        assert_eq!(rig.alice().get("/locations").status, 200);
+    }
+    slow.write_all(body.as_bytes()).unwrap();
+    slow.flush().unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 201");
 }
 
 #[test]

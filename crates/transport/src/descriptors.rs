@@ -7,7 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const OTHERS: u64 = 1024;
 
 /// Raises the limit of the process to what it may be at most, and says how many of these connections it can hold.
-pub(crate) fn enough_for(connections_max: usize) -> usize {
+#[must_use]
+pub fn enough_for(connections_max: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = match setrlimit(Resource::Nofile, raised) {
