@@ -317,6 +317,7 @@ def instances(sms):
     succeeded(sms, sms.update_deployment_status("welkin-py", "v1", "Running"))
     becomes(lambda: sms.get_deployment_by_name("welkin-py", "v1").status, "Running")
     succeeded(sms, sms.reboot_role_instance("welkin-py", "v1", names[0]))
+    succeeded(sms, sms.reimage_role_instance("welkin-py", "v1", names[0]))
 
 
 def not_built(sms):
@@ -333,7 +334,7 @@ def all_is_called():
 
 
 def nothing_left(sms):
-    # With the deployment that is left.
+    # With its deployment.
     succeeded(sms, sms.delete_hosted_service("welkin-py", complete=True))
     raises(AzureMissingResourceHttpError, sms.delete_hosted_service, "welkin-py")
     sms.delete_storage_account("welkinpy")
@@ -353,8 +354,10 @@ def main():
     deployment(sms, url)
     not_built(sms)
     history(sms)
+    succeeded(sms, create(sms, "last", url, read(CONFIGURATION)))
     nothing_left(sms)
-    all_is_called()
+    if os.environ.get("WELKIN_INSTANCES") == "run":
+        all_is_called()
     print("the management API is as azure-servicemanagement-legacy has it")
 
 
