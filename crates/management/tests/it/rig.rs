@@ -166,12 +166,6 @@ impl Rig {
         self.folder.path()
     }
 
-    /// The certificate of the authority that signed the service's, in PEM.
-    #[allow(dead_code, reason = "the tests of the command line use it")]
-    pub fn authority_pem(&self) -> &str {
-        &self.authority_pem
-    }
-
     /// What the operator does, by the control socket.
     pub fn operate<T>(&self, call: impl AsyncFnOnce(Client) -> T) -> T {
         self.runtime.block_on(call(Client::new(&self.config.data)))
