@@ -185,6 +185,10 @@ fn nobody_sees_or_touches_what_another_has() {
             Operation::GetManagementCertificate | Operation::DeleteManagementCertificate => {
                 path.replace("example", &thumbprint)
             }
+            Operation::GetPackage => {
+                format!("{path}?containerUri={}/public/c&overwriteExisting=true", rig.storage.blob_endpoint)
+            }
+            Operation::ListDeploymentEvents => format!("{path}?starttime=2026-01-01&endtime=2026-01-02"),
             _ => path,
         };
         let answer = bob.call(&row.method, &format!("/{path}"), &good_body(row.operation, &url));
