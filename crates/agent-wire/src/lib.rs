@@ -11,7 +11,7 @@ pub mod role;
 
 pub use guest::{FromGuest, GuestGoal, GuestObserved, RoleState, ToGuest};
 pub use node::{
-    Accelerator, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, Vip,
-    VipBackend, VmState,
+    Accelerator, AccessRule, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved,
+    Vip, VipBackend, VmState,
 };
 pub use role::{Endpoint, EnvironmentChange, LocalResource, Peer, RoleEnvironment, Values};

@@ -83,8 +83,23 @@ pub struct Vip {
     pub port: u16,
     /// `tcp` or `udp`.
     pub transport: Transport,
+    /// Who may reach it: the first rule that fits decides. Everyone may whom none fits.
+    #[serde(default)]
+    pub access: Vec<AccessRule>,
     /// Where connections go, as far as each is ready.
     pub backends: Vec<VipBackend>,
+}
+
+/// Whether the addresses of a network may reach a load-balanced endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRule {
+    /// They may.
+    pub permit: bool,
+    /// The network's address.
+    pub network: Ipv4Addr,
+    /// Bits of the network, 0 to 32.
+    pub prefix_length: u8,
 }
 
 /// Transport protocol of a load-balanced endpoint.

@@ -7,9 +7,11 @@ use welkin_agent_wire::guest::{Program, TaskKind};
 use welkin_agent_wire::{GuestOs, LocalResource};
 use welkin_base::{Digest, RoleName};
 use welkin_service_model::endpoint::{Endpoints, LocalPort};
+use welkin_service_model::network_configuration::NetworkConfiguration;
 use welkin_service_model::variable::{Variable, VariableValue};
 use welkin_service_model::{self as model, ServiceModel, startup_task, variable};
 
+use crate::access;
 use crate::deployment::{InstanceValue, Need, Reach, Role, RoleEndpoint, Task, Value};
 
 /// Where a local resource is found inside the guest.
@@ -31,9 +33,6 @@ pub fn not_built(service: &ServiceModel, guest_os: &GuestOs) -> Vec<String> {
     }
     if !service.probes.is_empty() {
         lines.push("<LoadBalancerProbes> are not built yet; remove them".to_owned());
-    }
-    if !service.network.endpoint_acls.is_empty() {
-        lines.push("<EndpointAcls> are not built yet; remove them".to_owned());
     }
     if service.os_version != "*" && service.os_version != guest_os.version {
         lines.push(format!(
@@ -86,14 +85,19 @@ pub fn roles(
     let mut roles = Vec::new();
     for role in &service.roles {
         match applications.get(&role.definition.name) {
-            Some(application) => roles.push(resolve(role, guest_os, *application)),
+            Some(application) => roles.push(resolve(role, guest_os, *application, &service.network)),
             None => lines.push(format!("role {} has no files in the package", role.definition.name)),
         }
     }
     if lines.is_empty() { Ok(roles) } else { Err(lines) }
 }
 
-fn resolve(role: &model::Role, guest_os: &GuestOs, application: Application) -> Role {
+fn resolve(
+    role: &model::Role,
+    guest_os: &GuestOs,
+    application: Application,
+    network: &NetworkConfiguration,
+) -> Role {
     let definition = &role.definition;
     let local_resources: Vec<LocalResource> = definition
         .local_resources
@@ -122,7 +126,7 @@ fn resolve(role: &model::Role, guest_os: &GuestOs, application: Application) -> 
         guest_os: guest_os.clone(),
         application: application.image,
         settings: settings.collect(),
-        endpoints: endpoints(&definition.endpoints),
+        endpoints: endpoints(definition, network),
         local_resources,
         startup_tasks: definition.startup_tasks.iter().map(task).collect(),
         program: definition.runtime.program.as_ref().map(|program| Program {
@@ -135,7 +139,8 @@ fn resolve(role: &model::Role, guest_os: &GuestOs, application: Application) -> 
 }
 
 /// Endpoints with their ports. Of a port range, the role is told the first port; it may listen on each.
-fn endpoints(declared: &Endpoints) -> Vec<RoleEndpoint> {
+fn endpoints(role: &model::RoleDefinition, network: &NetworkConfiguration) -> Vec<RoleEndpoint> {
+    let declared = &role.endpoints;
     let mut ports = Ports::around(declared);
     let mut endpoints = Vec::new();
     for endpoint in &declared.input {
@@ -144,6 +149,10 @@ fn endpoints(declared: &Endpoints) -> Vec<RoleEndpoint> {
             protocol: endpoint.protocol.as_str().to_owned(),
             local_port: ports.decide(endpoint.local_port),
             reach: Reach::Input { port: endpoint.port, ignore_status: endpoint.ignore_role_instance_status },
+            access: network
+                .access_control(role.name.as_str(), &endpoint.name)
+                .map(access::rules)
+                .unwrap_or_default(),
         });
     }
     for endpoint in &declared.internal {
@@ -152,6 +161,7 @@ fn endpoints(declared: &Endpoints) -> Vec<RoleEndpoint> {
             protocol: endpoint.protocol.as_str().to_owned(),
             local_port: ports.decide(endpoint.local_port),
             reach: Reach::Internal,
+            access: Vec::new(),
         });
     }
     endpoints

@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::guest::{Program, TaskKind};
-use welkin_agent_wire::{GuestOs, LocalResource, Values};
+use welkin_agent_wire::{AccessRule, GuestOs, LocalResource, Values};
 use welkin_base::{
     DeploymentId, Digest, Generation, InstanceId, InstanceName, NodeName, RoleName, Timestamp,
 };
@@ -109,6 +109,9 @@ pub struct RoleEndpoint {
     pub local_port: u16,
     /// Who reaches it.
     pub reach: Reach,
+    /// Of those from outside: the first rule that fits decides, and everyone may whom none fits.
+    #[serde(default)]
+    pub access: Vec<AccessRule>,
 }
 
 /// Who reaches an endpoint.

@@ -4,6 +4,7 @@
 //! Management's wishes come through [`deploy()`], [`delete`], [`swap()`] and [`restart`]; [`deployment_observed`] answers
 //! it. A deployment whose goal changed is led there by [`update`], one update domain after the other.
 
+mod access;
 pub mod cluster;
 pub mod compile;
 pub mod cycling;

@@ -46,7 +46,8 @@ fn of_deployment(cluster: &Cluster, node: &Node, deployment: &Deployment, now: T
             let transport = transport(endpoint);
             let at = vips.iter().position(|vip| (vip.port, vip.transport) == (port, transport));
             let at = at.unwrap_or_else(|| {
-                vips.push(Vip { address, port, transport, backends: Vec::new() });
+                let access = endpoint.access.clone();
+                vips.push(Vip { address, port, transport, access, backends: Vec::new() });
                 vips.len() - 1
             });
             if instance.turn.is_out() {

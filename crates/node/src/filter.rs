@@ -7,7 +7,7 @@
 //! * A guest receives only frames that are meant for it.
 //! * A guest reaches the storage endpoints, virtual IPs, and the internal endpoints of its own deployment.
 //!   It does not reach the fabric agent, the node, another port of the host, or another customer's instance.
-//! * From outside, a guest is reached over a virtual IP only.
+//! * From outside, a guest is reached over a virtual IP only, and by whom its access rules permit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -72,7 +72,7 @@ pub fn ruleset(
     text.push_str(&table("bridge", &[links(&guests), from_guest(network), to_guest()]));
     text.push_str(&table(
         "ip",
-        &[reach(goal, network, &guests), balance(goal, slots, ready), input(), forward()],
+        &[reach(goal, network, &guests), access(goal), balance(goal, slots, ready), input(), forward()],
     ));
     text
 }
@@ -203,6 +203,22 @@ fn balance(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, ready: &BTreeSet
         chain("prerouting", "nat hook prerouting priority dstnat; policy accept;", &jump),
         chain("output", "nat hook output priority -100; policy accept;", &jump),
         chain("postrouting", "nat hook postrouting priority srcnat; policy accept;", &hairpin),
+    ]
+    .concat()
+}
+
+/// Who may reach a virtual IP. Every packet is asked, before the load balancer sees it, so that a rule that is new ends
+/// what was permitted before.
+fn access(goal: &NodeGoal) -> String {
+    let rules: Vec<String> = goal.vips.iter().flat_map(load_balancer::access_rules).collect();
+    if rules.is_empty() {
+        return String::new();
+    }
+    let jump = ["jump access".to_owned()];
+    [
+        chain("access", "", &rules),
+        chain("access-from-outside", "filter hook prerouting priority -150; policy accept;", &jump),
+        chain("access-from-node", "filter hook output priority -150; policy accept;", &jump),
     ]
     .concat()
 }

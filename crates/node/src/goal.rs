@@ -151,12 +151,18 @@ fn is_private_mac(text: &str) -> bool {
         && u8::from_str_radix(octets[0], 16).is_ok_and(|first| first & 0b11 == 0b10)
 }
 
+/// Access rules of an endpoint, at most: the 50 of a service configuration and the one that closes the rest, with room.
+const ACCESS_RULES_MAX: usize = 64;
+
 fn check_vips(goal: &NodeGoal, network: &NodeNetwork) -> Result<(), GoalError> {
     let mut taken = BTreeSet::new();
     for vip in &goal.vips {
         let fail = |why| Err(GoalError::Vip { address: vip.address, port: vip.port, why });
         if vip.port == 0 || vip.backends.iter().any(|b| b.port == 0) {
             return fail("port 0 cannot be reached");
+        }
+        if vip.access.len() > ACCESS_RULES_MAX || vip.access.iter().any(|rule| rule.prefix_length > 32) {
+            return fail("its access rules are too many, or of no network");
         }
         if !taken.insert((vip.address, vip.port, vip.transport)) {
             return fail("given twice");
@@ -172,6 +178,8 @@ fn check_vips(goal: &NodeGoal, network: &NodeNetwork) -> Result<(), GoalError> {
 
 #[cfg(test)]
 mod tests {
+    use welkin_agent_wire::AccessRule;
+
     use super::*;
     use crate::plan::samples;
 
@@ -214,6 +222,10 @@ mod tests {
         check_change(|g| g.instances[0].guest.network.gateway = address(9), Some("gateway must be"));
         check_change(|g| g.vips[0].port = 0, Some("port 0"));
         check_change(|g| g.vips.push(g.vips[0].clone()), Some("given twice"));
+        let rule = |prefix_length| AccessRule { permit: false, network: address(0), prefix_length };
+        check_change(|g| g.vips[0].access = vec![rule(32); 64], None);
+        check_change(|g| g.vips[0].access = vec![rule(33)], Some("access rules"));
+        check_change(|g| g.vips[0].access = vec![rule(8); 65], Some("access rules"));
         check_change(|g| g.vips[0].address = address(7), Some("another use"));
         check_change(|g| g.vips[0].address = Ipv4Addr::new(10, 177, 0, 1), Some("another use"));
     }

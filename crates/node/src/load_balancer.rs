@@ -21,6 +21,24 @@ pub fn rules(
     goal.vips.iter().filter_map(|vip| rule(vip, goal, slots, ready)).collect()
 }
 
+/// One rule for each access rule of an endpoint: `return` lets the packet go on to the load balancer.
+pub fn access_rules(vip: &Vip) -> impl Iterator<Item = String> {
+    let head = head(vip);
+    vip.access.iter().map(move |rule| {
+        let verdict = if rule.permit { "return" } else { "counter drop comment \"access control\"" };
+        format!("{head} ip saddr {}/{} {verdict}", rule.network, rule.prefix_length)
+    })
+}
+
+/// What a packet to the endpoint is known by.
+fn head(vip: &Vip) -> String {
+    let transport = match vip.transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+    };
+    format!("ip daddr {} {transport} dport {}", vip.address, vip.port)
+}
+
 fn rule(
     vip: &Vip,
     goal: &NodeGoal,
@@ -34,11 +52,7 @@ fn rule(
         .filter(|b| b.ignore_status || if here(&b.instance) { ready.contains(&b.instance) } else { b.ready })
         .map(|b| (b.address, b.port))
         .collect();
-    let transport = match vip.transport {
-        Transport::Tcp => "tcp",
-        Transport::Udp => "udp",
-    };
-    let head = format!("ip daddr {} {transport} dport {}", vip.address, vip.port);
+    let head = head(vip);
     match targets.as_slice() {
         [] => None,
         [(address, port)] => Some(format!("{head} dnat to {address}:{port}")),

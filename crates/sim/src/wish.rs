@@ -158,6 +158,7 @@ fn role(name: RoleName, is_first: bool, rng: &mut StdRng) -> Role {
             protocol: "tcp".to_owned(),
             local_port: 8080,
             reach,
+            access: Vec::new(),
         }],
         local_resources: Vec::new(),
         startup_tasks: Vec::new(),

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use welkin_agent_wire::{Endpoint, NodeGoal, Peer};
+use welkin_agent_wire::{AccessRule, Endpoint, NodeGoal, Peer};
 use welkin_node::{Slot, ruleset};
 
 use crate::agent::Agent;
@@ -186,6 +186,34 @@ fn guests_reach_what_they_may_and_nothing_else() {
         assert_eq!(node.spread(place, 10), even(["w0", "w1"], 5), "from {place}");
     }
     follows_readiness(&node);
+}
+
+/// Who may reach a virtual IP; a rule that is new ends what was permitted before.
+#[test]
+fn access_rules_decide_who_reaches_a_virtual_ip() {
+    if !crate::namespace::can() {
+        return;
+    }
+    let mut node = Node::new();
+    node.serve("g0", "0.0.0.0:8080", "w0");
+    node.serve("g1", "0.0.0.0:8080", "w1");
+    let rule = |permit, network: &str, prefix_length| AccessRule {
+        permit,
+        network: network.parse().unwrap(),
+        prefix_length,
+    };
+    let answers = |node: &Node| ["host", "g2"].map(|place| node.open(place, VIP).is_some());
+    assert_eq!(answers(&node), [true, true]);
+    let (mut before, _) = node.open("host", VIP).unwrap();
+    node.goal.vips[0].access = vec![rule(true, "10.177.16.0", 24), rule(false, "0.0.0.0", 0)];
+    node.apply(&[0, 1]);
+    assert_eq!(answers(&node), [false, true]);
+    let _ = before.write_all(b"x");
+    assert!(before.read_exact(&mut [0]).is_err(), "a connection from before is cut off");
+    node.goal.vips[0].access = vec![rule(false, "10.177.16.4", 32)];
+    node.apply(&[0, 1]);
+    assert_eq!(answers(&node), [true, false]);
+    assert!(node.dropped("access control") > 0);
 }
 
 fn follows_readiness(node: &Node) {

@@ -39,6 +39,7 @@ pub fn goal(generation: u64, instances: u8) -> NodeGoal {
         address: Ipv4Addr::new(10, 177, 240, 1),
         port: 80,
         transport: Transport::Tcp,
+        access: Vec::new(),
         backends: instances.iter().map(backend).collect(),
     };
     let node = NodeName::new("node0").unwrap();

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use welkin_agent_wire::AccessRule;
 use welkin_agent_wire::guest::TaskKind;
 use welkin_base::RoleName;
 use welkin_fabric::compile::{Application, not_built, roles};
@@ -75,6 +76,38 @@ fn check(mark: &str, what: &str, configuration: (&str, &str), expected: &str) {
 }
 
 #[test]
+fn access_controls_become_rules_in_their_order() {
+    let with = |rules: &str| {
+        let network = format!(
+            "<NetworkConfiguration><AccessControls><AccessControl name=\"A\">{rules}</AccessControl></AccessControls>\
+             <EndpointAcls><EndpointAcl role=\"Web\" endpoint=\"Http\" accessControl=\"A\"/></EndpointAcls>\
+             </NetworkConfiguration></ServiceConfiguration>"
+        );
+        let service = service(DEFINITION, &CONFIGURATION.replace("</ServiceConfiguration>", &network));
+        let application = Application { package: digest(1), image: digest(2) };
+        let applications = BTreeMap::from([(RoleName::new("Web").unwrap(), application)]);
+        let roles = roles(&service, &guest_os(), &applications).unwrap();
+        let written = |rule: &AccessRule| {
+            let verdict = if rule.permit { "permit" } else { "deny" };
+            format!("{verdict} {}/{}", rule.network, rule.prefix_length)
+        };
+        let endpoints = roles[0].endpoints.iter();
+        endpoints.map(|endpoint| endpoint.access.iter().map(written).collect()).collect::<Vec<Vec<String>>>()
+    };
+    let rule = |order: u32, action: &str, remote: &str| {
+        format!("<Rule order=\"{order}\" action=\"{action}\" remoteSubnet=\"{remote}\"/>")
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(with(""), [none.clone(), none.clone()]);
+    assert_eq!(with(&rule(1, "deny", "192.0.2.9/24")), [vec!["deny 192.0.2.0/24".to_owned()], none.clone()]);
+    let both = rule(9, "permit", "192.0.2.0/24") + &rule(2, "deny", "192.0.2.7");
+    let expected = ["deny 192.0.2.7/32", "permit 192.0.2.0/24", "deny 0.0.0.0/0"].map(str::to_owned);
+    assert_eq!(with(&both), [expected.to_vec(), none.clone()]);
+    let other = ["deny 0.0.0.0/0".to_owned()];
+    assert_eq!(with(&rule(1, "permit", "2001:db8::/32")), [other.to_vec(), none]);
+}
+
+#[test]
 fn what_is_not_built_is_refused_by_name() {
     let same = ("", "");
     check(
@@ -83,17 +116,6 @@ fn what_is_not_built_is_refused_by_name() {
            <FixedPortRange min="2200" max="2299"/></AllocatePublicPortFrom></InstanceInputEndpoint>"#,
         same,
         "<InstanceInputEndpoint> Direct is not built yet",
-    );
-    check(
-        "more",
-        "",
-        (
-            "</ServiceConfiguration>",
-            r#"<NetworkConfiguration><AccessControls><AccessControl name="A"/></AccessControls><EndpointAcls>
-               <EndpointAcl role="Web" endpoint="Http" accessControl="A"/></EndpointAcls></NetworkConfiguration>
-               </ServiceConfiguration>"#,
-        ),
-        "<EndpointAcls> are not built yet",
     );
     check(
         "more",

@@ -20,6 +20,18 @@ fn rulesets() {
         instance.guest.environment.peers = vec![peer(0, "tcp", 7000), peer(1, "any", 7001)];
     }
     check(&peers, 2, &[], "peers.nft");
+    let mut access = goal(1, 1);
+    let rule = |permit, last: u8, prefix_length| {
+        let network = Ipv4Addr::new(192, 0, 2, last);
+        welkin_agent_wire::AccessRule { permit, network, prefix_length }
+    };
+    access.vips[0].access = vec![rule(false, 7, 32), rule(true, 0, 24)];
+    access.vips[0].access.push(welkin_agent_wire::AccessRule {
+        permit: false,
+        network: Ipv4Addr::UNSPECIFIED,
+        prefix_length: 0,
+    });
+    check(&access, 1, &[0], "access.nft");
 }
 
 /// An instance without a folder has no tap, and one that the goal does not name loses its rules at once.

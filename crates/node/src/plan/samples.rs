@@ -111,6 +111,7 @@ pub fn vip(instances: u8) -> Vip {
         address: Ipv4Addr::new(10, 177, 240, 1),
         port: 80,
         transport: Transport::Tcp,
+        access: Vec::new(),
         backends: (0..instances).map(backend).collect(),
     }
 }
