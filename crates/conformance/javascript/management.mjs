@@ -19,7 +19,7 @@ const read = (name) => readFileSync(process.env[name], "utf8");
 // Methods that are not called, and why. `begin…` is what the method without it calls first.
 const EXCUSED = [
   [/\.begin/, "called by the method that waits"],
-  [/\.(reboot|reimage|rebuild)RoleInstance/, "sends nothing before its stream is ended, which is out of reach: see `ended`"],
+  [/\.(reboot|reimage|rebuild)RoleInstance|\.getPackage/, "sends nothing before its stream is ended, which is out of reach: see `ended`"],
   [/igration$/, "migration to another API, which there is not"],
   [/^(dnsServer|loadBalancers)\./, "virtual networks, which there are not"],
   [/^virtualMachine/, "virtual machines of customers' own, which there are not"],
@@ -176,6 +176,32 @@ const staged = (name) => ({
   startDeployment: true,
 });
 
+const day = 24 * 3600 * 1000;
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+// By name and by slot, each way.
+async function updates(by, key) {
+  const of = (method) => (parameters) => deployments()[method]("welkin-js", key, parameters);
+  const get = () => deployments()[`getBy${by}`]("welkin-js", key);
+  const settled = async () => {
+    while ((await get()).upgradeStatus?.upgradeType) await pause();
+  };
+  const configuration = `${read("WELKIN_CONFIGURATION")}<!-- ${by} -->`;
+  await of(`changeConfigurationBy${by}`)({ configuration, mode: "Manual" });
+  for (const upgradeDomain of [0, 1]) await of(`walkUpgradeDomainByDeployment${by}`)({ upgradeDomain });
+  await settled();
+  const another = `${configuration}<!-- upgraded -->`;
+  const upgrade = { mode: "Manual", packageUri: packageUrl, configuration: another, label: "upgraded", force: false };
+  await of(`upgradeBy${by}`)(upgrade);
+  assert.equal((await get()).label, "upgraded");
+  const rolled = of(`rollbackUpdateOrUpgradeByDeployment${by}`)({ mode: "auto", force: true });
+  // This client takes 200 by name and 202 by slot: it reports what succeeded as an error.
+  await (by === "Name" ? rolled : fails(rolled, 200));
+  await settled();
+  assert.equal((await get()).label, "v1");
+}
+
 test("deployments", async () => {
   const made = await deployments().create("welkin-js", "Production", staged("v1"));
   assert.equal(made.status, "Succeeded");
@@ -187,12 +213,39 @@ test("deployments", async () => {
   await deployments().updateStatusByDeploymentName("welkin-js", "v1", { status: "Suspended" });
   await deployments().updateStatusByDeploymentSlot("welkin-js", "Production", { status: "Running" });
   const instance = byName.roleInstances[0]?.instanceName ?? "Web_IN_0";
-  for (const action of ["Rebooting", "Reimaging"]) {
+  for (const action of ["Rebooting", "Reimaging", "Rebuilding"]) {
     const of = (by) => `begin${action}RoleInstanceByDeployment${by}`;
-    await ended(computeClient.deployments, of("Name"), "welkin-js", "v1", instance);
-    await ended(computeClient.deployments, of("Slot"), "welkin-js", "Production", instance);
+    const more = action === "Rebuilding" ? ["allLocalDrives"] : [];
+    await ended(computeClient.deployments, of("Name"), "welkin-js", "v1", instance, ...more);
+    await ended(computeClient.deployments, of("Slot"), "welkin-js", "Production", instance, ...more);
   }
   await fails(deployments().create("welkin-js", "Production", staged("v2")), 409, "ConflictError");
+  await updates("Name", "v1");
+  await updates("Slot", "Production");
+  // What was begun and not waited for holds the deployment.
+  const free = async () => {
+    while ((await deployments().getByName("welkin-js", "v1")).locked) await pause();
+  };
+  const settled = async (name) => {
+    while ((await deployments().getByName("welkin-js", name)).upgradeStatus?.upgradeType) await pause();
+  };
+  const container = packageUrl.slice(0, packageUrl.lastIndexOf("/"));
+  for (const [by, key] of [["Name", "v1"], ["Slot", "Production"]]) {
+    const target = { containerUri: container, overwriteExisting: true };
+    await ended(computeClient.deployments, `beginGettingPackageBy${by}`, "welkin-js", key, target);
+    await free();
+  }
+  const [start, end] = [new Date(Date.now() - 80 * day), new Date(Date.now() + day)];
+  assert.ok((await deployments().listEvents("welkin-js", "v1", start, end)).deploymentEvents.length >= 0);
+  assert.ok((await deployments().listEventsBySlot("welkin-js", "Production", start, end)).deploymentEvents.length >= 0);
+  await deployments().create("welkin-js", "Staging", staged("v2"));
+  for (const name of ["v1", "v2"]) await settled(name);
+  await deployments().swap("welkin-js", { productionDeployment: "v1", sourceDeployment: "v2" });
+  assert.equal((await deployments().getBySlot("welkin-js", "Production")).name, "v2");
+  const one = { name: ["Web_IN_0"] };
+  await deployments().deleteRoleInstanceByDeploymentName("welkin-js", "v1", one);
+  await deployments().deleteRoleInstanceByDeploymentSlot("welkin-js", "Production", one);
+  await deployments().deleteByName("welkin-js", "v1", false);
   await deployments().deleteBySlot("welkin-js", "Production");
   await deployments().create("welkin-js", "Staging", staged("v2"));
   await deployments().deleteByName("welkin-js", "v2", false);
@@ -200,7 +253,6 @@ test("deployments", async () => {
 });
 
 test("the history", async () => {
-  const day = 24 * 3600 * 1000;
   const told = await management.subscriptions.listOperations({
     startTime: new Date(Date.now() - day),
     endTime: new Date(Date.now() + day),

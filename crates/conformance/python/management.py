@@ -47,13 +47,6 @@ NOT_THERE = {
 }
 # Operations that are not built yet: each says so when it is called.
 NOT_BUILT = {
-    "swap_deployment": ("welkin-py", "v1", "v2"),
-    "change_deployment_configuration": ("welkin-py", "v1", "PGMvPg=="),
-    "upgrade_deployment": ("welkin-py", "v1", "Auto", "http://h/c/p", "PGMvPg==", "v2", False),
-    "walk_upgrade_domain": ("welkin-py", "v1", 0),
-    "rollback_update_or_upgrade": ("welkin-py", "v1", "Auto", True),
-    "rebuild_role_instance": ("welkin-py", "v1", "Web_IN_0"),
-    "delete_role_instances": ("welkin-py", "v1", ["Web_IN_0"]),
     "list_service_certificates": ("welkin-py",),
     "get_service_certificate": ("welkin-py", "sha1", "AB"),
     "add_service_certificate": ("welkin-py", "QQ==", "pfx", "x"),
@@ -217,10 +210,47 @@ def storage_accounts(sms):
     sms.update_storage_account("welkinpy", "described", "again")
     account = sms.get_storage_account_properties("welkinpy")
     check(account.storage_service_properties.label == "again", account.storage_service_properties.label)
-    before = sms.get_storage_account_keys("welkinpy").storage_service_keys
-    after = sms.regenerate_storage_account_keys("welkinpy", "Secondary").storage_service_keys
-    check(before.primary == after.primary and before.secondary != after.secondary, "keys")
-    return upload(account.storage_service_properties.endpoints[0], after)
+    endpoint = account.storage_service_properties.endpoints[0]
+    keys = sms.get_storage_account_keys("welkinpy").storage_service_keys
+    keys_are_cut_off(sms, endpoint, keys)
+    return upload(endpoint, sms.get_storage_account_keys("welkinpy").storage_service_keys)
+
+
+def works(endpoint, account, key):
+    """Whether the storage service answers to the key."""
+    from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+    from azure.storage.blob import BlobServiceClient
+
+    blobs = BlobServiceClient(endpoint, credential={"account_name": account, "account_key": key}, retry_total=0)
+    try:
+        blobs.get_service_properties()
+        return True
+    except (ClientAuthenticationError, HttpResponseError) as error:
+        check(error.status_code in (403, 404), error)
+        return False
+
+
+def keys_are_cut_off(sms, endpoint, keys):
+    """Both keys work; one that is made anew is cut off at once, and the other never notices."""
+    now = {"Primary": keys.primary, "Secondary": keys.secondary}
+    for kind, other in (("Primary", "Secondary"), ("Secondary", "Primary")) * 3:
+        check(works(endpoint, "welkinpy", now[kind]) and works(endpoint, "welkinpy", now[other]), "both keys work")
+        answer = sms.regenerate_storage_account_keys("welkinpy", kind).storage_service_keys
+        after = {"Primary": answer.primary, "Secondary": answer.secondary}
+        check(after[other] == now[other] and after[kind] != now[kind], "one key is new")
+        check(not works(endpoint, "welkinpy", now[kind]), f"the old {kind} key still works")
+        check(works(endpoint, "welkinpy", after[other]), f"the {other} key was cut off too")
+        now = after
+
+    # An account answers as soon as it is made, and no more when it is deleted.
+    succeeded(sms, sms.create_storage_account("welkinsoon", "", "soon", location=LOCATION))
+    made = time.monotonic()
+    soon = sms.get_storage_account_keys("welkinsoon").storage_service_keys
+    address = endpoint.replace("welkinpy", "welkinsoon")
+    check(works(address, "welkinsoon", soon.primary) and works(address, "welkinsoon", soon.secondary), "it answers")
+    check(time.monotonic() - made < 1, "within a second")
+    sms.delete_storage_account("welkinsoon")
+    check(not works(address, "welkinsoon", soon.primary), "it is gone")
 
 
 def upload(endpoint, keys):
@@ -318,6 +348,51 @@ def instances(sms):
     becomes(lambda: sms.get_deployment_by_name("welkin-py", "v1").status, "Running")
     succeeded(sms, sms.reboot_role_instance("welkin-py", "v1", names[0]))
     succeeded(sms, sms.reimage_role_instance("welkin-py", "v1", names[0]))
+    succeeded(sms, sms.rebuild_role_instance("welkin-py", "v1", names[0]))
+    updates(sms, found.configuration)
+    succeeded(sms, sms.delete_role_instances("welkin-py", "v1", [names[0]]))
+    left = [one.instance_name for one in sms.get_deployment_by_name("welkin-py", "v1").role_instance_list]
+    check(left == names[1:], left)
+    swapped(sms)
+
+
+def updates(sms, configuration):
+    """Another configuration at once, one domain after the other, another package, and back."""
+    url = sms.package_url
+    changed = configuration + "<!-- changed -->"
+
+    def is_now(wanted, label):
+        found = sms.get_deployment_by_name("welkin-py", "v1")
+        return (found.configuration, found.label) == (wanted, label) and found.upgrade_status is None
+
+    succeeded(sms, sms.change_deployment_configuration("welkin-py", "v1", base64(changed)))
+    becomes(lambda: is_now(changed, "v1"), True)
+    succeeded(sms, sms.change_deployment_configuration("welkin-py", "v1", base64(configuration), mode="Manual"))
+    status = sms.get_deployment_by_name("welkin-py", "v1").upgrade_status
+    check((status.upgrade_type, status.current_upgrade_domain_state) == ("Manual", "Before"), vars(status))
+    raises(AzureHttpError, sms.walk_upgrade_domain, "welkin-py", "v1", 1, contains="BadRequest")
+    for domain in range(2):
+        succeeded(sms, sms.walk_upgrade_domain("welkin-py", "v1", domain))
+    becomes(lambda: is_now(configuration, "v1"), True)
+    upgrade = ("welkin-py", "v1", "Auto", url, base64(configuration), "upgraded", False)
+    succeeded(sms, sms.upgrade_deployment(*upgrade))
+    becomes(lambda: is_now(configuration, "upgraded"), True)
+    raises(AzureConflictHttpError, sms.rollback_update_or_upgrade, "welkin-py", "v1", "Auto", True)
+    succeeded(sms, sms.upgrade_deployment("welkin-py", "v1", "Manual", url, base64(changed), "again", False))
+    check(sms.get_deployment_by_name("welkin-py", "v1").rollback_allowed, "may roll back")
+    succeeded(sms, sms.rollback_update_or_upgrade("welkin-py", "v1", "Auto", True))
+    becomes(lambda: is_now(configuration, "upgraded"), True)
+
+
+def swapped(sms):
+    succeeded(sms, create(sms, "v2", sms.package_url, read(CONFIGURATION), "staging"))
+    for name in ("v1", "v2"):
+        becomes(lambda: sms.get_deployment_by_name("welkin-py", name).upgrade_status, None)
+    raises(AzureConflictHttpError, sms.swap_deployment, "welkin-py", "v2", "v1")
+    succeeded(sms, sms.swap_deployment("welkin-py", "v1", "v2"))
+    check(sms.get_deployment_by_slot("welkin-py", "production").name == "v2", "swapped")
+    succeeded(sms, sms.swap_deployment("welkin-py", "v2", "v1"))
+    succeeded(sms, sms.delete_deployment("welkin-py", "v2"))
 
 
 def not_built(sms):
@@ -349,7 +424,9 @@ def main():
     what_there_is(sms)
     management_certificates(sms)
     affinity_groups(sms)
+    # The client does not escape what it writes into XML (SMAPI, "Client A").
     url = storage_accounts(sms)
+    sms.package_url = url.replace("&", "&amp;")
     hosted_service(sms)
     deployment(sms, url)
     not_built(sms)

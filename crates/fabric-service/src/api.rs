@@ -46,7 +46,12 @@ pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incomin
     match call {
         Call::Identity => identity(&controller),
         Call::PutPackage(digest) => put_package(&controller, &digest, request.into_body()).await,
-        Call::PutDeployment(id) => put_deployment(&controller, &id, request.into_body()).await,
+        Call::PutDeployment(id) => {
+            let Ok(cores_max) = cores_max(request.uri().query()) else {
+                return text(StatusCode::BAD_REQUEST, "cores_max is not a number");
+            };
+            put_deployment(&controller, &id, cores_max, request.into_body()).await
+        }
         Call::GetDeployment(id) => get_deployment(&controller, &id).await,
         Call::DeleteDeployment(id) => reply(deployment::delete(&controller, &id).await),
         Call::Nodes => nodes(&controller).await,
@@ -106,9 +111,19 @@ async fn put_package(controller: &Controller, digest: &Digest, body: Incoming) -
     }
 }
 
-async fn put_deployment(controller: &Controller, id: &DeploymentId, body: Incoming) -> Response<Body> {
+/// The quota of the subscription, which comes beside the goal because it is no part of it.
+fn cores_max(query: Option<&str>) -> Result<Option<u32>, std::num::ParseIntError> {
+    query.and_then(|query| query.strip_prefix("cores_max=")).map(str::parse).transpose()
+}
+
+async fn put_deployment(
+    controller: &Controller,
+    id: &DeploymentId,
+    cores_max: Option<u32>,
+    body: Incoming,
+) -> Response<Body> {
     match read_json(body, DEPLOYMENT_GOAL_BYTES_MAX).await {
-        Ok(goal) => reply(deployment::put(controller, id, goal).await),
+        Ok(goal) => reply(deployment::put(controller, id, goal, cores_max).await),
         Err(error @ BodyError::TooLarge { .. }) => text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
     }

@@ -1,7 +1,7 @@
 //! Deployments: what management asks is checked, made ready, placed and stored. Nodes learn of it from the loop.
 
 use welkin_base::{DeploymentId, InstanceName, ServiceName};
-use welkin_fabric::{Asked, Begin, Change, NotSwapped, Refused, compare, deploy};
+use welkin_fabric::{Asked, Begin, Change, NotSwapped, Refused, check_cores, compare, deploy};
 use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason, Slots};
 use welkin_store::StoreError;
 
@@ -26,8 +26,14 @@ pub(crate) enum Answer {
     Failed,
 }
 
-/// Takes a goal: the deployment exists with it afterwards, or nothing has changed.
-pub(crate) async fn put(controller: &Controller, id: &DeploymentId, goal: DeploymentGoal) -> Answer {
+/// Takes a goal: the deployment exists with it afterwards, or nothing has changed. The deployments of its subscription
+/// have `cores_max` cores together.
+pub(crate) async fn put(
+    controller: &Controller,
+    id: &DeploymentId,
+    goal: DeploymentGoal,
+    cores_max: Option<u32>,
+) -> Answer {
     let held = {
         let state = controller.state().await;
         match compare(&state.cluster, id, &goal) {
@@ -54,6 +60,9 @@ pub(crate) async fn put(controller: &Controller, id: &DeploymentId, goal: Deploy
         Ok(deployment) => deployment,
         Err(refused) => return refusal(&refused),
     };
+    if let Some(Err(why)) = cores_max.map(|max| check_cores(&state.cluster, &deployment, max)) {
+        return Answer::Refused(Refusal { reason: RefusalReason::Capacity, messages: vec![why.to_string()] });
+    }
     tracing::info!(deployment = %id, instances = deployment.instances.len(), "a deployment's goal is taken");
     let committed = state.commit(Change::Deployment(Box::new(deployment))).await;
     drop(state);

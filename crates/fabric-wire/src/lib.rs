@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /v1/identity` | [`FabricIdentity`] |
 //! | `PUT /v1/packages/{sha256}` | an encrypted service package, by the digest of its bytes as sent |
-//! | `PUT /v1/deployments/{id}` | [`DeploymentGoal`]; 200 when taken, 409 for an older generation, 422 with [`Refusal`] when it cannot be |
+//! | `PUT /v1/deployments/{id}?cores_max=N` | [`DeploymentGoal`] of a subscription that has so many cores; 200 when taken, 409 for an older generation, 422 with [`Refusal`] when it cannot be |
 //! | `GET /v1/deployments/{id}` | [`DeploymentObserved`]; 404 when it does not exist or is wholly gone |
 //! | `DELETE /v1/deployments/{id}` | the goal is that it be gone; 202, and 404 from `GET` once it is |
 //! | `GET /v1/nodes` | list of [`NodeStatus`] |

@@ -18,6 +18,7 @@ use crate::hosted_service::{self, HostedServiceRecord};
 use crate::management::{Management, now};
 use crate::state::{ACCOUNTS, Kind, Read, SERVICES, State, encode};
 use crate::storage_account::{self, AccountRecord};
+use crate::subscription;
 use crate::{get_package, operation, package, swap};
 
 /// How long a step that nobody answers is tried again before the operation fails.
@@ -200,7 +201,8 @@ impl Held<'_> {
             removed: record.removed.clone(),
             update: record.update,
         };
-        patiently(|| self.management.fabric.put_goal(&record.id, &goal)).await
+        let quotas = subscription::read(&self.management.state, &self.subscription).await?.record.quotas;
+        patiently(|| self.management.fabric.put_goal(&record.id, &goal, quotas.cores)).await
     }
 
     /// Has the FC remove the deployment and waits until it is gone, however long that takes: nothing is left behind.

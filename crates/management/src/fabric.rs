@@ -64,10 +64,16 @@ impl Fabric {
     }
 
     /// Gives the FC the goal of a deployment. What it refuses is the customer's to put right.
-    pub async fn put_goal(&self, id: &DeploymentId, goal: &DeploymentGoal) -> Result<(), Failure> {
+    /// All deployments of the subscription have `cores_max` cores together.
+    pub async fn put_goal(
+        &self,
+        id: &DeploymentId,
+        goal: &DeploymentGoal,
+        cores_max: u32,
+    ) -> Result<(), Failure> {
         let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
         let body = full(serde_json::to_vec(goal).map_err(malformed)?);
-        self.ask(Method::PUT, &format!("/v1/deployments/{id}"), body).await
+        self.ask(Method::PUT, &format!("/v1/deployments/{id}?cores_max={cores_max}"), body).await
     }
 
     /// A deployment as the FC sees it; `None` when it does not have it.

@@ -50,7 +50,9 @@ impl std::fmt::Debug for Target {
 /// 202, and the files are written.
 pub async fn get(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
     let missing = |what: &str| ApiError::new(ErrorCode::MissingOrInvalidRequiredQueryParameter, what);
-    let container = request.parameters.query("containeruri").filter(|text| !text.is_empty());
+    // The client for JavaScript has a blank and a plus behind it.
+    let container = request.parameters.query("containeruri").map(|text| text.trim_end_matches([' ', '+']));
+    let container = container.filter(|text| !text.is_empty());
     let container = container.ok_or_else(|| missing("containerUri must name a container"))?.to_owned();
     let overwrite = match request.parameters.query("overwriteexisting").unwrap_or("false") {
         text if text.eq_ignore_ascii_case("true") => true,

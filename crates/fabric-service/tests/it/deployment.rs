@@ -57,6 +57,23 @@ async fn a_deployment_comes_and_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_has_so_many_cores() {
+    let cloud = Cloud::start(2).await;
+    cloud.deploy(1, 2).await;
+    let package = cloud.send_package().await;
+    let put = async |number: u8, instances: u32, max: &str| {
+        let path = format!("{}?cores_max={max}", deployment_path(number));
+        cloud.call(Method::PUT, &path, serde_json::to_vec(&goal(package, 2, instances)).unwrap()).await
+    };
+    let (status, refused) = put(2, 2, "3").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
+    assert!(refused.contains("needs 2 cores, and 1 of the subscription's 3 are left"), "{refused}");
+    assert_eq!(put(2, 1, "many").await.0, StatusCode::BAD_REQUEST);
+    assert!(cloud.get(2).await.is_none());
+    assert_eq!(put(2, 1, "3").await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_waits_for_the_instances() {
     let cloud = Cloud::start(1).await;
     cloud.deploy(1, 1).await;

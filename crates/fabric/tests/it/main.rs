@@ -11,6 +11,7 @@ mod observed;
 mod placement;
 mod plan;
 mod property;
+mod quota;
 mod reboot;
 mod status;
 mod swap;

@@ -36,6 +36,7 @@ fn the_life_of_a_deployment() {
     assert_eq!(rig.fabric.packages(), [PACKAGE]);
     let goal = &rig.fabric.goals()[0];
     assert_eq!((goal.configuration.as_str(), goal.status), ("<c/>", GoalStatus::Running));
+    assert_eq!(rig.fabric.cores_max().as_deref(), Some("8"), "the quota, which the FC holds");
 
     let by_name = format!("{SERVICE}/deployments/v1");
     let running = status_becomes(&alice, &by_name, "Running");

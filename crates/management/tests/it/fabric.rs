@@ -57,6 +57,8 @@ struct State {
     /// Deployments are gone as soon as they are to be.
     quick: bool,
     reboots: Vec<String>,
+    /// The quota that came with the last goal.
+    cores_max: Option<String>,
     trap: Option<(u32, Trap)>,
     caught: bool,
 }
@@ -149,6 +151,11 @@ impl TestFabric {
         self.state.lock().unwrap().deployments.values().map(|deployment| deployment.goal.clone()).collect()
     }
 
+    /// The quota of cores that came with the last goal.
+    pub fn cores_max(&self) -> Option<String> {
+        self.state.lock().unwrap().cores_max.clone()
+    }
+
     /// What was rebooted and reimaged.
     pub fn reboots(&self) -> Vec<String> {
         self.state.lock().unwrap().reboots.clone()
@@ -157,6 +164,9 @@ impl TestFabric {
 
 async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    if let Some(max) = request.uri().query().and_then(|query| query.strip_prefix("cores_max=")) {
+        state.lock().unwrap().cores_max = Some(max.to_owned());
+    }
     let body = read_body(request.into_body(), 64 << 20).await.unwrap();
     let parts: Vec<&str> = path.trim_matches('/').split('/').skip(1).collect();
     // An FC that has the package says so to an empty body: no step of its own.
