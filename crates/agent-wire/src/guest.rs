@@ -7,8 +7,9 @@
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
-use welkin_base::Generation;
+use welkin_base::{Generation, Sha1Thumbprint};
 
+use crate::certificate::{CertificateGoal, GuestCertificate};
 use crate::role::{RoleEnvironment, Values};
 
 /// The virtio-serial port's name.
@@ -22,6 +23,8 @@ pub const HEARTBEAT_INTERVAL_MS: u64 = 1_000;
 pub enum ToGuest {
     /// The whole of what the guest must do.
     Goal(Box<GuestGoal>),
+    /// A certificate that the guest has said it lacks.
+    Certificate(Box<GuestCertificate>),
     /// Stop the role in order (OnStop), sync and power the VM off.
     Shutdown,
 }
@@ -50,6 +53,9 @@ pub struct GuestGoal {
     pub program: Option<Program>,
     /// Variables of `Runtime/Environment`, values resolved.
     pub variables: Values,
+    /// Certificates that the role is to have before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateGoal>,
 }
 
 /// Address and route of a guest's only interface.
@@ -118,6 +124,9 @@ pub struct GuestObserved {
     pub role_restarts: u32,
     /// Milliseconds since the VM booted.
     pub uptime_ms: u64,
+    /// Certificates of the goal that the guest does not have yet: it waits for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Sha1Thumbprint>,
 }
 
 /// State of the role inside its VM.

@@ -4,11 +4,13 @@
 //! Goals flow down, observed state is read back up. Every type that comes from below denies
 //! unknown fields, and [`limits`] bounds it: whoever reads it treats it as hostile.
 
+pub mod certificate;
 pub mod guest;
 pub mod limits;
 pub mod node;
 pub mod role;
 
+pub use certificate::{CertificateGoal, GuestCertificate, RoleCertificate, SealedCertificate};
 pub use guest::{FromGuest, GuestGoal, GuestObserved, RoleState, ToGuest};
 pub use node::{
     Accelerator, AccessRule, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved,

@@ -8,6 +8,10 @@ pub const NODE_GOAL_BYTES_MAX: usize = 16 << 20;
 pub const INSTANCES_PER_NODE_MAX: usize = 256;
 /// One line on the guest channel, in bytes without the newline.
 pub const GUEST_LINE_BYTES_MAX: usize = 1 << 20;
+/// A certificate with its chain and sealed private key, in bytes of JSON.
+pub const CERTIFICATE_BYTES_MAX: usize = 256 << 10;
+/// Certificates that an instance may have or lack.
+pub const CERTIFICATES_PER_INSTANCE_MAX: usize = 64;
 /// A message for people (a failure's reason) from below, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// An image pushed to a node, in bytes.

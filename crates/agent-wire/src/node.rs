@@ -6,12 +6,13 @@
 //! | `PUT /v1/goal` | [`NodeGoal`], whole; 200 when taken, 409 when the node holds a newer generation |
 //! | `HEAD /v1/images/{sha256}` | 200 when the node has the image, else 404 |
 //! | `PUT /v1/images/{sha256}` | the image's bytes; 400 when they have another digest |
+//! | `PUT /v1/instances/{deployment}/{instance}/certificates/{sha1}` | [`SealedCertificate`](crate::SealedCertificate); 200 when its guest is told, 404 when the instance's goal does not name it, 409 when its guest cannot be told now |
 //! | `GET /v1/instances/{deployment}/{instance}/log` | the end of the instance's console, as text |
 
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
-use welkin_base::{Digest, Generation, InstanceId, NodeName};
+use welkin_base::{Digest, Generation, InstanceId, NodeName, Sha1Thumbprint};
 
 use crate::guest::{GuestGoal, RoleState};
 
@@ -144,6 +145,10 @@ pub struct NodeObserved {
     pub instances: Vec<InstanceObserved>,
     /// A trouble of the node itself (a missing program, a full disk), for people.
     pub trouble: Option<String>,
+    /// The public key to which secrets for this node are sealed, 64 hexadecimal digits. The FA makes the pair when it
+    /// starts and keeps it in memory only; that it is the FA's is shown by the certificate under which this is read.
+    #[serde(default)]
+    pub transport_recipient: String,
 }
 
 /// What a node can give to instances.
@@ -189,6 +194,9 @@ pub struct InstanceObserved {
     pub vm_restarts: u32,
     /// Times that the role was started again in this boot.
     pub role_restarts: u32,
+    /// Certificates that its guest waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Sha1Thumbprint>,
 }
 
 /// State of a VM on its node.

@@ -28,6 +28,12 @@ pub const ENV_SETTING_PREFIX: &str = "WELKIN_SETTING_";
 pub const ENV_ENDPOINT_PREFIX: &str = "WELKIN_ENDPOINT_";
 /// Environment variables `WELKIN_LOCAL_<NAME>`: the folder of a local resource.
 pub const ENV_LOCAL_PREFIX: &str = "WELKIN_LOCAL_";
+/// Environment variables `WELKIN_CERTIFICATE_<NAME>`: the file with a certificate and its chain, in PEM.
+pub const ENV_CERTIFICATE_PREFIX: &str = "WELKIN_CERTIFICATE_";
+/// The folder of those files. Private keys are in no file: [`ROLE_SOCKET`] signs with them.
+pub const CERTIFICATE_FOLDER: &str = "/run/welkin/certificates";
+/// A message that the role has signed, in bytes, at most. A TLS handshake signs less than 200.
+pub const SIGNED_BYTES_MAX: usize = 64 << 10;
 /// Environment variables `WELKIN_INSTANCE`, `WELKIN_ROLE`, `WELKIN_DEPLOYMENT`.
 pub const ENV_INSTANCE: &str = "WELKIN_INSTANCE";
 /// See [`ENV_INSTANCE`].

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use welkin_agent_wire::limits::{GUEST_LINE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use welkin_agent_wire::{FromGuest, GuestGoal, GuestObserved, ToGuest};
@@ -22,10 +22,13 @@ use welkin_base::Generation;
 use welkin_node::Heard;
 use welkin_node::vm::CHANNEL;
 
+use crate::certificate::SecretLine;
 use crate::shared::{Clock, Shared};
 
 /// What is said is said again after this time until the guest has it: words before the port is open are lost.
 const REPEAT_MS: u64 = 1_000;
+/// Secrets that wait to be said, at most; a guest asks again for what finds no room.
+const SECRETS_MAX: usize = 16;
 /// The pause before the next try to connect.
 const CONNECT_PAUSE_MS: u64 = 200;
 /// The pause after each line. An honest guest says one a second and some more at changes; a flood waits in QEMU.
@@ -44,6 +47,7 @@ pub struct Want {
 #[derive(Debug)]
 pub struct Channel {
     want: watch::Sender<Want>,
+    secrets: mpsc::Sender<SecretLine>,
     heard: Arc<Mutex<Option<Heard>>>,
     task: JoinHandle<()>,
 }
@@ -59,18 +63,19 @@ impl Channel {
     pub fn open(folder: &Path, uid: u32, clock: Clock, shared: Arc<Shared>) -> io::Result<Self> {
         let socket = Socket::new(folder, uid)?;
         let (want, wanted) = watch::channel(Want::default());
+        let (secrets, mut lines) = mpsc::channel(SECRETS_MAX);
         let heard = Arc::new(Mutex::new(None));
         let ear = Ear { heard: Arc::clone(&heard), clock, shared };
         let task = tokio::spawn(async move {
             loop {
                 if let Ok(stream) = socket.connect().await {
-                    let error = converse(stream, wanted.clone(), &ear).await;
+                    let error = converse(stream, wanted.clone(), &mut lines, &ear).await;
                     tracing::debug!(%error, "guest channel closed");
                 }
                 tokio::time::sleep(Duration::from_millis(CONNECT_PAUSE_MS)).await;
             }
         });
-        Ok(Self { want, heard, task })
+        Ok(Self { want, secrets, heard, task })
     }
 
     /// Changes what the guest is told.
@@ -80,6 +85,11 @@ impl Channel {
             change(want);
             *want != before
         });
+    }
+
+    /// Where lines go that hold secrets: each is said once and then wiped. A guest that missed one asks again.
+    pub fn secrets(&self) -> mpsc::Sender<SecretLine> {
+        self.secrets.clone()
     }
 
     /// The guest's last word.
@@ -143,11 +153,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn converse(stream: UnixStream, wanted: watch::Receiver<Want>, ear: &Ear) -> io::Error {
+async fn converse(
+    stream: UnixStream,
+    wanted: watch::Receiver<Want>,
+    secrets: &mut mpsc::Receiver<SecretLine>,
+    ear: &Ear,
+) -> io::Error {
     let (read, write) = stream.into_split();
     let result = tokio::select! {
         result = listen(read, ear) => result,
-        result = speak(write, wanted, ear) => result,
+        result = speak(write, wanted, secrets, ear) => result,
     };
     result.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
@@ -180,7 +195,12 @@ fn parse(line: &[u8]) -> Result<GuestObserved, String> {
     Ok(observed)
 }
 
-async fn speak(mut write: OwnedWriteHalf, mut wanted: watch::Receiver<Want>, ear: &Ear) -> io::Result<()> {
+async fn speak(
+    mut write: OwnedWriteHalf,
+    mut wanted: watch::Receiver<Want>,
+    secrets: &mut mpsc::Receiver<SecretLine>,
+    ear: &Ear,
+) -> io::Result<()> {
     // Ends whatever an agent before this one may have left half said.
     write.write_all(b"\n").await?;
     loop {
@@ -192,6 +212,7 @@ async fn speak(mut write: OwnedWriteHalf, mut wanted: watch::Receiver<Want>, ear
         }
         tokio::select! {
             changed = wanted.changed() => changed.map_err(io::Error::other)?,
+            Some(line) = secrets.recv() => write.write_all(&line).await?,
             () = tokio::time::sleep(Duration::from_millis(REPEAT_MS)) => {}
         }
     }
@@ -233,8 +254,9 @@ mod tests {
             accelerator: welkin_agent_wire::Accelerator::Tcg,
             instances: vec![],
             trouble: None,
+            transport_recipient: String::new(),
         };
-        let published = crate::shared::Published { node, slots: std::collections::BTreeMap::new() };
+        let published = crate::shared::Published::new(node);
         let shared = Arc::new(Shared::new(None, published));
         Ear { heard: Arc::default(), clock: Clock::start(), shared }
     }

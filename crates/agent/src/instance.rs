@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::Signal;
+use tokio::sync::mpsc;
 use welkin_agent_wire::{Accelerator, InstanceGoal};
 use welkin_base::InstanceId;
 use welkin_node::drive::Drive;
@@ -13,6 +14,7 @@ use welkin_node::{
     Drives, Held, Restarts, RunningVm, Shape, Slot, Stop, StopStage, Vm, VmSpec, qemu_command,
 };
 
+use crate::certificate::SecretLine;
 use crate::cgroup::{self, Limits};
 use crate::channel::Channel;
 use crate::config::Config;
@@ -256,6 +258,11 @@ impl Instance {
                 }
             });
         }
+    }
+
+    /// Where secrets go for the guest, while its VM runs.
+    pub fn guest(&self) -> Option<mpsc::Sender<SecretLine>> {
+        self.vm.as_ref().map(|vm| vm.channel.secrets())
     }
 
     /// The instance as the plan knows it.

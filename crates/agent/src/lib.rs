@@ -26,6 +26,7 @@ mod device;
 mod process;
 mod vm;
 
+mod certificate;
 mod channel;
 
 mod bridge;

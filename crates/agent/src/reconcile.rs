@@ -41,6 +41,8 @@ enum ActionError {
 pub struct Reconciler {
     place: Place,
     capacity: NodeCapacity,
+    /// What secrets for this node are sealed to.
+    recipient: String,
     instances: BTreeMap<InstanceId, Instance>,
     /// When each image was last referred to.
     images_used_ms: BTreeMap<Digest, u64>,
@@ -51,12 +53,13 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Takes over what is there.
-    pub async fn new(place: Place, capacity: NodeCapacity) -> io::Result<Self> {
+    pub async fn new(place: Place, capacity: NodeCapacity, recipient: String) -> io::Result<Self> {
         let instances = place.adopt().await?;
         let accelerator = accelerator::known(&place.config, &place.folder);
         Ok(Self {
             place,
             capacity,
+            recipient,
             instances,
             images_used_ms: BTreeMap::new(),
             ruleset: None,
@@ -142,8 +145,10 @@ impl Reconciler {
             accelerator: self.accelerator.unwrap_or(Accelerator::Tcg),
             instances: report(goal, held, now_ms),
             trouble: self.trouble.clone(),
+            transport_recipient: self.recipient.clone(),
         };
-        self.place.shared.publish(Published { node, slots: held.slots() });
+        let guests = self.instances.iter().filter_map(|(id, instance)| Some((id.clone(), instance.guest()?)));
+        self.place.shared.publish(Published { node, slots: held.slots(), guests: guests.collect() });
     }
 
     /// Does a plan. Returns whether all of it worked; what did not is tried again on the timer.

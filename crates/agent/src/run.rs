@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
-use welkin_agent_wire::{Accelerator, NodeObserved};
-use welkin_pki::{ClientAuth, Identity, PkiError, server_config};
+use welkin_agent_wire::{Accelerator, NodeCapacity, NodeObserved};
+use welkin_pki::{ClientAuth, Identity, PkiError, UnsealingKey, server_config};
 
 use crate::bridge::{self, BridgeError};
 use crate::capacity::capacity;
@@ -68,7 +68,9 @@ pub async fn run(
     let images = Images::open(&folder).map_err(data)?;
     let held = goal::load(&folder).map_err(data)?;
     let capacity = capacity(&config);
-    let shared = Arc::new(Shared::new(held, nothing(&config, capacity)));
+    let transport = UnsealingKey::generate();
+    let recipient = transport.recipient().to_string();
+    let shared = Arc::new(Shared::new(held, Published::new(nothing(&config, capacity, &recipient))));
     let server = Arc::new(Server {
         node: config.node.clone(),
         network: config.network(),
@@ -76,10 +78,11 @@ pub async fn run(
         folder: folder.clone(),
         images: images.clone(),
         shared: Arc::clone(&shared),
+        transport,
         goals: Mutex::new(()),
     });
     let place = Place { config: Arc::new(config.clone()), folder, images, shared, clock: Clock::start() };
-    let reconciler = Reconciler::new(place, capacity).await.map_err(data)?;
+    let reconciler = Reconciler::new(place, capacity, recipient).await.map_err(data)?;
     let (stop, stopped) = watch::channel(false);
     let reconciling = tokio::spawn(reconciler.run(stopped));
     tracing::info!(node = %config.node, listen = %config.listen, "the fabric agent serves");
@@ -107,14 +110,14 @@ fn lock(folder: &Folder, config: &Config) -> Result<std::fs::File, RunError> {
     Ok(file)
 }
 
-fn nothing(config: &Config, capacity: welkin_agent_wire::NodeCapacity) -> Published {
-    let node = NodeObserved {
+fn nothing(config: &Config, capacity: NodeCapacity, recipient: &str) -> NodeObserved {
+    NodeObserved {
         node: config.node.clone(),
         generation: welkin_base::Generation(0),
         capacity,
         accelerator: Accelerator::Tcg,
         instances: vec![],
         trouble: None,
-    };
-    Published { node, slots: std::collections::BTreeMap::new() }
+        transport_recipient: recipient.to_owned(),
+    }
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Mutex;
-use welkin_agent_wire::limits::NODE_GOAL_BYTES_MAX;
-use welkin_agent_wire::{NodeCapacity, NodeGoal};
+use welkin_agent_wire::limits::{CERTIFICATE_BYTES_MAX, NODE_GOAL_BYTES_MAX};
+use welkin_agent_wire::{NodeCapacity, NodeGoal, SealedCertificate};
 use welkin_base::{DeploymentId, Digest, InstanceId, InstanceName, NodeName};
 use welkin_node::{NodeNetwork, check};
+use welkin_pki::UnsealingKey;
 use welkin_transport::{Body, BodyError, empty, full, json, read_json, text};
 
+use crate::certificate;
 use crate::console;
 use crate::folder::Folder;
 use crate::goal;
@@ -26,6 +28,8 @@ pub struct Server {
     pub folder: Folder,
     pub images: Images,
     pub shared: Arc<Shared>,
+    /// Private keys are sealed to it. It is made anew at each start and never leaves memory.
+    pub transport: UnsealingKey,
     /// One goal at a time is compared with the held one and kept.
     pub goals: Mutex<()>,
 }
@@ -40,6 +44,9 @@ impl Server {
             (&Method::PUT, ["v1", "goal"]) => self.put_goal(request).await,
             (&Method::HEAD, ["v1", "images", digest]) => self.head_image(digest),
             (&Method::PUT, ["v1", "images", digest]) => self.put_image(digest, request).await,
+            (&Method::PUT, ["v1", "instances", deployment, instance, "certificates", thumbprint]) => {
+                self.put_certificate((deployment, instance, thumbprint), request).await
+            }
             (&Method::GET, ["v1", "instances", deployment, instance, "log"]) => {
                 self.log(deployment, instance)
             }
@@ -113,10 +120,39 @@ impl Server {
         }
     }
 
+    async fn put_certificate(
+        &self,
+        (deployment, instance, thumbprint): (&str, &str, &str),
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let (Some(id), Ok(thumbprint)) = (instance_id(deployment, instance), thumbprint.parse()) else {
+            return text(StatusCode::BAD_REQUEST, "not a certificate of an instance");
+        };
+        let sealed: SealedCertificate = match read_json(request.into_body(), CERTIFICATE_BYTES_MAX).await {
+            Ok(sealed) => sealed,
+            Err(error @ BodyError::TooLarge { .. }) => {
+                return text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+            }
+            Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        if !self.shared.goal().is_some_and(|goal| certificate::is_wanted(&goal, &id, &thumbprint)) {
+            return text(StatusCode::NOT_FOUND, format!("the goal of {id} does not name the certificate"));
+        }
+        let line = match certificate::line(&self.transport, &id, &thumbprint, sealed) {
+            Ok(line) => line,
+            Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        let guest = self.shared.observed().guests.get(&id).cloned();
+        if guest.is_some_and(|guest| guest.try_send(line).is_ok()) {
+            tracing::info!(instance = %id, %thumbprint, "passed a certificate on");
+            return empty(StatusCode::OK);
+        }
+        text(StatusCode::CONFLICT, format!("the guest of {id} cannot be told now"))
+    }
+
     fn log(&self, deployment: &str, instance: &str) -> Response<Body> {
-        let id = match (DeploymentId::new(deployment), InstanceName::new(instance)) {
-            (Ok(deployment), Ok(name)) => InstanceId::new(deployment, name),
-            _ => return text(StatusCode::BAD_REQUEST, "not an instance"),
+        let Some(id) = instance_id(deployment, instance) else {
+            return text(StatusCode::BAD_REQUEST, "not an instance");
         };
         let Some(slot) = self.shared.observed().slots.get(&id).copied() else {
             return text(StatusCode::NOT_FOUND, format!("this node has no instance {id}"));
@@ -127,4 +163,8 @@ impl Server {
         response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
         response
     }
+}
+
+fn instance_id(deployment: &str, instance: &str) -> Option<InstanceId> {
+    Some(InstanceId::new(DeploymentId::new(deployment).ok()?, InstanceName::new(instance).ok()?))
 }

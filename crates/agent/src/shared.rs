@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use welkin_agent_wire::{NodeGoal, NodeObserved};
 use welkin_base::InstanceId;
 use welkin_node::Slot;
+
+use crate::certificate::SecretLine;
 
 /// A clock that does not go back; it begins with the agent.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +41,15 @@ pub struct Published {
     pub node: NodeObserved,
     /// Where each instance's folder is.
     pub slots: BTreeMap<InstanceId, Slot>,
+    /// Where secrets go for each instance whose VM runs.
+    pub guests: BTreeMap<InstanceId, mpsc::Sender<SecretLine>>,
+}
+
+impl Published {
+    /// A node without instances.
+    pub fn new(node: NodeObserved) -> Self {
+        Self { node, slots: BTreeMap::new(), guests: BTreeMap::new() }
+    }
 }
 
 impl Shared {

@@ -8,8 +8,8 @@ use http::{Method, StatusCode};
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 use welkin_agent_wire::limits::{MESSAGE_BYTES_MAX, NODE_OBSERVED_BYTES_MAX};
-use welkin_agent_wire::{NodeGoal, NodeObserved};
-use welkin_base::{Digest, InstanceId};
+use welkin_agent_wire::{NodeGoal, NodeObserved, SealedCertificate};
+use welkin_base::{Digest, InstanceId, Sha1Thumbprint};
 use welkin_transport::{CallError, Client, full, read_body, stream};
 
 /// An agent answers from memory; what takes longer is a silent agent.
@@ -74,6 +74,20 @@ impl Agent {
         }
         let message = read_body(response.into_body(), MESSAGE_BYTES_MAX).await.unwrap_or_default();
         Err(CallError::Refused { status, message: String::from_utf8_lossy(&message).into_owned() })
+    }
+
+    /// Gives an instance a certificate.
+    ///
+    /// # Errors
+    /// When the node does not take it.
+    pub async fn push_certificate(
+        &self,
+        id: &InstanceId,
+        thumbprint: &Sha1Thumbprint,
+        certificate: &SealedCertificate,
+    ) -> Result<(), CallError> {
+        let path = format!("/v1/instances/{}/{}/certificates/{thumbprint}", id.deployment(), id.name());
+        self.within(READ_TIMEOUT, Box::pin(self.client.put_json(&path, certificate))).await
     }
 
     /// The end of an instance's console.

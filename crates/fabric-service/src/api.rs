@@ -8,11 +8,13 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
-use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName};
+use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName, Sha1Thumbprint, SubscriptionId};
 use welkin_fabric::{Begin, deployment_observed, node_status};
+use welkin_fabric_wire::certificate::CERTIFICATE_BYTES_MAX;
 use welkin_fabric_wire::{DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTES_MAX};
 use welkin_transport::{Body, BodyError, CallError, empty, json, read_json, stream, text};
 
+use crate::certificate::CertificateError;
 use crate::controller::Controller;
 use crate::deployment::{self, Answer};
 use crate::error::ContentError;
@@ -30,6 +32,10 @@ enum Call {
     PutDeployment(DeploymentId),
     GetDeployment(DeploymentId),
     DeleteDeployment(DeploymentId),
+    PutCertificate(CertificateKey),
+    DeleteCertificate(CertificateKey),
+    DeleteCertificates(SubscriptionId, ServiceName),
+    Certificates,
     Nodes,
     Log(DeploymentId, InstanceName),
     Restart(DeploymentId, InstanceName, Begin),
@@ -37,6 +43,9 @@ enum Call {
     PutSlots(ServiceName),
     GetPackage(Digest),
 }
+
+/// Subscription, hosted service and thumbprint.
+type CertificateKey = (SubscriptionId, ServiceName, Sha1Thumbprint);
 
 /// Answers a call.
 pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incoming>) -> Response<Body> {
@@ -54,6 +63,20 @@ pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incomin
         }
         Call::GetDeployment(id) => get_deployment(&controller, &id).await,
         Call::DeleteDeployment(id) => reply(deployment::delete(&controller, &id).await),
+        Call::PutCertificate(key) => put_certificate(&controller, key, request.into_body()).await,
+        Call::DeleteCertificate((subscription, service, thumbprint)) => {
+            let owner = (&subscription, &service);
+            certificate_reply(
+                controller.certificates.delete(owner, &thumbprint).await.map(|()| empty(StatusCode::OK)),
+            )
+        }
+        Call::DeleteCertificates(subscription, service) => {
+            let deleted = controller.certificates.delete_all((&subscription, &service)).await;
+            certificate_reply(deleted.map(|()| empty(StatusCode::OK)))
+        }
+        Call::Certificates => {
+            certificate_reply(controller.certificates.list(controller.now()).await.map(|kept| found(&kept)))
+        }
         Call::Nodes => nodes(&controller).await,
         Call::Log(id, name) => log(&controller, &id, &name).await,
         Call::Restart(id, name, begin) => reply(deployment::restart(&controller, &id, &name, begin).await),
@@ -69,6 +92,17 @@ fn parse(method: &Method, path: &str) -> Option<Call> {
     Some(match (method.as_str(), segments.as_slice()) {
         ("GET", ["identity"]) => Call::Identity,
         ("GET", ["nodes"]) => Call::Nodes,
+        ("GET", ["certificates"]) => Call::Certificates,
+        (method, ["certificates", subscription, service, rest @ ..]) => {
+            let (subscription, service) =
+                (SubscriptionId::new(subscription).ok()?, ServiceName::new(service).ok()?);
+            match (method, rest) {
+                ("PUT", [sha1]) => Call::PutCertificate((subscription, service, sha1.parse().ok()?)),
+                ("DELETE", [sha1]) => Call::DeleteCertificate((subscription, service, sha1.parse().ok()?)),
+                ("DELETE", []) => Call::DeleteCertificates(subscription, service),
+                _ => return None,
+            }
+        }
         ("PUT", ["packages", digest]) => Call::PutPackage(digest.parse().ok()?),
         ("GET", ["packages", digest]) => Call::GetPackage(digest.parse().ok()?),
         ("PUT", ["services", service, "slots"]) => Call::PutSlots(ServiceName::new(service).ok()?),
@@ -91,7 +125,42 @@ fn parse(method: &Method, path: &str) -> Option<Call> {
 }
 
 fn identity(controller: &Controller) -> Response<Body> {
-    json(StatusCode::OK, &FabricIdentity { package_recipient: controller.key.recipient() })
+    let identity = FabricIdentity {
+        package_recipient: controller.key.recipient(),
+        certificate_recipient: controller.certificates.recipient(),
+    };
+    json(StatusCode::OK, &identity)
+}
+
+async fn put_certificate(
+    controller: &Controller,
+    (subscription, service, thumbprint): CertificateKey,
+    body: Incoming,
+) -> Response<Body> {
+    let certificate = match read_json(body, CERTIFICATE_BYTES_MAX).await {
+        Ok(certificate) => certificate,
+        Err(error @ BodyError::TooLarge { .. }) => {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+        }
+        Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let owner = (&subscription, &service);
+    let put = controller.certificates.put(owner, thumbprint, certificate, controller.now()).await;
+    certificate_reply(put.map(|()| empty(StatusCode::OK)))
+}
+
+fn certificate_reply(done: Result<Response<Body>, CertificateError>) -> Response<Body> {
+    match done {
+        Ok(response) => response,
+        Err(error @ (CertificateError::Wrong(_) | CertificateError::Sealed(_))) => {
+            text(StatusCode::BAD_REQUEST, error.to_string())
+        }
+        Err(error @ CertificateError::Conflict) => text(StatusCode::CONFLICT, error.to_string()),
+        Err(error @ (CertificateError::Store(_) | CertificateError::Row(_))) => {
+            tracing::error!(%error, "certificates cannot be read or kept");
+            reply(Answer::Failed)
+        }
+    }
 }
 
 async fn put_package(controller: &Controller, digest: &Digest, body: Incoming) -> Response<Body> {
@@ -246,6 +315,20 @@ mod tests {
         check("GET", &format!("{deployment}/events"), Call::Events(id()));
         let service = ServiceName::new("shop").unwrap();
         check("PUT", "/v1/services/shop/slots", Call::PutSlots(service));
+        let subscription = "11111111-1111-1111-1111-111111111111";
+        let sha1 = "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709";
+        let key = || {
+            let service = ServiceName::new("guestbook").unwrap();
+            (SubscriptionId::new(subscription).unwrap(), service, sha1.parse().unwrap())
+        };
+        let certificates = format!("/v1/certificates/{subscription}/guestbook");
+        check("PUT", &format!("{certificates}/{sha1}"), Call::PutCertificate(key()));
+        check("DELETE", &format!("{certificates}/{sha1}"), Call::DeleteCertificate(key()));
+        check("DELETE", &certificates, Call::DeleteCertificates(key().0, key().1));
+        check("GET", "/v1/certificates", Call::Certificates);
+        check("GET", &format!("{certificates}/{sha1}"), None);
+        check("PUT", &certificates, None);
+        check("PUT", &format!("{certificates}/../{sha1}"), None);
         check("PUT", "/v1/packages/../../etc/passwd", None);
         check("PUT", "/v1/packages/xyz", None);
         check("POST", "/v1/nodes", None);

@@ -10,6 +10,7 @@ use welkin_fabric::health::is_settled;
 use welkin_fabric::{Change, Cluster};
 
 use crate::agent::Agent;
+use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::content::ContentFolder;
 use crate::error::ContentError;
@@ -32,6 +33,7 @@ pub(crate) struct Controller {
     /// Folder for what is only needed while a deployment is made ready.
     pub work: PathBuf,
     pub key: PackageKey,
+    pub certificates: Certificates,
     pub clock: Clock,
     pub agents: BTreeMap<NodeName, Agent>,
     /// Signals that something changed and a plan is due.
@@ -69,7 +71,7 @@ impl Controller {
     pub fn new(
         state: State,
         (packages, images, work): (ContentFolder, ContentFolder, PathBuf),
-        key: PackageKey,
+        (key, certificates): (PackageKey, Certificates),
         clock: Clock,
         agents: BTreeMap<NodeName, Agent>,
     ) -> Self {
@@ -79,6 +81,7 @@ impl Controller {
             images,
             work,
             key,
+            certificates,
             clock,
             agents,
             changed: Notify::new(),

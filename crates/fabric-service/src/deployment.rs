@@ -52,6 +52,16 @@ pub(crate) async fn put(
             return Answer::Failed;
         }
     };
+    match controller.certificates.missing((&goal.subscription, &goal.service), &prepared.roles).await {
+        Ok(messages) if messages.is_empty() => {}
+        Ok(messages) => {
+            return Answer::Refused(Refusal { reason: RefusalReason::Configuration, messages });
+        }
+        Err(error) => {
+            tracing::error!(deployment = %id, %error, "certificates cannot be read");
+            return Answer::Failed;
+        }
+    }
     controller.settled().await;
     let mut state = controller.state().await;
     let placed =

@@ -51,9 +51,9 @@ pub enum RunError {
         /// What is missing.
         why: String,
     },
-    /// The package key cannot be read.
+    /// A key cannot be read.
     #[error(
-        "{0} is not a package key; restore it from a backup: packages sent before cannot be opened without it"
+        "{0} is not a key; restore it from a backup: packages or certificates sent before cannot be opened without it"
     )]
     Key(PathBuf),
     /// Files.

@@ -11,6 +11,7 @@ mod controller;
 mod row;
 
 mod api;
+mod certificate;
 mod deployment;
 
 mod application;

@@ -9,6 +9,7 @@ use welkin_agent_wire::NodeGoal;
 use welkin_base::{Generation, NodeName};
 
 use crate::agent::Agent;
+use crate::certificate;
 use crate::controller::Controller;
 use crate::reconcile::{INTERVAL, Mailbox, ended};
 
@@ -28,6 +29,9 @@ pub(crate) async fn follow(
     let mut answers = true;
     loop {
         answers = read(&controller, &name, &agent, answers).await;
+        if answers {
+            certificate::supply(&controller, &name, &agent).await;
+        }
         let goal = goals.borrow_and_update().clone();
         if let Some(goal) = goal
             && answers

@@ -14,12 +14,13 @@ use welkin_store::Store;
 use welkin_transport::{Client, serve};
 
 use crate::agent::Agent;
+use crate::certificate::Certificates;
 use crate::clock::Clock;
 use crate::config::{Config, NodeConfig};
 use crate::content::ContentFolder;
 use crate::controller::{Controller, State};
 use crate::error::{RunError, on};
-use crate::key::PackageKey;
+use crate::key::{self, PackageKey};
 use crate::reconcile::{self, Mailbox};
 use crate::row::{Rows, RowsError};
 use crate::{api, guest_os, image, node};
@@ -62,6 +63,8 @@ async fn open(config: &Config, identity: &Identity, store: Store) -> Result<Cont
     let packages = ContentFolder::open(&config.data.join("packages")).await?;
     let work = work_folder(&config.data.join("work")).await?;
     let key = PackageKey::open(&config.data.join("package.key"))?;
+    let certificate_key = key::certificate_key(&config.data.join("certificate.key"))?;
+    let certificates = Certificates::new(store.clone(), certificate_key);
     let os = guest_os::load(&config.guest_os, &images, &config.data).await?;
     let clock = Clock::start();
     let mut cluster = Cluster::new(config.network, os, clock.now());
@@ -76,7 +79,7 @@ async fn open(config: &Config, identity: &Identity, store: Store) -> Result<Cont
         RowsError::Row(error) => RunError::Row(error),
         RowsError::Conflict => RunError::Config("two fabric controllers use one store".to_owned()),
     })?;
-    Ok(Controller::new(state, (packages, images, work), key, clock, agents))
+    Ok(Controller::new(state, (packages, images, work), (key, certificates), clock, agents))
 }
 
 /// An empty folder: what a controller that ended left in it is removed.

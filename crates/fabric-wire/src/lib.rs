@@ -7,12 +7,17 @@
 //! | `PUT /v1/deployments/{id}?cores_max=N` | [`DeploymentGoal`] of a subscription that has so many cores; 200 when taken, 409 for an older generation, 422 with [`Refusal`] when it cannot be |
 //! | `GET /v1/deployments/{id}` | [`DeploymentObserved`]; 404 when it does not exist or is wholly gone |
 //! | `DELETE /v1/deployments/{id}` | the goal is that it be gone; 202, and 404 from `GET` once it is |
+//! | `PUT /v1/certificates/{subscription}/{service}/{sha1}` | [`ServiceCertificate`](certificate::ServiceCertificate) is kept; 400 when it contradicts itself |
+//! | `DELETE /v1/certificates/{subscription}/{service}/{sha1}`, `…/{service}` | it, or all of the service, are kept no longer |
+//! | `GET /v1/certificates` | list of [`KeptCertificate`](certificate::KeptCertificate) |
 //! | `GET /v1/nodes` | list of [`NodeStatus`] |
 //! | `GET /v1/deployments/{id}/instances/{name}/log` | the end of an instance's console, as text |
 //! | `GET /v1/deployments/{id}/events` | list of [`RebootEvent`], oldest first |
 //! | `POST /v1/deployments/{id}/instances/{name}/reboot`, `…/reimage`, `…/rebuild` | 202 |
 //! | `PUT /v1/services/{service}/slots` | [`Slots`]; 200 when it is so, 409 while it cannot be, 422 with [`Refusal`] |
 //! | `GET /v1/packages/{sha256}` | a package, as it was sent |
+
+pub mod certificate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,6 +40,8 @@ pub const DEPLOYMENT_GOAL_BYTES_MAX: usize = 4 << 20;
 pub struct FabricIdentity {
     /// The age recipient (`age1…`) to which service packages are encrypted.
     pub package_recipient: String,
+    /// The public key to which private keys of service certificates are sealed, 64 hexadecimal digits.
+    pub certificate_recipient: String,
 }
 
 /// What management wants of one deployment. `Debug` does not show the configuration, which may hold keys and passwords.

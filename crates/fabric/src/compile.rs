@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use welkin_agent_wire::guest::{Program, TaskKind};
-use welkin_agent_wire::{GuestOs, LocalResource};
+use welkin_agent_wire::{CertificateGoal, GuestOs, LocalResource};
 use welkin_base::{Digest, RoleName};
 use welkin_service_model::endpoint::{Endpoints, LocalPort};
 use welkin_service_model::network_configuration::NetworkConfiguration;
@@ -57,10 +57,8 @@ fn not_built_of_role(role: &model::Role) -> Vec<String> {
     let balanced_within = role.definition.endpoints.input.iter().filter_map(|endpoint| {
         endpoint.load_balancer.as_ref().map(|name| format!("loadBalancer={name:?} of {}", endpoint.name))
     });
-    let certificates =
-        role.certificates.iter().map(|certificate| format!("<Certificate> {}", certificate.name));
     let vm_name = role.vm_name.iter().map(|name| format!("vmName={name:?}"));
-    instance_inputs.chain(balanced_within).chain(certificates).chain(vm_name).collect()
+    instance_inputs.chain(balanced_within).chain(vm_name).collect()
 }
 
 /// Where a role's files come from.
@@ -135,7 +133,24 @@ fn resolve(
             ready_on_start: program.ready_on_start,
         }),
         variables: variables(&definition.runtime.variables),
+        certificates: certificates(role),
     }
+}
+
+/// Each declared certificate with its thumbprint. One that an import adds may be used by programs that are not elevated.
+fn certificates(role: &model::Role) -> Vec<CertificateGoal> {
+    let declared = |name: &str| role.definition.certificates.iter().find(|declared| declared.name == name);
+    let given = role.certificates.iter();
+    given
+        .filter_map(|given| {
+            Some(CertificateGoal {
+                name: given.name.clone(),
+                // The configuration was read, so it is a thumbprint.
+                thumbprint: given.thumbprint.parse().ok()?,
+                elevated_only: declared(&given.name).is_some_and(|declared| declared.elevated_only),
+            })
+        })
+        .collect()
 }
 
 /// Endpoints with their ports. Of a port range, the role is told the first port; it may listen on each.

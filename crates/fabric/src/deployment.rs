@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::guest::{Program, TaskKind};
-use welkin_agent_wire::{AccessRule, GuestOs, LocalResource, Values};
+use welkin_agent_wire::{AccessRule, CertificateGoal, GuestOs, LocalResource, Values};
 use welkin_base::{
     DeploymentId, Digest, Generation, InstanceId, InstanceName, NodeName, RoleName, Timestamp,
 };
@@ -85,6 +85,9 @@ pub struct Role {
     pub program: Option<Program>,
     /// Variables of `Runtime/Environment`.
     pub variables: BTreeMap<String, Value>,
+    /// Certificates that each instance is to have.
+    #[serde(default)]
+    pub certificates: Vec<CertificateGoal>,
 }
 
 /// What an instance takes from its node.

@@ -71,6 +71,7 @@ fn instance_goal(
         startup_tasks: startup_tasks.collect(),
         program: role.program.clone(),
         variables: resolve(&role.variables),
+        certificates: role.certificates.clone(),
         environment,
     };
     InstanceGoal {

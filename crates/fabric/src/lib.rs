@@ -5,6 +5,7 @@
 //! it. A deployment whose goal changed is led there by [`update`], one update domain after the other.
 
 mod access;
+pub mod certificate;
 pub mod cluster;
 pub mod compile;
 pub mod cycling;

@@ -182,6 +182,7 @@ pub const TARGETS: &[Target] = &[
             "route::subscription_of",
             "subscription_operation::Query::parse",
             "version::check_version",
+            "service_certificate::parse_key",
         ],
     },
     Target {
@@ -195,6 +196,7 @@ pub const TARGETS: &[Target] = &[
             "hosted_service::CreateHostedService::parse",
             "hosted_service::UpdateHostedService::parse",
             "management_certificate::AddCertificate::parse",
+            "service_certificate::CertificateFile::parse",
             "storage_account::CreateStorageAccount::parse",
             "storage_account::KeyType::parse",
             "storage_account::UpdateStorageAccount::parse",

@@ -6,6 +6,7 @@ use welkin_management_wire::affinity_group::{CreateAffinityGroup, UpdateAffinity
 use welkin_management_wire::deployment::{CreateDeployment, parse_status};
 use welkin_management_wire::hosted_service::{CreateHostedService, UpdateHostedService};
 use welkin_management_wire::management_certificate::AddCertificate;
+use welkin_management_wire::service_certificate::{CertificateFile, parse_key};
 use welkin_management_wire::storage_account::{CreateStorageAccount, KeyType, UpdateStorageAccount};
 use welkin_management_wire::subscription_operation::Query;
 use welkin_management_wire::{ApiError, TABLE, answer, check_version, route, subscription_of};
@@ -43,6 +44,7 @@ pub(crate) fn request(data: &[u8]) {
     accepted(parameters.slot());
     accepted(parameters.deployment());
     accepted(check_name(parameters.raw("{key}")));
+    accepted(parse_key(parameters.raw("{key}")));
     accepted(Query::parse(parameters, Timestamp::from_ticks(639_000_000_000_000_000)));
 }
 
@@ -58,6 +60,9 @@ pub(crate) fn body(data: &[u8]) {
     accepted(UpdateStorageAccount::parse(data));
     accepted(CreateStorageAccount::parse(data));
     accepted(KeyType::parse(data));
+    if let Some(file) = accepted(CertificateFile::parse(data)) {
+        assert!(file.data.len() <= data.len());
+    }
 }
 
 /// An answer. The command line takes it from a server, and must not fail whatever that says.

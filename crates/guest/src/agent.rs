@@ -13,15 +13,16 @@ use welkin_agent_wire::guest::{
 };
 use welkin_agent_wire::limits::MESSAGE_BYTES_MAX;
 use welkin_agent_wire::{EnvironmentChange, Values};
-use welkin_base::Generation;
+use welkin_base::{Generation, Sha1Thumbprint};
 
+use crate::certificate::Certificates;
 use crate::channel::Reports;
 use crate::console::{self, RoleOutput};
 use crate::error::{Doing, GuestError};
 use crate::plan::{self, Action, Live, Observed, Offer, Recipe, Stage, plan};
 use crate::process::{self, Launch};
 use crate::socket::{self, Published, Said};
-use crate::{channel as port, environment, network, resource};
+use crate::{channel as port, environment, network, resource, sysctl};
 
 /// A role that waited for changes counts as waiting so long after: the longest wait, and time to come again.
 const LISTENS_MS: u64 = socket::WAIT_MS_MAX + 10_000;
@@ -49,6 +50,7 @@ struct Agent {
     offered: u64,
     /// Generation of the last goal that there is nothing to be asked about.
     taken: Generation,
+    certificates: Certificates,
     output: RoleOutput,
     booted: Instant,
     power_off: bool,
@@ -63,10 +65,12 @@ pub fn run() -> Result<(), GuestError> {
     let published = Arc::new(Published::default());
     let (to_node, to_role, to_child) = (events.clone(), events.clone(), events);
     // A send fails only when the loop below has ended, and the machine with it.
-    socket::serve(Arc::clone(&published), move |said| drop(to_role.send(Event::Role(said))))?;
+    let certificates = Certificates::default();
+    let served = (Arc::clone(&published), certificates.clone());
+    socket::serve(served, move |said| drop(to_role.send(Event::Role(said))))?;
     let collected = process::watch_children(move || drop(to_child.send(Event::ChildEnded)));
     let reports = port::open(move |said| drop(to_node.send(Event::Node(said))))?;
-    let mut agent = Agent::new(published);
+    let mut agent = Agent::new(published, certificates);
     let mut reporter = Reporter::new(reports);
     while !agent.power_off {
         agent.converge();
@@ -85,7 +89,7 @@ pub fn run() -> Result<(), GuestError> {
 }
 
 impl Agent {
-    fn new(published: Arc<Published>) -> Self {
+    fn new(published: Arc<Published>, certificates: Certificates) -> Self {
         Self {
             goal: None,
             observed: Observed::at_boot(),
@@ -93,6 +97,7 @@ impl Agent {
             published,
             offered: 0,
             taken: Generation::default(),
+            certificates,
             output: RoleOutput::new(),
             booted: Instant::now().checked_sub(since_boot()).unwrap_or_else(Instant::now),
             power_off: false,
@@ -110,6 +115,16 @@ impl Agent {
                 if goal.generation >= held {
                     self.goal = Some(*goal);
                 }
+            }
+            ToGuest::Certificate(given) => {
+                let thumbprint = given.thumbprint;
+                let wanted = self.lacks().contains(&thumbprint);
+                if wanted && let Err(error) = self.certificates.take(&given) {
+                    console::say(&error.to_string());
+                    let now_ms = self.now_ms();
+                    self.observed.failed(now_ms, error.to_string());
+                }
+                self.observed.held = self.certificates.held();
             }
             ToGuest::Shutdown => {
                 let now_ms = self.now_ms();
@@ -184,6 +199,7 @@ impl Agent {
             Action::Adopt => self.adopt(),
             Action::ConfigureNetwork
             | Action::Publish
+            | Action::Install
             | Action::Begin
             | Action::StartTask(_)
             | Action::StartProgram => {
@@ -207,6 +223,12 @@ impl Agent {
                 environment::publish(&json)?;
                 self.published.publish(json);
                 self.observed.environment = Some(goal.environment.clone());
+            }
+            Action::Install => {
+                sysctl::protect_keys();
+                self.certificates.install(&goal.certificates)?;
+                self.observed.installed = goal.certificates.clone();
+                self.observed.held = self.certificates.held();
             }
             Action::Begin => {
                 self.kill();
@@ -291,14 +313,20 @@ impl Agent {
         process::kill_all(groups.copied());
     }
 
+    fn lacks(&self) -> Vec<Sha1Thumbprint> {
+        self.goal.as_ref().map(|goal| plan::lacking(goal, &self.observed)).unwrap_or_default()
+    }
+
     /// While the role thinks about a change, nobody can tell whether it will be started again: the goal counts as taken
     /// only afterwards.
     fn state(&mut self) -> GuestObserved {
         if let Some(goal) = self.goal.as_ref().filter(|_| self.observed.offer.is_none()) {
             self.taken = goal.generation;
         }
+        let lacks = self.lacks();
         let mut message = match &self.observed.stage {
             Stage::Ended { why, .. } => why.clone(),
+            Stage::Idle if !lacks.is_empty() => format!("waits for {} certificates", lacks.len()),
             _ => String::new(),
         };
         message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
@@ -308,6 +336,7 @@ impl Agent {
             message,
             role_restarts: self.observed.begun.saturating_sub(1),
             uptime_ms: self.now_ms(),
+            lacks,
         }
     }
 }

@@ -60,6 +60,18 @@ fn mount_kernel_views() -> Result<(), GuestError> {
     mount_at("tmpfs", "/dev/shm", "tmpfs", plain, Some(c"size=10%,mode=1777"))
 }
 
+/// Makes the kernel's lockdown visible, unless it is.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn mount_security() -> Result<(), GuestError> {
+    if Path::new("/sys/kernel/security/lockdown").exists() {
+        return Ok(());
+    }
+    let plain = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount_at("securityfs", "/sys/kernel/security", "securityfs", plain, None)
+}
+
 fn mount_at(
     source: &str,
     target: &str,

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use welkin_agent_wire::guest::{FromGuest, PORT_NAME, ToGuest};
 use welkin_agent_wire::limits::GUEST_LINE_BYTES_MAX;
 
+use zeroize::Zeroize as _;
+
 use crate::console;
 use crate::error::{Doing, GuestError};
 
@@ -95,7 +97,8 @@ fn listen(port: File, hear: impl Fn(ToGuest)) {
                     console::say(&format!("the node said something unknown, at byte {}", error.column()));
                 }
             }
-            line.clear();
+            // It may have held a private key.
+            line.zeroize();
         }
     }
 }

@@ -8,10 +8,11 @@ use std::{io, io::Write};
 
 use welkin_agent_wire::guest::GuestGoal;
 use welkin_agent_wire::role::{
-    ENV_DEPLOYMENT, ENV_ENDPOINT_PREFIX, ENV_INSTANCE, ENV_LOCAL_PREFIX, ENV_ROLE, ENV_SETTING_PREFIX,
-    ENV_SOCKET, ROLE_FILE, ROLE_SOCKET, RoleEnvironment,
+    ENV_CERTIFICATE_PREFIX, ENV_DEPLOYMENT, ENV_ENDPOINT_PREFIX, ENV_INSTANCE, ENV_LOCAL_PREFIX, ENV_ROLE,
+    ENV_SETTING_PREFIX, ENV_SOCKET, ROLE_FILE, ROLE_SOCKET, RoleEnvironment,
 };
 
+use crate::certificate::path_of;
 use crate::error::{Doing, GuestError};
 use crate::process::{APP, PATH, ROLE_UID};
 use crate::resource::TEMPORARY;
@@ -40,6 +41,8 @@ pub fn publish(json: &str) -> Result<(), GuestError> {
 /// role environment says, and a task's own variables over both.
 pub fn variables(goal: &GuestGoal, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut all = from_environment(&goal.environment);
+    let certificates = goal.certificates.iter();
+    all.extend(certificates.map(|named| (key(ENV_CERTIFICATE_PREFIX, &named.name), path_of(&named.name))));
     all.extend(goal.variables.0.clone());
     all.extend(own.clone());
     all.retain(|name, value| is_variable(name, value));

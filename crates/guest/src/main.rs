@@ -13,6 +13,7 @@ mod sysctl; // kernel settings that keep the role in its place
 mod agent; // the loop: events in, actions done, state reported
 mod plan; // pure: what to do next, from goal and observed
 
+mod certificate; // the role's certificates: chains as files, private keys here
 mod channel; // lines of JSON over the virtio port
 mod console; // what the role writes: to the console and to C, within bounds
 mod environment; // the role environment as variables and as a file

@@ -3,8 +3,12 @@
 //! The life of a role (SERVICEMODEL, "Role lifecycle"): startup tasks in order, then the program; when it
 //! ends, or a simple task fails, everything of it is ended and it begins again after a back-off.
 
+use std::collections::BTreeSet;
+
+use welkin_agent_wire::certificate::CertificateGoal;
 use welkin_agent_wire::guest::{GuestGoal, GuestNetwork, Program, RoleState, StartupTask, TaskKind};
 use welkin_agent_wire::role::{Endpoint, LocalResource, Peer, RoleEnvironment, Values};
+use welkin_base::Sha1Thumbprint;
 
 /// The first wait after a role ended; doubles each time up to the longest.
 pub const BACK_OFF_MS_MIN: u64 = 1_000;
@@ -27,6 +31,8 @@ pub enum Action {
     ConfigureNetwork,
     /// Make the role environment known.
     Publish,
+    /// Make the goal's certificates the role's: all of them are here.
+    Install,
     /// End what is left of the last run and prepare the role's folders.
     Begin,
     /// Start the startup task of this index.
@@ -57,6 +63,7 @@ pub struct Recipe {
     variables: Values,
     endpoints: Vec<Endpoint>,
     local_resources: Vec<LocalResource>,
+    certificates: Vec<CertificateGoal>,
 }
 
 /// The part of a role environment that a role may take as it runs.
@@ -95,6 +102,7 @@ impl Recipe {
             variables: goal.variables.clone(),
             endpoints: goal.environment.endpoints.clone(),
             local_resources: goal.environment.local_resources.clone(),
+            certificates: goal.certificates.clone(),
         }
     }
 }
@@ -165,6 +173,10 @@ pub struct Observed {
     pub begun: u32,
     /// Since when the FA wants the machine off.
     pub shutdown_ms: Option<u64>,
+    /// Certificates that are here.
+    pub held: BTreeSet<Sha1Thumbprint>,
+    /// Certificates that are the role's.
+    pub installed: Vec<CertificateGoal>,
 }
 
 impl Observed {
@@ -182,6 +194,8 @@ impl Observed {
             failures: 0,
             begun: 0,
             shutdown_ms: None,
+            held: BTreeSet::new(),
+            installed: Vec::new(),
         }
     }
 
@@ -247,11 +261,11 @@ pub fn plan(goal: Option<&GuestGoal>, observed: &Observed, now_ms: u64) -> Optio
         Stage::Ended { since_ms, .. } => {
             let changed = observed.recipe.as_ref() != Some(&Recipe::of(goal));
             let waited = now_ms.saturating_sub(*since_ms) >= back_off_ms(observed.failures);
-            ((waited || changed) && observed.foreground == 0).then_some(Action::Begin)
+            ((waited || changed) && observed.foreground == 0).then(|| begin(goal, observed)).flatten()
         }
         _ if observed.network.as_ref() != Some(&goal.network) => Some(Action::ConfigureNetwork),
         _ if observed.environment.as_ref() != Some(&goal.environment) => Some(Action::Publish),
-        Stage::Idle => Some(Action::Begin),
+        Stage::Idle => begin(goal, observed),
         Stage::Leaving { since_ms } => {
             (now_ms.saturating_sub(*since_ms) >= LEAVE_MS).then_some(Action::Terminate)
         }
@@ -289,6 +303,20 @@ fn plan_change(goal: &GuestGoal, observed: &Observed, now_ms: u64) -> Option<Act
         None if now_ms < observed.listens_until_ms => Some(Action::Offer),
         None => Some(unless_taken),
     }
+}
+
+/// A role begins once its certificates are there. Another certificate is another run (SERVICEMODEL §4).
+fn begin(goal: &GuestGoal, observed: &Observed) -> Option<Action> {
+    if observed.installed == goal.certificates {
+        return Some(Action::Begin);
+    }
+    lacking(goal, observed).is_empty().then_some(Action::Install)
+}
+
+/// Certificates of the goal that are not here yet.
+pub fn lacking(goal: &GuestGoal, observed: &Observed) -> Vec<Sha1Thumbprint> {
+    let named = goal.certificates.iter().map(|named| named.thumbprint);
+    named.filter(|named| !observed.held.contains(named)).collect()
 }
 
 fn plan_stopping(since_ms: u64, killed: bool, now_ms: u64) -> Option<Action> {

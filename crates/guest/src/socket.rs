@@ -8,6 +8,8 @@
 //! | `GET /v1/changes` | an [`EnvironmentChange`](welkin_agent_wire::EnvironmentChange) as soon as there is one; 204 after a while without |
 //! | `POST /v1/changes/<number>/accept` | 204: the role takes it as it runs |
 //! | `POST /v1/changes/<number>/restart` | 204: the role wants to be started again |
+//! | `GET /v1/certificates` | list of [`RoleCertificate`](welkin_agent_wire::RoleCertificate) as JSON |
+//! | `POST /v1/certificates/<name>/sign?scheme=<number>` | the signature of the body by the certificate's private key; the number is a TLS signature scheme. 403 for a process that is not elevated, where only such may |
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -17,8 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use welkin_agent_wire::role::ROLE_SOCKET;
+use welkin_agent_wire::role::{ROLE_SOCKET, SIGNED_BYTES_MAX};
 
+use crate::certificate::{Certificates, Refusal};
 use crate::console;
 use crate::environment::FOLDER;
 use crate::error::{Doing, GuestError};
@@ -31,8 +34,8 @@ const HEADERS_MAX: usize = 32;
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Who waits for a change is answered after so long at the latest.
 pub const WAIT_MS_MAX: u64 = 20_000;
-/// More connections at once are closed unanswered.
-const CONNECTIONS_MAX: usize = 16;
+/// More connections at once are closed unanswered. Each TLS handshake of a role takes one for a moment.
+const CONNECTIONS_MAX: usize = 128;
 
 /// What the role says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +91,14 @@ impl Published {
     }
 }
 
+/// What the socket tells of.
+pub type Served = (Arc<Published>, Certificates);
+
 /// Listens on [`ROLE_SOCKET`] on a thread of its own.
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn serve(
-    published: Arc<Published>,
-    hear: impl Fn(Said) + Send + Sync + 'static,
-) -> Result<(), GuestError> {
+pub fn serve(served: Served, hear: impl Fn(Said) + Send + Sync + 'static) -> Result<(), GuestError> {
     let bind = || -> io::Result<UnixListener> {
         fs::create_dir_all(FOLDER)?;
         let listener = UnixListener::bind(ROLE_SOCKET)?;
@@ -104,24 +107,20 @@ pub fn serve(
         Ok(listener)
     };
     let listener = bind().doing(|| format!("listen on {ROLE_SOCKET}"))?;
-    std::thread::spawn(move || accept(&listener, &published, &Arc::new(hear)));
+    std::thread::spawn(move || accept(&listener, &served, &Arc::new(hear)));
     Ok(())
 }
 
-fn accept(
-    listener: &UnixListener,
-    published: &Arc<Published>,
-    hear: &Arc<impl Fn(Said) + Send + Sync + 'static>,
-) {
+fn accept(listener: &UnixListener, served: &Served, hear: &Arc<impl Fn(Said) + Send + Sync + 'static>) {
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming().flatten() {
         if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
         }
-        let (open, published, hear) = (Arc::clone(&open), Arc::clone(published), Arc::clone(hear));
+        let (open, served, hear) = (Arc::clone(&open), served.clone(), Arc::clone(hear));
         std::thread::spawn(move || {
-            if let Err(error) = answer(stream, &published, &*hear) {
+            if let Err(error) = converse(stream, &served, &*hear) {
                 console::say(&format!("role socket: {error}"));
             }
             open.fetch_sub(1, Ordering::Relaxed);
@@ -129,29 +128,64 @@ fn accept(
     }
 }
 
-fn answer(mut stream: UnixStream, published: &Published, hear: &dyn Fn(Said)) -> io::Result<()> {
+fn converse(mut stream: UnixStream, served: &Served, hear: &dyn Fn(Said)) -> io::Result<()> {
     stream.set_read_timeout(Some(READ_TIMEOUT))?;
     stream.set_write_timeout(Some(READ_TIMEOUT))?;
-    let (status, body) = match read_head(&mut stream)? {
-        Some(Request::Environment) => ("200 OK", published.told().environment.clone()),
+    // Whoever runs as root is elevated. The kernel says who is at the other end.
+    let elevated = rustix::net::sockopt::socket_peercred(&stream)?.uid.is_root();
+    let request = read_request(&mut stream)?;
+    let Answer { status, kind, body } = answer(request, served, elevated, hear);
+    let kind = if body.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+    let head =
+        format!("HTTP/1.1 {status}\r\n{kind}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(&body)
+}
+
+struct Answer {
+    status: &'static str,
+    kind: &'static str,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn status(status: &'static str) -> Self {
+        Self { status, kind: "", body: Vec::new() }
+    }
+
+    fn json(body: Vec<u8>) -> Self {
+        Self { status: "200 OK", kind: "application/json", body }
+    }
+}
+
+fn answer(request: Option<Request>, served: &Served, elevated: bool, hear: &dyn Fn(Said)) -> Answer {
+    let (published, certificates) = served;
+    match request {
+        Some(Request::Environment) => Answer::json(published.told().environment.clone().into_bytes()),
         Some(Request::Changes) => {
             hear(Said::Listens);
             match published.wait_for_offer() {
-                Some(offer) => ("200 OK", offer),
-                None => ("204 No Content", String::new()),
+                Some(offer) => Answer::json(offer.into_bytes()),
+                None => Answer::status("204 No Content"),
             }
         }
         Some(Request::Say(said)) => {
             hear(said);
-            ("204 No Content", String::new())
+            Answer::status("204 No Content")
         }
-        None => ("404 Not Found", String::new()),
-    };
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-    let head =
-        format!("HTTP/1.1 {status}\r\n{kind}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())
+        Some(Request::Certificates) => {
+            Answer::json(serde_json::to_vec(&certificates.list(elevated)).unwrap_or_default())
+        }
+        Some(Request::Sign { name, scheme, message }) => {
+            match certificates.sign(&name, scheme, &message, elevated) {
+                Ok(body) => Answer { status: "200 OK", kind: "application/octet-stream", body },
+                Err(Refusal::Unknown) => Answer::status("404 Not Found"),
+                Err(Refusal::NotElevated) => Answer::status("403 Forbidden"),
+                Err(Refusal::Scheme) => Answer::status("400 Bad Request"),
+            }
+        }
+        None => Answer::status("404 Not Found"),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -159,10 +193,12 @@ enum Request {
     Environment,
     Changes,
     Say(Said),
+    Certificates,
+    Sign { name: String, scheme: u16, message: Vec<u8> },
 }
 
-fn read_head(stream: &mut impl Read) -> io::Result<Option<Request>> {
-    let mut bytes = [0; HEAD_BYTES_MAX];
+fn read_request(stream: &mut impl Read) -> io::Result<Option<Request>> {
+    let mut bytes = vec![0; HEAD_BYTES_MAX];
     let mut length = 0;
     while length < bytes.len() {
         let read = stream.read(&mut bytes[length..])?;
@@ -173,18 +209,49 @@ fn read_head(stream: &mut impl Read) -> io::Result<Option<Request>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
         let parsed = request.parse(&bytes[..length]).map_err(io::Error::other)?;
-        if parsed.is_complete() {
-            return Ok(match (request.method, request.path) {
-                (Some("GET"), Some("/v1/environment")) => Some(Request::Environment),
-                (Some("GET"), Some("/v1/changes")) => Some(Request::Changes),
-                (Some("POST"), Some("/v1/ready")) => Some(Request::Say(Said::Ready)),
-                (Some("POST"), Some("/v1/busy")) => Some(Request::Say(Said::Busy)),
-                (Some("POST"), Some(path)) => answer_to_change(path).map(Request::Say),
+        if let httparse::Status::Complete(head) = parsed {
+            let (method, path) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+            return Ok(match (method, path) {
+                ("GET", "/v1/environment") => Some(Request::Environment),
+                ("GET", "/v1/changes") => Some(Request::Changes),
+                ("POST", "/v1/ready") => Some(Request::Say(Said::Ready)),
+                ("POST", "/v1/busy") => Some(Request::Say(Said::Busy)),
+                ("GET", "/v1/certificates") => Some(Request::Certificates),
+                ("POST", path) => match sign_of(path) {
+                    Some((name, scheme)) => {
+                        let name = name.to_owned();
+                        let message = read_body(&request, &bytes[head..length], stream)?;
+                        Some(Request::Sign { name, scheme, message })
+                    }
+                    None => answer_to_change(path).map(Request::Say),
+                },
                 _ => None,
             });
         }
     }
     Err(io::Error::other("the request's head is too long"))
+}
+
+/// Name and scheme of `/v1/certificates/{name}/sign?scheme={number}`.
+fn sign_of(path: &str) -> Option<(&str, u16)> {
+    let (name, scheme) = path.strip_prefix("/v1/certificates/")?.split_once("/sign?scheme=")?;
+    Some((name, scheme.parse().ok()?))
+}
+
+fn read_body(
+    request: &httparse::Request<'_, '_>,
+    begun: &[u8],
+    stream: &mut impl Read,
+) -> io::Result<Vec<u8>> {
+    let length = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length =
+        length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok());
+    let length = length.filter(|length| (begun.len()..=SIGNED_BYTES_MAX).contains(length));
+    let length = length.ok_or_else(|| io::Error::other("the message has no length, or is too long"))?;
+    let mut message = begun.to_vec();
+    message.resize(length, 0);
+    stream.read_exact(&mut message[begun.len()..])?;
+    Ok(message)
 }
 
 /// What `/v1/changes/<number>/accept` and `…/restart` say.
@@ -205,7 +272,7 @@ mod tests {
     #[test]
     fn heads_are_read() {
         let check = |head: &str, expected: Result<Option<Request>, ()>| {
-            assert_eq!(read_head(&mut head.as_bytes()).map_err(|_| ()), expected, "{head:?}");
+            assert_eq!(read_request(&mut head.as_bytes()).map_err(|_| ()), expected, "{head:?}");
         };
         check("GET /v1/environment HTTP/1.1\r\nHost: role\r\n\r\n", Ok(Some(Request::Environment)));
         check("POST /v1/ready HTTP/1.1\r\nContent-Length: 0\r\n\r\n", Ok(Some(Request::Say(Said::Ready))));
@@ -215,6 +282,22 @@ mod tests {
         check("POST /v1/changes/7/accept HTTP/1.1\r\n\r\n", Ok(Some(answers(true))));
         check("POST /v1/changes/7/restart HTTP/1.1\r\n\r\n", Ok(Some(answers(false))));
         check("POST /v1/changes/x/accept HTTP/1.1\r\n\r\n", Ok(None));
+        check("GET /v1/certificates HTTP/1.1\r\n\r\n", Ok(Some(Request::Certificates)));
+        let sign = |name: &str, scheme, message: &str| {
+            Ok(Some(Request::Sign { name: name.to_owned(), scheme, message: message.as_bytes().to_vec() }))
+        };
+        let post = |rest: &str| format!("POST /v1/certificates/{rest}");
+        check(
+            &post("tls.a/sign?scheme=2052 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"),
+            sign("tls.a", 2052, "abc"),
+        );
+        check(&post("a/sign?scheme=1 HTTP/1.1\r\ncontent-length: 0\r\n\r\n"), sign("a", 1, ""));
+        check(&post("a/sign?scheme=1 HTTP/1.1\r\n\r\n"), Err(()));
+        check(&post("a/sign?scheme=1 HTTP/1.1\r\nContent-Length: 3\r\n\r\nab"), Err(()));
+        check(&post("a/sign?scheme=1 HTTP/1.1\r\nContent-Length: 1\r\n\r\nab"), Err(()));
+        check(&post("a/sign?scheme=1 HTTP/1.1\r\nContent-Length: 99999999\r\n\r\nab"), Err(()));
+        check(&post("a/sign?scheme=70000 HTTP/1.1\r\nContent-Length: 0\r\n\r\n"), Ok(None));
+        check(&post("a/key HTTP/1.1\r\n\r\n"), Ok(None));
         check("GET /v1/ready HTTP/1.1\r\n\r\n", Ok(None));
         check("GET /v1/environment HTTP/1.1\r\n", Err(()));
         check("nonsense\r\n\r\n", Err(()));

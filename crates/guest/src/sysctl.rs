@@ -17,6 +17,27 @@ const SETTINGS: [(&str, &str); 9] = [
     ("kernel/modules_disabled", "1"), // last: whatever is needed has been loaded
 ];
 
+/// What else is set once the guest holds private keys, so that no process of the role, elevated or not, reads them out of
+/// memory: nobody traces or looks into another process, and the kernel's memory cannot be read or its code changed.
+/// Neither can be undone before the next boot.
+pub fn protect_keys() {
+    set("/proc/sys/kernel/yama/ptrace_scope", "3");
+    if let Err(error) = crate::boot::mount_security() {
+        console::say(&error.to_string());
+    }
+    let lockdown = "/sys/kernel/security/lockdown";
+    let now = fs::read_to_string(lockdown).unwrap_or_default();
+    if !now.contains("[confidentiality]") {
+        set(lockdown, "confidentiality");
+    }
+}
+
+fn set(path: &str, value: &str) {
+    if let Err(error) = fs::write(path, value) {
+        console::say(&format!("cannot set {path} to {value}: {error}"));
+    }
+}
+
 /// Sets all of them, and says on the console which one was refused.
 pub fn set_all() {
     for (name, value) in SETTINGS {

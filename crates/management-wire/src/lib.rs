@@ -18,6 +18,7 @@ pub mod hosted_service;
 pub mod location;
 pub mod management_certificate;
 pub mod operation_status;
+pub mod service_certificate;
 pub mod storage_account;
 pub mod subscription;
 pub mod subscription_operation;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
 use roxmltree::{Document, Node, ParsingOptions};
+use zeroize::Zeroizing;
 
 use crate::error::{ApiError, ErrorCode};
 use crate::version::Version;
@@ -232,6 +233,15 @@ impl<'a, 'input> Fields<'a, 'input> {
     pub fn own_text(self) -> String {
         let texts = self.element.children().filter(Node::is_text);
         texts.filter_map(|node| node.text()).collect::<String>().trim().to_owned()
+    }
+
+    /// A secret's text, as it is: blanks belong to it. There is one copy, which is wiped when it is dropped.
+    #[must_use]
+    pub fn secret(self) -> Zeroizing<String> {
+        let texts = || self.element.children().filter(Node::is_text).filter_map(|node| node.text());
+        let mut secret = Zeroizing::new(String::with_capacity(texts().map(str::len).sum()));
+        secret.extend(texts());
+        secret
     }
 
     /// The text of the child named `name`; `None` when it is absent or empty.

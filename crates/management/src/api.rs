@@ -20,7 +20,7 @@ use crate::reply::{CONTINUATION, Reply, finish, refuse};
 use crate::request::Request;
 use crate::{
     affinity_group, cloud_status, deployment, event, get_package, hosted_service, instance, location,
-    management_certificate, storage_account, subscription, swap, update,
+    management_certificate, service_certificate, storage_account, subscription, swap, update,
 };
 
 /// A body must arrive within this time.
@@ -109,7 +109,11 @@ async fn answer(
     // It is in hand until it ends, although its client may go away before.
     let work = async move {
         let _in_hand = in_hand;
-        dispatch(&own, &request).await
+        let answered = dispatch(&own, &request).await;
+        if request.operation == Operation::AddServiceCertificate {
+            service_certificate::wipe(request.body);
+        }
+        answered
     };
     let span = tracing::Span::current();
     let done = management.jobs.finish(tracing::Instrument::instrument(work, span)).await;
@@ -216,6 +220,11 @@ async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Rep
         Operation::ReimageRoleInstance => instance::act(management, request, "reimage").await,
         Operation::RebuildRoleInstance => instance::act(management, request, "rebuild").await,
         Operation::DeleteRoleInstances => update::delete_instances(management, request).await,
+
+        Operation::ListServiceCertificates => service_certificate::list(management, request).await,
+        Operation::GetServiceCertificate => service_certificate::get(management, request).await,
+        Operation::AddServiceCertificate => service_certificate::add(management, request).await,
+        Operation::DeleteServiceCertificate => service_certificate::delete(management, request).await,
 
         Operation::GetFabricKey => cloud_status::fabric_key(management).await,
         Operation::GetCloudStatus => cloud_status::get(management, &request.subscription).await,

@@ -23,6 +23,7 @@ use crate::operation::{self, RequestId};
 use crate::package;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::service_certificate;
 use crate::state::{Read, SERVICES, State, encode};
 use crate::update;
 
@@ -278,6 +279,7 @@ pub async fn create(management: &Arc<Management>, request: &Request) -> Result<R
         .check_version(hosted_service::KEY, service.version)
         .check_absent(slot_key(slot))
         .put(slot_key(slot), encode(&record)?);
+    let change = service_certificate::require(management, &name, &record.configuration, change).await?;
     begin(management, request, name.as_str(), slot, change).await
 }
 

@@ -8,7 +8,8 @@ use hyper::body::Incoming;
 use sha2::Digest as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::ReaderStream;
-use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName};
+use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName, Sha1Thumbprint, SubscriptionId};
+use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
     DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, PACKAGE_BYTES_MAX, RebootEvent, Refusal,
     Slots,
@@ -28,6 +29,13 @@ const LOG_BYTES_MAX: usize = 1 << 20;
 const REFUSAL_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a package that are read from disk at once.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// Whose a service certificate is.
+type Owner<'a> = (&'a SubscriptionId, &'a ServiceName);
+
+fn certificates_of((subscription, service): Owner<'_>) -> String {
+    format!("/v1/certificates/{subscription}/{service}")
+}
 
 /// A client of the FC.
 #[derive(Debug, Clone)]
@@ -133,6 +141,37 @@ impl Fabric {
         } else {
             Err(broken("the package broke off".to_owned()))
         }
+    }
+
+    /// Gives the FC a service certificate to keep.
+    pub async fn put_certificate(
+        &self,
+        owner: Owner<'_>,
+        thumbprint: &Sha1Thumbprint,
+        certificate: &ServiceCertificate,
+    ) -> Result<(), Failure> {
+        let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
+        let body = full(serde_json::to_vec(certificate).map_err(malformed)?);
+        self.ask(Method::PUT, &format!("{}/{thumbprint}", certificates_of(owner)), body).await
+    }
+
+    /// Has the FC forget a service certificate. That it has none is no error.
+    pub async fn delete_certificate(
+        &self,
+        owner: Owner<'_>,
+        thumbprint: &Sha1Thumbprint,
+    ) -> Result<(), Failure> {
+        self.ask(Method::DELETE, &format!("{}/{thumbprint}", certificates_of(owner)), full("")).await
+    }
+
+    /// Has the FC forget every certificate of a hosted service.
+    pub async fn delete_certificates(&self, owner: Owner<'_>) -> Result<(), Failure> {
+        self.ask(Method::DELETE, &certificates_of(owner), full("")).await
+    }
+
+    /// The service certificates that the FC keeps.
+    pub async fn certificates(&self) -> Result<Vec<KeptCertificate>, Failure> {
+        self.client.get_json("/v1/certificates", ANSWER_BYTES_MAX).await.map_err(Failure::Fabric)
     }
 
     /// The cluster's nodes.

@@ -28,6 +28,7 @@ mod management_certificate;
 mod operation;
 mod operator;
 mod quota;
+mod service_certificate;
 mod storage_account;
 mod subscription;
 mod swap;

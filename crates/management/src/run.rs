@@ -23,6 +23,7 @@ use crate::operation;
 use crate::operator;
 use crate::package;
 use crate::quota;
+use crate::service_certificate;
 use crate::state::State;
 use crate::storage::Storage;
 use crate::throttle::Throttle;
@@ -107,6 +108,7 @@ pub async fn run(
         Ok(control) => management.jobs.start(control.serve(Arc::clone(&management))),
         Err(error) => tracing::error!(%error, "there is no control socket: nobody can change subscriptions"),
     }
+    management.jobs.start(service_certificate::sweep_often(Arc::clone(&management)));
     tracing::info!(%address, thumbprint = %identity.thumbprint(), "management serves");
     let handler = {
         let management = Arc::clone(&management);

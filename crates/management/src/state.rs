@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | services | service name | `service` | [`HostedServiceRecord`](crate::hosted_service::HostedServiceRecord) |
 //! | services | service name | `slot/production`, `slot/staging` | [`DeploymentRecord`](crate::deployment::DeploymentRecord) |
+//! | services | service name | `certificate/<thumbprint>` | [`CertificateRecord`](crate::service_certificate::CertificateRecord) |
 //! | accounts | account name | `account` | [`AccountRecord`](crate::storage_account::AccountRecord) |
 //! | subscriptions | subscription | `subscription` | [`SubscriptionRecord`](crate::subscription::SubscriptionRecord) |
 //! | subscriptions | subscription | `usage` | [`UsageRecord`](crate::quota::UsageRecord) |
@@ -135,6 +136,29 @@ impl State {
             return Ok(None);
         };
         Ok(Some(Read { record: decode(space, &row.value)?, version: row.version }))
+    }
+
+    /// The records of a partition whose keys begin with `prefix`, in their order.
+    pub async fn within<T: DeserializeOwned>(
+        &self,
+        space: Space,
+        partition: &str,
+        prefix: &str,
+    ) -> Result<Vec<Read<T>>, Failure> {
+        let partition = Bytes::from(partition.to_ascii_lowercase());
+        let mut records = Vec::new();
+        let mut from = ScanFrom::Row(partition.clone(), Bytes::from(prefix.to_owned()));
+        loop {
+            let rows = self.store.scan(space, from, SCAN_ROWS).await?;
+            let Some(last) = rows.last() else { return Ok(records) };
+            from = ScanFrom::AfterRow(last.partition.clone(), last.key.clone());
+            for row in rows {
+                if row.partition != partition || !row.key.starts_with(prefix.as_bytes()) {
+                    return Ok(records);
+                }
+                records.push(Read { record: decode(space, &row.value)?, version: row.version });
+            }
+        }
     }
 
     /// Begins a commit in a partition.

@@ -21,6 +21,7 @@ use crate::management::Management;
 use crate::package;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::service_certificate;
 use crate::state::{Read, SERVICES, State, encode};
 
 /// Since this version a deployment may be updated again, or deleted, while an update of it is in progress (SMAPI §5).
@@ -72,6 +73,8 @@ impl Found {
         let change = State::change(SERVICES, service)
             .check_version(slot_key(self.slot), self.read.version)
             .put(slot_key(self.slot), encode(&record)?);
+        let name = &self.service.name;
+        let change = service_certificate::require(management, name, &record.configuration, change).await?;
         begin(management, request, service, self.slot, change).await
     }
 }

@@ -1,12 +1,12 @@
 //! What a node says of its instances to the fabric controller.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use welkin_agent_wire::limits::MESSAGE_BYTES_MAX;
 use welkin_agent_wire::{InstanceGoal, InstanceObserved, NodeGoal, VmState};
-use welkin_base::{Generation, InstanceId};
+use welkin_base::{Generation, InstanceId, Sha1Thumbprint};
 
-use crate::held::{Held, HeldNode, RunningVm, Vm};
+use crate::held::{Heard, Held, HeldNode, RunningVm, Vm};
 use crate::image;
 
 /// Every instance that is wanted or exists.
@@ -31,6 +31,7 @@ fn not_yet(goal: &InstanceGoal, held: &HeldNode) -> InstanceObserved {
         message: waits_for(goal, held).unwrap_or_default(),
         vm_restarts: 0,
         role_restarts: 0,
+        lacks: vec![],
     }
 }
 
@@ -65,7 +66,15 @@ fn existing(
         message: bounded(message),
         vm_restarts: instance.restarts.total,
         role_restarts: heard.map_or(0, |h| h.observed.role_restarts),
+        lacks: heard.map(|h| lacking(h, goal)).unwrap_or_default(),
     }
+}
+
+/// Certificates that a guest says it lacks, as far as its goal names them: a guest may ask for what it likes.
+fn lacking(heard: &Heard, goal: Option<&InstanceGoal>) -> Vec<Sha1Thumbprint> {
+    let named = goal.iter().flat_map(|goal| &goal.guest.certificates).map(|named| named.thumbprint);
+    let named: BTreeSet<Sha1Thumbprint> = named.collect();
+    named.into_iter().filter(|named| heard.observed.lacks.contains(named)).collect()
 }
 
 /// A VM that is not the one that is wanted is as good as stopping: it must not be taken for what replaces it.

@@ -3,6 +3,7 @@
 //! * [`RoleEnvironment`]: who this instance is, its settings, endpoints and folders.
 //! * [`on_change`]: what the role does when its environment changes as it runs.
 //! * [`role_socket`]: the way to the guest agent: [`ready`] and [`busy`].
+//! * [`certificate()`]: a certificate of the role, to sign and to serve TLS with; the private key stays with the agent.
 //! * [`StorageAccount`]: from a connection string; then
 //!   [`Container`] of blobs, [`Queue`] of messages, [`Table`] of entities.
 //!
@@ -19,6 +20,7 @@
 
 pub mod account;
 pub mod blob;
+pub mod certificate;
 pub mod change;
 pub mod entity;
 pub mod error;
@@ -28,6 +30,7 @@ pub mod role_socket;
 
 pub use account::StorageAccount;
 pub use blob::{Blob, Container};
+pub use certificate::{Certificate, CertificateError, certificate};
 pub use change::{Answer, on_change};
 pub use entity::{Page, Table};
 pub use error::StorageError;

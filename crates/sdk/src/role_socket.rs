@@ -35,37 +35,47 @@ pub fn busy() -> io::Result<()> {
 
 fn say(path: &str) -> io::Result<()> {
     match env::var_os(ENV_SOCKET) {
-        Some(socket) => call(&socket, "POST", path).map(drop),
+        Some(socket) => call(&socket, "POST", path, &[]).map(drop),
         None => Ok(()),
     }
 }
 
 /// The role environment as JSON.
 pub(crate) fn environment(socket: &OsStr) -> io::Result<Vec<u8>> {
-    call(socket, "GET", "/v1/environment")
+    call(socket, "GET", "/v1/environment", &[])
 }
 
 /// The next change of the role environment, as JSON; nothing when there was none for a while.
 pub(crate) fn changes(socket: &OsStr) -> io::Result<Vec<u8>> {
-    call_within(socket, "GET", "/v1/changes", WAIT_TIMEOUT)
+    call_within(socket, "GET", "/v1/changes", &[], WAIT_TIMEOUT)
 }
 
 /// Answers a change.
 pub(crate) fn answer(socket: &OsStr, number: u64, answer: &str) -> io::Result<()> {
-    call(socket, "POST", &format!("/v1/changes/{number}/{answer}")).map(drop)
+    call(socket, "POST", &format!("/v1/changes/{number}/{answer}"), &[]).map(drop)
 }
 
-fn call(socket: &OsStr, method: &str, path: &str) -> io::Result<Vec<u8>> {
-    call_within(socket, method, path, TIMEOUT)
+/// One call; what it answers with.
+pub(crate) fn call(socket: &OsStr, method: &str, path: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    call_within(socket, method, path, body, TIMEOUT)
 }
 
-fn call_within(socket: &OsStr, method: &str, path: &str, timeout: Duration) -> io::Result<Vec<u8>> {
+fn call_within(
+    socket: &OsStr,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    timeout: Duration,
+) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: role\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: role\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
+    stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.take((HEAD_BYTES_MAX + GUEST_LINE_BYTES_MAX) as u64).read_to_end(&mut answer)?;
     body_of(&answer)

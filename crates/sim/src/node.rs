@@ -104,6 +104,7 @@ impl SimNode {
             accelerator: Accelerator::Tcg,
             instances: report(&self.goal, &self.held, now_ms),
             trouble: None,
+            transport_recipient: String::new(),
         }
     }
 
@@ -308,6 +309,7 @@ impl Guest {
             message: String::new(),
             role_restarts: self.role_restarts,
             uptime_ms: now_ms.saturating_sub(self.speaks_at_ms),
+            lacks: Vec::new(),
         }
     }
 }

@@ -164,6 +164,7 @@ fn role(name: RoleName, is_first: bool, rng: &mut StdRng) -> Role {
         startup_tasks: Vec::new(),
         program: None,
         variables: BTreeMap::new(),
+        certificates: Vec::new(),
     }
 }
 

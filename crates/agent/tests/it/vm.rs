@@ -85,6 +85,7 @@ fn instance(generation: u64, index: u8, guest_os: &GuestOs) -> InstanceGoal {
             startup_tasks: vec![],
             program: None,
             variables: Values::default(),
+            certificates: vec![],
         },
     }
 }

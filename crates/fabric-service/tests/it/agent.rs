@@ -129,6 +129,7 @@ fn observe(name: NodeName, held: &mut Held) -> NodeObserved {
             message: String::new(),
             vm_restarts: 0,
             role_restarts: 0,
+            lacks: Vec::new(),
         });
     }
     NodeObserved {
@@ -138,5 +139,6 @@ fn observe(name: NodeName, held: &mut Held) -> NodeObserved {
         accelerator: Accelerator::Tcg,
         instances: held.instances.clone(),
         trouble: None,
+        transport_recipient: String::new(),
     }
 }

@@ -58,6 +58,7 @@ pub fn observed(cluster: &Cluster, number: u8, instances: Vec<InstanceObserved>)
         accelerator: Accelerator::Tcg,
         instances,
         trouble: None,
+        transport_recipient: String::new(),
     }
 }
 
@@ -79,6 +80,7 @@ pub fn answer_ready(cluster: &mut Cluster, number: u8, second: u64) {
         message: String::new(),
         vm_restarts: 0,
         role_restarts: 0,
+        lacks: Vec::new(),
     });
     answer(cluster, number, second, instances.collect());
 }
@@ -114,6 +116,7 @@ pub fn role(name: &str, count: u32, memory_mib: u32) -> Role {
         startup_tasks: Vec::new(),
         program: None,
         variables: BTreeMap::new(),
+        certificates: Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@ fn instance(id: InstanceId, incarnation: u64) -> InstanceObserved {
         message: String::new(),
         vm_restarts: 0,
         role_restarts: 0,
+        lacks: Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ fn what_nodes_started_again_is_noted_once() {
             message: String::new(),
             vm_restarts,
             role_restarts: 0,
+            lacks: Vec::new(),
         };
         answer(&mut cluster, 0, second, vec![seen]);
         settle(&mut cluster, second);

@@ -15,7 +15,17 @@ fn small() -> Cluster {
 fn seen(vm: VmState, role: Option<RoleState>, role_restarts: u32) -> InstanceObserved {
     let id = format!("{}/Web_IN_0", id(1)).parse().unwrap();
     let (generation, message) = (Generation(1), "why".into());
-    InstanceObserved { id, incarnation: 1, vm, role, generation, message, vm_restarts: 0, role_restarts }
+    InstanceObserved {
+        id,
+        incarnation: 1,
+        vm,
+        role,
+        generation,
+        message,
+        vm_restarts: 0,
+        role_restarts,
+        lacks: Vec::new(),
+    }
 }
 
 fn state(cluster: &Cluster, second: u64) -> InstanceState {

@@ -100,6 +100,7 @@ impl World {
             message: String::new(),
             vm_restarts: 0,
             role_restarts: 0,
+            lacks: Vec::new(),
         }
     }
 

@@ -184,3 +184,29 @@ fn back_off_doubles_up_to_a_minute() {
     check(7, 60_000);
     check(u32::MAX, 60_000);
 }
+
+#[test]
+fn a_role_begins_with_its_certificates() {
+    let mut goal = goal(&[], Some(true));
+    let thumbprint: Sha1Thumbprint = "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709".parse().unwrap();
+    goal.certificates = vec![CertificateGoal { name: "tls".to_owned(), thumbprint, elevated_only: false }];
+    let stopped = Stage::Ended { since_ms: 0, failed: false, why: String::new() };
+    for stage in [Stage::Idle, stopped] {
+        let mut observed = at(&goal, stage);
+        assert_eq!(plan(Some(&goal), &observed, 60_000), None, "it waits");
+        assert_eq!(lacking(&goal, &observed), [thumbprint]);
+        observed.held.insert(thumbprint);
+        assert_eq!(plan(Some(&goal), &observed, 60_000), Some(Action::Install));
+        observed.installed = goal.certificates.clone();
+        assert_eq!(plan(Some(&goal), &observed, 60_000), Some(Action::Begin));
+        assert_eq!(lacking(&goal, &observed), []);
+    }
+    // Other certificates are another run.
+    let mut observed = at(&goal, Stage::Program { since_ms: 0, ready: true });
+    (observed.held, observed.installed) = ([thumbprint].into(), goal.certificates.clone());
+    assert_eq!(plan(Some(&goal), &observed, 0), None);
+    goal.certificates[0].elevated_only = true;
+    assert_eq!(plan(Some(&goal), &observed, 0), Some(Action::Leave));
+    observed.stage = Stage::Idle;
+    assert_eq!(plan(Some(&goal), &observed, 0), Some(Action::Install));
+}

@@ -17,6 +17,7 @@ use crate::operation;
 use crate::quota::{self, Counted};
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::service_certificate;
 use crate::state::{Read, SERVICES, State, encode};
 
 /// "Delete Hosted Service": refused while it has deployments.
@@ -31,9 +32,11 @@ pub async fn alone(management: &Management, request: &Request) -> Result<Reply, 
         }
     }
     operation::announce(&management.state, request, SERVICES, name.as_str()).await?;
-    let change = operation::record(gone(&name, &read), request, name.as_str(), operation::done())?;
+    let change = service_certificate::leave_none(management, name.as_str(), gone(&name, &read)).await?;
+    let change = operation::record(change, request, name.as_str(), operation::done())?;
     management.state.commit(change).await?;
     quota::give_back(&management.state, &request.subscription.id, Counted::Service, name.as_str()).await?;
+    service_certificate::forget_all(management, &read.record).await;
     Ok(Reply::OK)
 }
 
@@ -88,8 +91,10 @@ async fn run(management: &Arc<Management>, name: &ServiceName) -> Result<(), Fai
     let read: Option<Read<HostedServiceRecord>> = state.get(SERVICES, name.as_str(), KEY).await?;
     let Some(read) = read else { return Ok(()) };
     let Some(operation) = read.record.held.clone() else { return Ok(()) };
-    let change = gone(name, &read);
+    let change = service_certificate::leave_none(management, name.as_str(), gone(name, &read)).await?;
     let change = operation::finish(state, change, SERVICES, name.as_str(), &operation, Ok(())).await?;
     state.commit(change).await?;
-    quota::give_back(state, &read.record.subscription, Counted::Service, name.as_str()).await
+    quota::give_back(state, &read.record.subscription, Counted::Service, name.as_str()).await?;
+    service_certificate::forget_all(management, &read.record).await;
+    Ok(())
 }

@@ -11,12 +11,13 @@ use sha2::Digest as _;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use welkin_base::{DeploymentId, Digest, Generation, InstanceName, NodeName, RoleName, Timestamp};
+use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
     DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InputEndpoint, InstanceState,
     InstanceStatus, NodeStatus, RebootEvent, RebootReason, Refusal, RefusalReason, RoleObserved, Slot, Slots,
     UpdateMode, UpdateObserved,
 };
-use welkin_pki::{ClientAuth, Identity, Thumbprint, server_config};
+use welkin_pki::{ClientAuth, Identity, Thumbprint, UnsealingKey, server_config};
 use welkin_transport::{Body, empty, full, json, read_body, serve, text};
 
 /// Looks at a deployment before it is as wanted, or gone.
@@ -28,6 +29,8 @@ pub struct TestFabric {
     pub address: SocketAddr,
     /// Its certificate.
     pub thumbprint: Thumbprint,
+    /// What private keys are sealed to.
+    pub key: Arc<UnsealingKey>,
     state: Arc<Mutex<State>>,
 }
 
@@ -61,6 +64,8 @@ struct State {
     cores_max: Option<String>,
     trap: Option<(u32, Trap)>,
     caught: bool,
+    /// By subscription, hosted service and thumbprint, as paths have them.
+    certificates: BTreeMap<String, ServiceCertificate>,
 }
 
 struct Deployment {
@@ -104,9 +109,11 @@ impl TestFabric {
         let address = listener.local_addr().unwrap();
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        let handler = move |_, request| handle(Arc::clone(&shared), request);
+        let key = Arc::new(UnsealingKey::generate());
+        let recipient = key.recipient().to_string();
+        let handler = move |_, request| handle(Arc::clone(&shared), recipient.clone(), request);
         runtime.spawn(async move { serve(listener, tls, handler, std::future::pending()).await });
-        Self { address, thumbprint: identity.thumbprint(), state }
+        Self { address, thumbprint: identity.thumbprint(), key, state }
     }
 
     /// From now on it answers that it cannot, or answers again.
@@ -156,13 +163,33 @@ impl TestFabric {
         self.state.lock().unwrap().cores_max.clone()
     }
 
+    /// The certificates that it keeps.
+    pub fn certificates(&self) -> BTreeMap<String, ServiceCertificate> {
+        self.state.lock().unwrap().certificates.clone()
+    }
+
     /// What was rebooted and reimaged.
     pub fn reboots(&self) -> Vec<String> {
         self.state.lock().unwrap().reboots.clone()
     }
 }
 
-async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Response<Body> {
+impl State {
+    /// Each as if it had been there for a day.
+    fn kept(&self) -> Vec<KeptCertificate> {
+        let paths = self.certificates.keys().map(|path| path.split('/').collect::<Vec<_>>());
+        paths
+            .map(|parts| KeptCertificate {
+                subscription: parts[0].parse().unwrap(),
+                service: parts[1].parse().unwrap(),
+                thumbprint: parts[2].parse().unwrap(),
+                age_seconds: 24 * 3600,
+            })
+            .collect()
+    }
+}
+
+async fn handle(state: Arc<Mutex<State>>, recipient: String, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if let Some(max) = request.uri().query().and_then(|query| query.strip_prefix("cores_max=")) {
         state.lock().unwrap().cores_max = Some(max.to_owned());
@@ -181,6 +208,10 @@ async fn handle(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Respons
         Some(Trap::EndsBefore) => return std::future::pending().await,
         _ => {}
     }
+    if let (&Method::GET, ["identity"]) = (&method, parts.as_slice()) {
+        let package_recipient = "age1test".to_owned();
+        return json(StatusCode::OK, &FabricIdentity { package_recipient, certificate_recipient: recipient });
+    }
     let answer = answer(&mut state.lock().unwrap(), &method, &parts, body);
     match trap {
         Some(Trap::Lost) => text(StatusCode::SERVICE_UNAVAILABLE, "trapped"),
@@ -195,8 +226,15 @@ fn answer(state: &mut State, method: &Method, parts: &[&str], body: Bytes) -> Re
     }
     let id = |text: &str| DeploymentId::new(text).unwrap();
     match (method, parts) {
-        (&Method::GET, ["identity"]) => {
-            json(StatusCode::OK, &FabricIdentity { package_recipient: "age1test".to_owned() })
+        (&Method::GET, ["certificates"]) => json(StatusCode::OK, &state.kept()),
+        (&Method::PUT, ["certificates", rest @ ..]) => {
+            state.certificates.insert(rest.join("/"), serde_json::from_slice(&body).unwrap());
+            empty(StatusCode::OK)
+        }
+        (&Method::DELETE, ["certificates", rest @ ..]) => {
+            let prefix = rest.join("/");
+            state.certificates.retain(|path, _| !path.starts_with(&prefix));
+            empty(StatusCode::OK)
         }
         (&Method::GET, ["nodes"]) => json(StatusCode::OK, &[node()]),
         (&Method::PUT, ["packages", digest]) => {

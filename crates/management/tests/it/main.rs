@@ -16,6 +16,7 @@ mod limits;
 mod management_certificate;
 mod protocol;
 mod restart;
+mod service_certificate;
 mod steps;
 mod storage_account;
 mod subscription;

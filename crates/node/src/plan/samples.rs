@@ -65,6 +65,7 @@ pub fn instance(index: u8) -> InstanceGoal {
             startup_tasks: vec![],
             program: None,
             variables: Values::default(),
+            certificates: vec![],
         },
     }
 }
@@ -132,6 +133,7 @@ pub fn heard(at_ms: u64, role: RoleState) -> Heard {
         message: String::new(),
         role_restarts: 0,
         uptime_ms: 0,
+        lacks: vec![],
     };
     Heard { at_ms, observed }
 }
