@@ -160,7 +160,7 @@ async fn discard(incoming: &mut Incoming) {
 }
 
 /// The one place that says what is built.
-async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
+pub async fn dispatch(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
     let config = &management.config;
     match request.operation {
         Operation::GetSubscription => subscription::get(management, &request.subscription).await,

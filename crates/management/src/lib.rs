@@ -40,5 +40,9 @@ mod fabric;
 mod package;
 mod storage;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
+mod walk;
+
 pub use config::{Config, FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 pub use run::{RunError, run};

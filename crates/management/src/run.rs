@@ -134,7 +134,8 @@ async fn forget(state: State) {
     }
 }
 
-async fn open(config: Config, identity: &Identity) -> Result<Management, RunError> {
+/// Opens what the service needs.
+pub(crate) async fn open(config: Config, identity: &Identity) -> Result<Management, RunError> {
     empty_folder(&package::folder(&config.data))?;
     let folder = config.data.join("store");
     let store = Store::open_local(&folder).await?;
@@ -151,7 +152,7 @@ async fn open(config: Config, identity: &Identity) -> Result<Management, RunErro
 }
 
 /// What is to be done before the first request: repair what a crash left, and make what is configured.
-async fn prepare(management: &Management) -> Result<(), RunError> {
+pub(crate) async fn prepare(management: &Management) -> Result<(), RunError> {
     quota::repair(management).await.map_err(|failure| RunError::Resume(chain(&failure)))?;
     let configured = &management.config.subscriptions;
     for (index, subscription) in configured.iter().enumerate() {

@@ -52,6 +52,9 @@ const SCAN_ROWS: usize = 256;
 #[derive(Debug, Clone)]
 pub struct State {
     store: Store,
+    /// In tests: the service crashes.
+    #[cfg(test)]
+    pub crash: crate::walk::Crash,
 }
 
 /// A record as read, to be changed on the condition that it is still so.
@@ -109,7 +112,11 @@ pub fn decode<T: DeserializeOwned>(space: Space, value: &[u8]) -> Result<T, Fail
 impl State {
     /// The state that is kept in `store`; `Err` has the form of one that this version cannot read.
     pub async fn open(store: Store) -> Result<Result<Self, String>, Failure> {
-        let state = Self { store };
+        let state = Self {
+            store,
+            #[cfg(test)]
+            crash: crate::walk::Crash::default(),
+        };
         if let Some(row) = state.store.get(FORMATS, b"format", b"format").await? {
             let found = String::from_utf8_lossy(&row.value).into_owned();
             return Ok(if found == FORMAT { Ok(state) } else { Err(found) });
@@ -168,7 +175,11 @@ impl State {
 
     /// Commits.
     pub async fn commit(&self, commit: Commit) -> Result<(), Failure> {
+        #[cfg(test)]
+        self.crash.moment()?;
         self.store.commit(commit).await?;
+        #[cfg(test)]
+        self.crash.moment()?;
         Ok(())
     }
 
