@@ -27,36 +27,6 @@ cd "$WELKIN_LOCAL_WWW" || exit 9
 ln -sf /run/welkin/environment.json environment.json
 exec busybox httpd -f -p "$WELKIN_ENDPOINT_HTTP"
 "#;
-/// The same role, with a helper that waits for changes and takes them.
-const LISTEN: &str = r#"#!/bin/sh
-python3 /app/changes.py &
-exec sh /app/web
-"#;
-const CHANGES: &str = r#"
-import http.client, json, os, socket
-
-class Role(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(os.environ["WELKIN_ROLE_SOCKET"])
-
-def ask(method, path):
-    role = Role("role")
-    role.request(method, path)
-    return role
-
-def write(name, text):
-    with open(os.environ["WELKIN_LOCAL_WWW"] + name, "wb") as file:
-        file.write(text)
-
-while True:
-    role = ask("GET", "/v1/changes")
-    write("/waiting", b"yes")
-    change = role.getresponse().read()
-    if change:
-        write("/change.json", change)
-        ask("POST", "/v1/changes/%d/accept" % json.loads(change)["number"]).getresponse().read()
-"#;
 const CRASH: &str = "#!/bin/sh\necho about to end\nexit 3\n";
 const FACTS: &str = "uid=1000\nCapEff:0000000000000000\nCapBnd:0000000000000000\nNoNewPrivs:1\n0::/role\n\
                      setting=blue variable=round task=done\n";
@@ -89,7 +59,7 @@ fn a_role_lives_on_every_machine() {
         eprintln!("not run: WELKIN_IMAGES names no folder with images");
         return;
     };
-    let files = [("web", WEB), ("crash", CRASH), ("listen", LISTEN), ("changes.py", CHANGES)];
+    let files = [("web", WEB), ("crash", CRASH)];
     for machine in [Machine::Q35, Machine::Microvm] {
         live(&mut Vm::boot(&images, machine, &files));
     }
@@ -105,31 +75,22 @@ fn live(vm: &mut Vm) {
     eprintln!("{:?}: ready {} ms after boot", vm.machine, ready.uptime_ms);
     assert_eq!(vm.get("/facts.txt"), FACTS);
 
-    // A role that waits for changes takes a setting as it runs. One that does not is started again.
-    let listening = vm.lead(&goal(3, fine, "listen", "blue"), RoleState::Ready);
-    assert_eq!(vm.get("/facts.txt"), FACTS);
-    assert_eq!(vm.get("/waiting"), "yes");
-    vm.say(&goal(4, fine, "listen", "green"));
-    let changed = vm.until(|observed| observed.generation.0 == 4);
-    assert_eq!((changed.role, changed.role_restarts), (RoleState::Ready, listening.role_restarts));
-    vm.wait_for(|vm| vm.get("/environment.json").contains("\"Colour\":\"green\""));
-    assert_eq!(vm.get("/change.json"), r#"{"number":1,"settings":["Colour"],"topology":false}"#);
-    vm.lead(&goal(5, fine, "web", "green"), RoleState::Ready);
-    vm.say(&goal(6, fine, "web", "red"));
-    let again = vm.until(|observed| observed.generation.0 == 6 && observed.role == RoleState::Ready);
-    assert_eq!(again.role_restarts, changed.role_restarts + 2);
+    // A role that does not wait for changes is started again when a setting does.
+    let again = vm.lead(&goal(3, fine, "web", "red"), RoleState::Ready);
+    assert_eq!(again.role_restarts, ready.role_restarts + 1);
     assert_eq!(vm.get("/facts.txt"), FACTS.replace("blue", "red"));
+    vm.wait_for(|vm| vm.get("/environment.json").contains("\"Colour\":\"red\""));
 
     // An older goal is not gone back to.
     vm.say(&goal(2, fine, "web", "blue"));
-    assert_eq!(vm.next().generation.0, 6);
+    assert_eq!(vm.next().generation.0, 3);
 
-    let recycling = vm.lead(&goal(7, fine, "crash", "green"), RoleState::Recycling);
+    let recycling = vm.lead(&goal(4, fine, "crash", "green"), RoleState::Recycling);
     assert_eq!(recycling.message, "the role ended with exit code 3");
     let again = vm.until(|observed| observed.role_restarts > recycling.role_restarts);
-    assert_eq!(again.generation.0, 7);
+    assert_eq!(again.generation.0, 4);
 
-    vm.lead(&goal(8, fine, "web", "blue"), RoleState::Ready);
+    vm.lead(&goal(5, fine, "web", "blue"), RoleState::Ready);
     assert_eq!(vm.get("/facts.txt"), FACTS);
     vm.say(&ToGuest::Shutdown);
     vm.ends();

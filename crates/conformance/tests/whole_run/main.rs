@@ -8,6 +8,7 @@
 mod cloud;
 mod guestbook;
 mod refusal;
+mod update;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -39,6 +40,7 @@ fn a_package_becomes_a_service_that_heals() {
     sign_and_see_the_thumbnail(&guestbook, "Ada", "from the whole run");
     both_instances_answer(&guestbook);
 
+    update::settings_and_files_change_without_a_failed_request(&cloud, &url);
     heal_a_killed_vm(&cloud, &guestbook);
     agents_come_and_go(&cloud, &guestbook);
     a_second_up_finds_the_service(&cloud, &url);

@@ -14,10 +14,10 @@ mod server;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use welkin_sdk::{RoleEnvironment, StorageAccount};
+use welkin_sdk::{Answer, RoleEnvironment, StorageAccount};
 
 use crate::guestbook::Guestbook;
 use crate::server::Instance;
@@ -40,6 +40,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let environment = RoleEnvironment::current()?;
     let address: SocketAddr = environment.endpoint("http")?;
     let account = StorageAccount::from_connection_string(&environment.setting("StorageConnectionString")?)?;
+    let welcome = Arc::new(RwLock::new(welcome_of(&environment)));
+    follow_changes(Arc::clone(&welcome))?;
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .map_err(|e| format!("cannot listen on {address}: {e}"))?;
@@ -51,10 +53,28 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         name: environment.instance(),
         update_domain: environment.update_domain(),
         fault_domain: environment.fault_domain(),
+        welcome,
     };
     println!("{} answers on {address}, data in account {}", instance.name, account.name());
     server::serve(listener, Arc::new(server::Site { guestbook, instance })).await;
     Ok(())
+}
+
+/// What the page says on top, outside a VM too.
+fn welcome_of(environment: &RoleEnvironment) -> String {
+    environment.setting("Welcome").unwrap_or_else(|_| "Leave a few words.".to_owned())
+}
+
+/// The welcome changes while the role runs; with another account it must begin again.
+fn follow_changes(welcome: Arc<RwLock<String>>) -> std::io::Result<()> {
+    welkin_sdk::on_change(move |change| {
+        if change.settings.iter().any(|name| name != "Welcome") {
+            return Answer::Restart;
+        }
+        let Ok(environment) = RoleEnvironment::current() else { return Answer::Restart };
+        *welcome.write().unwrap_or_else(PoisonError::into_inner) = welcome_of(&environment);
+        Answer::Accept
+    })
 }
 
 /// Makes the table, containers and queue. Nothing works without storage, so it tries until it answers.

@@ -45,7 +45,7 @@ pub fn render(entries: &[Entry], notice: &Notice, instance: &Instance) -> Markup
                     div.wrap {
                         p.eyebrow { "A service on Welkin" }
                         h1 { "Guestbook" }
-                        p.lead { "Leave a few words and, if you like, a picture." }
+                        p.lead { (instance.welcome()) }
                         p.answered { "Answered by " strong #instance { (instance.name) } }
                     }
                 }
@@ -184,7 +184,8 @@ mod tests {
     }
 
     fn page(entries: &[Entry], notice: &Notice) -> String {
-        let instance = Instance { name: "Web_IN_0".to_owned(), update_domain: 0, fault_domain: 1 };
+        let welcome = std::sync::Arc::new("Welcome <all>".to_owned().into());
+        let instance = Instance { name: "Web_IN_0".to_owned(), update_domain: 0, fault_domain: 1, welcome };
         render(entries, notice, &instance).into_string()
     }
 

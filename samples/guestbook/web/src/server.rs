@@ -9,7 +9,7 @@
 //! | `GET /style.css` | the page's looks |
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,6 +47,15 @@ pub struct Instance {
     pub name: String,
     pub update_domain: u32,
     pub fault_domain: u32,
+    /// What the page says on top; a setting that changes as the role runs.
+    pub welcome: Arc<RwLock<String>>,
+}
+
+impl Instance {
+    /// What the page says on top now.
+    pub fn welcome(&self) -> String {
+        self.welcome.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// What every request needs.
