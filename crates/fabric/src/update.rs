@@ -18,7 +18,7 @@ use welkin_base::Timestamp;
 use welkin_fabric_wire::{RebootReason, UpdateMode, UpdateObserved};
 
 use crate::cluster::Cluster;
-use crate::deployment::{Deployment, Instance, Need, Role, Turn};
+use crate::deployment::{Deployment, Instance, Need, Role, RoleEndpoint, Turn};
 use crate::health::{Health, goal_given, health};
 use crate::vip::is_ready;
 
@@ -54,6 +54,7 @@ pub fn difference(from: &Role, to: &Role) -> Difference {
         size: to.size.clone(),
         need: to.need,
         settings: to.settings.clone(),
+        endpoints: if unguarded(from) == unguarded(to) { &to.endpoints } else { &from.endpoints }.clone(),
         ..from.clone()
     };
     match (alike == *to, from.settings == to.settings) {
@@ -61,6 +62,11 @@ pub fn difference(from: &Role, to: &Role) -> Difference {
         (true, false) => Difference::Settings,
         (true, true) => Difference::None,
     }
+}
+
+/// The endpoints of a role, whoever may reach them: nodes keep others out, and instances know nothing of it.
+fn unguarded(role: &Role) -> Vec<RoleEndpoint> {
+    role.endpoints.iter().map(|endpoint| RoleEndpoint { access: Vec::new(), ..endpoint.clone() }).collect()
 }
 
 /// The deployments that an update changes at `now`, as they are afterwards.
@@ -244,7 +250,7 @@ fn change(
             continue;
         }
         let (Some(turn), Some(difference)) = (turn(&old), difference_of(deployment, &old)) else { continue };
-        if difference > Difference::Settings && deployment.runs() {
+        if deployment.runs() && begins_vm(deployment, &old, difference) {
             deployment.note(&old, RebootReason::Update, now);
         }
         let instance = &mut deployment.instances[at];
@@ -256,6 +262,12 @@ fn change(
             instance.vm_restarts = 0;
         }
     }
+}
+
+/// Whether a change of version starts the VM again, rather than the role in it.
+fn begins_vm(deployment: &Deployment, instance: &Instance, difference: Difference) -> bool {
+    let (from, to) = (deployment.role_of(instance), deployment.role(&instance.role));
+    difference == Difference::Anew || from.map(Role::images) != to.map(Role::images)
 }
 
 /// Whether each node that answers holds its newest goal.

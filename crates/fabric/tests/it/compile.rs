@@ -117,16 +117,6 @@ fn what_is_not_built_is_refused_by_name() {
         same,
         "<InstanceInputEndpoint> Direct is not built yet",
     );
-    check(
-        "more",
-        r#"<Certificates><Certificate name="Tls" storeLocation="LocalMachine" storeName="My"/></Certificates>"#,
-        (
-            "</Role>",
-            r#"<Certificates><Certificate name="Tls" thumbprint="0123456789012345678901234567890123456789"
-               thumbprintAlgorithm="sha1"/></Certificates></Role>"#,
-        ),
-        "<Certificate> Tls",
-    );
     check("more", "", (r#"<Role name="Web""#, r#"<Role name="Web" vmName="shop""#), "vmName");
     check("more", "", ("serviceName=", r#"osVersion="WA-GUEST-OS-1.0_201001-01" serviceName="#), "osVersion");
     let applications = BTreeMap::new();

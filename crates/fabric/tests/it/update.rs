@@ -23,6 +23,10 @@ fn asked(generation: u64, mode: UpdateMode) -> DeploymentGoal {
     DeploymentGoal { update: UpdateGoal { mode, force: false }, ..goal(generation) }
 }
 
+fn access() -> Vec<welkin_agent_wire::AccessRule> {
+    vec![welkin_agent_wire::AccessRule { permit: false, network: [0, 0, 0, 0].into(), prefix_length: 0 }]
+}
+
 /// A world of three nodes in which application 9 runs and is ready.
 fn world(count: u32) -> World {
     let mut world = World::new(&[0, 1, 2]);
@@ -43,6 +47,7 @@ fn what_a_change_means() {
         (|role| role.count = 9, Difference::None),
         (|role| role.package = digest(99), Difference::None),
         (|role| role.settings = BTreeMap::new().into(), Difference::Settings),
+        (|role| role.endpoints[0].access = access(), Difference::None),
         (|role| role.application = digest(99), Difference::Restart),
         (|role| role.guest_os.root = digest(99), Difference::Restart),
         (|role| role.endpoints.clear(), Difference::Restart),
@@ -99,6 +104,19 @@ fn settings_change_without_draining() {
     });
     assert!(walked.is_empty());
     assert!(world.deployment().events.is_empty());
+}
+
+#[test]
+fn who_may_call_changes_at_once() {
+    let mut world = world(3);
+    let mut guarded = application(9, 3);
+    guarded[0].endpoints[0].access = access();
+    world.put(asked(2, UpdateMode::Automatic), guarded).unwrap();
+    world.tick();
+    assert!(world.is_at_rest());
+    let node = &world.cluster.nodes[&node_name(0)];
+    let goal = welkin_fabric::node_goal(&world.cluster, node, at(world.second));
+    assert_eq!(goal.vips[0].access, access());
 }
 
 #[test]
