@@ -61,7 +61,7 @@ fn a_role_lives_on_every_machine() {
     };
     let files = [("web", WEB), ("crash", CRASH)];
     for machine in [Machine::Q35, Machine::Microvm] {
-        live(&mut Vm::boot(&images, machine, &files));
+        live(&mut Vm::boot(&images, machine, &files.map(|(name, text)| (name, text.as_bytes()))));
     }
 }
 

@@ -27,6 +27,12 @@ enum Chore {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Build `welkin-tls`, which takes TLS off an endpoint, as a program that needs no library of the guest OS.
+    Tls {
+        /// Where to put the program.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Fuzz the parsers of the storage protocol.
     Fuzz(fuzz::Fuzz),
     /// Check the house rules.
@@ -37,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Images { out } => images::build(&out),
         Chore::Sample { out } => sample::build(&out),
+        Chore::Tls { out } => sample::build_tls(&out),
         Chore::Fuzz(fuzz) => fuzz::run(&fuzz),
         Chore::Tidy => tidy::run(),
     };

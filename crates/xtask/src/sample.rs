@@ -32,6 +32,14 @@ pub fn build(out: &Path) -> Result<(), ChoreError> {
     Ok(())
 }
 
+/// Builds `welkin-tls` as `out`.
+///
+/// # Errors
+/// When cargo fails or the file cannot be written.
+pub fn build_tls(out: &Path) -> Result<(), ChoreError> {
+    copy(&run::build_static(&["welkin-sdk"])?.join("welkin-tls"), out)
+}
+
 /// Permissions come along, so that a program stays one.
 fn copy(from: &Path, to: &Path) -> Result<(), ChoreError> {
     fs::copy(from, to).map(drop).map_err(|e| run::io("copy", from, e))

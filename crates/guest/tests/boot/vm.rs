@@ -28,7 +28,7 @@ pub struct Vm {
     pub machine: Machine,
     qemu: Child,
     port: BufReader<UnixStream>,
-    http: u16,
+    pub http: u16,
     folder: tempfile::TempDir,
 }
 
@@ -43,12 +43,12 @@ impl Drop for Vm {
 }
 
 impl Vm {
-    pub fn boot(images: &Path, machine: Machine, files: &[(&str, &str)]) -> Self {
+    pub fn boot(images: &Path, machine: Machine, files: &[(&str, &[u8])]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("app")).unwrap();
-        for (name, text) in files {
-            fs::write(path("app").join(name), text).unwrap();
+        for (name, bytes) in files {
+            fs::write(path("app").join(name), bytes).unwrap();
             fs::set_permissions(path("app").join(name), fs::Permissions::from_mode(0o644)).unwrap();
         }
         let squash = Command::new("mksquashfs")

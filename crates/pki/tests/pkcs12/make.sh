@@ -7,11 +7,12 @@ trap 'rm -r "$work"' EXIT
 subject() { printf '/CN=%s.example' "$1"; }
 ca() { # name, issuer's name or none
     openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/$1.key" -out "$work/$1.pem" -days 36500 -subj "$(subject "$1")"
-    [ "$2" = none ] || issue "$1" "$2"
+    [ "$2" = none ] || issue "$1" "$2" basicConstraints=critical,CA:TRUE
 }
-issue() { # name, issuer
-    openssl req -new -key "$work/$1.key" -subj "$(subject "$1")" |
-        openssl x509 -req -CA "$work/$2.pem" -CAkey "$work/$2.key" -days 36500 -out "$work/$1.pem"
+issue() { # name, issuer, extension
+    echo "$3" >"$work/extensions"
+    openssl req -new -key "$work/$1.key" -subj "$(subject "$1")" | openssl x509 -req -CA "$work/$2.pem" \
+        -CAkey "$work/$2.key" -days 36500 -extfile "$work/extensions" -out "$work/$1.pem"
 }
 key() { # name, arguments of genpkey
     name=$1; shift
@@ -24,7 +25,7 @@ pack() { # file, name of key and certificate, arguments of pkcs12
 }
 ca root none; ca middle root
 key rsa -algorithm RSA -pkeyopt rsa_keygen_bits:2048
-issue rsa middle
+issue rsa middle subjectAltName=DNS:rsa.example
 key p256 -algorithm EC -pkeyopt ec_paramgen_curve:P-256
 key p384 -algorithm EC -pkeyopt ec_paramgen_curve:P-384
 key p521 -algorithm EC -pkeyopt ec_paramgen_curve:P-521
@@ -52,5 +53,6 @@ pack costly rsa -iter 1500000 -macalg sha1
 openssl pkcs12 -export -out no-key.pfx -nokeys -in "$work/rsa.pem" -passout pass:pässword
 openssl pkcs12 -export -out other-certificate.pfx -nocerts -inkey "$work/rsa.key" -passout pass:pässword
 openssl x509 -in "$work/rsa.pem" -outform DER -out rsa.cer
+openssl x509 -in "$work/root.pem" -outform DER -out root.cer
 cp "$work/rsa.pem" rsa.pem.cer
 openssl pkcs8 -topk8 -nocrypt -in "$work/rsa.key" -outform DER -out rsa.key.der
