@@ -26,6 +26,10 @@ use crate::{
 /// A body must arrive within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What is read of the body of a request that was refused without it, at most, and for how long: a connection whose
+/// request is read to its end serves the next one.
+const REFUSED_BYTES_MAX: usize = 64 << 10;
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 /// What is read of a body that is too large, at most. Who sends more finds the connection closed.
 const DISCARD_BYTES_MAX: usize = 16 << 20;
 
@@ -35,11 +39,17 @@ pub async fn handle(
     peer: Peer,
     request: HttpRequest<Incoming>,
 ) -> Response<Body> {
+    let (request, mut body) = split(request);
     let (id, began) = (RequestId::generate(), Instant::now());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("request", %id);
     let answered =
-        tracing::Instrument::instrument(answer(&management, &peer, &id, request), span.clone()).await;
+        tracing::Instrument::instrument(answer(&management, &peer, &id, &request, &mut body), span.clone())
+            .await;
+    if answered.is_err() {
+        // Whether it came to its end makes no difference to the answer.
+        let _ = tokio::time::timeout(REFUSED_TIMEOUT, discard(&mut body, REFUSED_BYTES_MAX)).await;
+    }
     let _entered = span.enter();
     let mut response = match answered {
         Ok(reply) => reply.into_response(),
@@ -56,17 +66,23 @@ pub async fn handle(
     response
 }
 
+fn split(request: HttpRequest<Incoming>) -> (HttpRequest<()>, Incoming) {
+    let (parts, body) = request.into_parts();
+    (HttpRequest::from_parts(parts, ()), body)
+}
+
 /// Nothing is read of a request, and nothing is told about the API, before the caller is known.
 async fn answer(
     management: &Arc<Management>,
     peer: &Peer,
     id: &RequestId,
-    http: HttpRequest<Incoming>,
+    http: &HttpRequest<()>,
+    incoming: &mut Incoming,
 ) -> Result<Reply, Failure> {
     let began = now();
     let Some(subscription) = subscription_of(http.uri()) else {
         let listed = subscription::list(management, peer).await?;
-        check_version(version(&http))?;
+        check_version(version(http))?;
         let call = route(http.method(), http.uri())?;
         return match call.operation {
             Operation::ListSubscriptions => Ok(listed),
@@ -76,7 +92,7 @@ async fn answer(
     let (subscription, caller) = subscription::authenticate(management, peer, subscription).await?;
     let in_hand = management.throttle.enter(&subscription.id, Instant::now())?;
     let Call { operation, parameters } = route(http.method(), http.uri())?;
-    let version = check_version(version(&http))?;
+    let version = check_version(version(http))?;
     check_since(version, operation.since())?;
     if operation != Operation::GetSubscription {
         subscription::check_active(&subscription)?;
@@ -87,7 +103,7 @@ async fn answer(
     let origin = origin.map_or_else(|| management.config.listen.to_string(), str::to_owned);
     let origin = format!("https://{origin}");
     let reads = http.method() == Method::GET;
-    let body = body(http.into_body()).await?;
+    let body = body(incoming).await?;
     let (id, client) = (id.clone(), peer.address.ip());
     let request = Request {
         id,
@@ -123,16 +139,16 @@ async fn answer(
     })
 }
 
-fn version(http: &HttpRequest<Incoming>) -> Option<&str> {
+fn version(http: &HttpRequest<()>) -> Option<&str> {
     http.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok())
 }
 
 /// A body that is too large is read to its end, within bounds, so that its sender comes to read why it is refused.
-async fn body(mut incoming: Incoming) -> Result<Bytes, ApiError> {
+async fn body(incoming: &mut Incoming) -> Result<Bytes, ApiError> {
     let read = async {
-        let read = read_body(&mut incoming, REQUEST_BYTES_MAX).await;
+        let read = read_body(&mut *incoming, REQUEST_BYTES_MAX).await;
         if matches!(read, Err(BodyError::TooLarge { .. })) {
-            discard(&mut incoming).await;
+            discard(incoming, DISCARD_BYTES_MAX).await;
         }
         read
     };
@@ -149,8 +165,8 @@ async fn body(mut incoming: Incoming) -> Result<Bytes, ApiError> {
 }
 
 /// Reads on and keeps nothing.
-async fn discard(incoming: &mut Incoming) {
-    let mut left = DISCARD_BYTES_MAX;
+async fn discard(incoming: &mut Incoming, bytes_max: usize) {
+    let mut left = bytes_max;
     while let Some(Ok(frame)) = incoming.frame().await {
         left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
         if left == 0 {

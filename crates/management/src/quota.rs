@@ -5,6 +5,8 @@
 //! made for a subscription that is disabled or deleted meanwhile. A claim that led to nothing is given back; one
 //! that a crash left is given back by [`repair`] at the next start.
 
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Serialize};
 use welkin_base::SubscriptionId;
 use welkin_management_wire::ApiError;
@@ -23,6 +25,11 @@ pub const KEY: &str = "usage";
 /// A commit that loses against others is tried again this often. Of those that run at once one wins each time, and
 /// a subscription has fewer requests in hand.
 pub const TRIES: u32 = 1000;
+
+/// A claim without what it names is waited for so long: it is just being made, or is just gone.
+const TRANSITION: Duration = Duration::from_secs(1);
+/// The pause between looks at it.
+const TRANSITION_PAUSE: Duration = Duration::from_millis(5);
 
 /// How much a subscription uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +69,15 @@ impl Counted {
             Self::Service => Kind::Service,
             Self::Account => Kind::Account,
         }
+    }
+
+    /// Whether there is one of this name, whosever.
+    async fn exists(self, state: &State, name: &str) -> Result<bool, Failure> {
+        let (space, key) = match self {
+            Self::Service => (SERVICES, hosted_service::KEY),
+            Self::Account => (ACCOUNTS, storage_account::KEY),
+        };
+        Ok(state.get::<serde::de::IgnoredAny>(space, name, key).await?.is_some())
     }
 
     fn max(self, record: &SubscriptionRecord) -> u32 {
@@ -107,10 +123,15 @@ pub async fn claim(
     name: &str,
     group: Option<&str>,
 ) -> Result<(), Failure> {
+    let began = Instant::now();
     for _ in 0..TRIES {
         let read = subscription::read(state, id).await?;
         subscription::check_active(&read.record)?;
         if state.entry(id, kind.kind(), name).await?.is_some() {
+            if !kind.exists(state, name).await? && began.elapsed() < TRANSITION {
+                tokio::time::sleep(TRANSITION_PAUSE).await;
+                continue;
+            }
             let message = format!("{name} is yours already, or is just being made or deleted");
             return Err(ApiError::conflict(message).into());
         }

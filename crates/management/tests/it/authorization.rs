@@ -188,6 +188,9 @@ fn nobody_sees_or_touches_what_another_has() {
             Operation::GetPackage => {
                 format!("{path}?containerUri={}/public/c&overwriteExisting=true", rig.storage.blob_endpoint)
             }
+            Operation::GetServiceCertificate | Operation::DeleteServiceCertificate => {
+                path.replace("certificates/example", &format!("certificates/sha1-{thumbprint}"))
+            }
             Operation::ListDeploymentEvents => format!("{path}?starttime=2026-01-01&endtime=2026-01-02"),
             _ => path,
         };

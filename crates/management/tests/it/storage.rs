@@ -17,6 +17,7 @@ use welkin_pki::{ClientAuth, Identity, Thumbprint, server_config};
 use welkin_storage_wire::admin::AccountKeys;
 use welkin_transport::{Body, empty, json, serve};
 
+use crate::fabric::Trap;
 use crate::rig::base64;
 
 /// The bytes of the public blob `/public/c/p.cspkg`, of the same blob of every account that management makes, and
@@ -43,6 +44,8 @@ struct State {
     keys_made: u32,
     /// Answers 503 to everything.
     silent: bool,
+    /// What becomes of the next account that is made or deleted.
+    trap: Option<Trap>,
     /// Blobs that were written, by path.
     written: BTreeMap<String, Bytes>,
 }
@@ -64,8 +67,9 @@ impl TestStorage {
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
         let handler = move |_, request: Request<Incoming>| {
-            let answer = administer(&mut shared.lock().unwrap(), request.method(), request.uri().path());
-            async move { answer }
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let shared = Arc::clone(&shared);
+            async move { administer_or_not(&shared, &method, &path).await }
         };
         runtime.spawn(async move { serve(listener, tls, handler, std::future::pending()).await });
         let blobs = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -77,6 +81,16 @@ impl TestStorage {
     /// From now on its administration answers that it cannot, or answers again.
     pub fn set_silent(&self, silent: bool) {
         self.state.lock().unwrap().silent = silent;
+    }
+
+    /// What becomes of the next account that is made or deleted.
+    pub fn set_trap(&self, trap: Trap) {
+        self.state.lock().unwrap().trap = Some(trap);
+    }
+
+    /// Whether something fell into the trap.
+    pub fn is_caught(&self) -> bool {
+        self.state.lock().unwrap().trap.is_none()
     }
 
     /// Names of the accounts that there are.
@@ -92,6 +106,23 @@ impl TestStorage {
     /// Makes an account that management does not know.
     pub fn make_foreign(&self, name: &str) {
         administer(&mut self.state.lock().unwrap(), &Method::PUT, &format!("/v1/accounts/{name}"));
+    }
+}
+
+async fn administer_or_not(state: &Mutex<State>, method: &Method, path: &str) -> Response<Body> {
+    let changes = matches!(method, &Method::PUT | &Method::DELETE);
+    let trap = if changes { state.lock().unwrap().trap.take() } else { None };
+    match trap {
+        Some(Trap::Fails) => return empty(StatusCode::SERVICE_UNAVAILABLE),
+        Some(Trap::Refused) => return empty(StatusCode::BAD_REQUEST),
+        Some(Trap::EndsBefore) => return std::future::pending().await,
+        _ => {}
+    }
+    let answer = administer(&mut state.lock().unwrap(), method, path);
+    match trap {
+        Some(Trap::Lost) => empty(StatusCode::SERVICE_UNAVAILABLE),
+        Some(Trap::EndsAfter) => std::future::pending().await,
+        _ => answer,
     }
 }
 

@@ -3,6 +3,7 @@
 use ureq::http::Method;
 use welkin_management_wire::answer::{Outcome, text, texts};
 
+use crate::fabric::Trap;
 use crate::rig::{LIMIT, Rig, account_body, base64};
 
 const BASE: &str = "/services/storageservices";
@@ -89,6 +90,53 @@ fn an_account_is_deleted_when_storage_answers_again() {
     });
     assert_eq!(alice.get(&path).status, 404);
     assert!(rig.storage.accounts().is_empty());
+}
+
+#[test]
+fn every_step_of_an_account() {
+    for trap in [Trap::Fails, Trap::Lost, Trap::Refused, Trap::EndsBefore, Trap::EndsAfter] {
+        let mut rig = Rig::start();
+        let usage = |rig: &Rig| text(&rig.alice().get("").text, &["CurrentStorageAccounts"]).unwrap();
+        rig.storage.set_trap(trap);
+        let accepted = rig.alice().post(BASE, &account_body("pictures"));
+        assert_eq!(accepted.status, 202, "{accepted:?}");
+        if matches!(trap, Trap::EndsBefore | Trap::EndsAfter) {
+            let end = std::time::Instant::now() + LIMIT;
+            while !rig.storage.is_caught() {
+                assert!(std::time::Instant::now() < end, "{trap:?}");
+            }
+            rig.stop_management();
+            rig.start_management();
+        }
+        let outcome = rig.alice().outcome(&accepted);
+        if trap == Trap::Refused {
+            assert!(matches!(outcome, Outcome::Failed(..)), "{outcome:?}");
+            // What the claim counted is given back a moment later.
+            let end = std::time::Instant::now() + LIMIT;
+            while usage(&rig) != "0" {
+                assert!(std::time::Instant::now() < end, "{trap:?}");
+            }
+            assert!(rig.storage.accounts().is_empty());
+            rig.alice().make_account("pictures");
+        } else {
+            assert_eq!(outcome, Outcome::Succeeded, "{trap:?}");
+        }
+        assert_eq!((rig.storage.accounts(), usage(&rig)), (vec!["pictures".to_owned()], "1".to_owned()));
+        let path = format!("{BASE}/pictures");
+        if matches!(trap, Trap::Fails | Trap::Lost | Trap::Refused) {
+            rig.storage.set_trap(trap);
+        }
+        let deleted = rig.alice().delete(&path);
+        if trap == Trap::Refused {
+            assert_eq!(deleted.status, 500, "{deleted:?}");
+            assert_eq!((rig.alice().get(&path).status, usage(&rig)), (200, "1".to_owned()));
+            assert_eq!(rig.alice().delete(&path).status, 200, "it is free again");
+        } else {
+            assert_eq!(deleted.status, 200, "{trap:?}");
+        }
+        assert_eq!((rig.alice().get(&path).status, usage(&rig)), (404, "0".to_owned()));
+        assert!(rig.storage.accounts().is_empty());
+    }
 }
 
 #[test]
