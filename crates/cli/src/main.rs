@@ -180,7 +180,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         }
         Command::Up(args) => up::run(state, &args).await,
         Command::Down => down::run(state),
-        Command::Status(args) => status::run(state, &args).await,
+        Command::Status(args) => status::run(state, profile.as_deref(), &args).await,
         Command::Logs(args) => logs::run(state, &args).await,
         Command::Package(args) => Ok(package::run(&args)?),
         Command::FabricKey => {

@@ -10,6 +10,7 @@ use welkin_management_wire::cloud_status::{CloudStatus, DeploymentStatus};
 use crate::client::{Client, ClientError, Settings};
 use crate::cloud::Cloud;
 use crate::error::CliError;
+use crate::profile;
 use crate::state;
 
 /// Arguments of `welkin status`.
@@ -60,12 +61,16 @@ struct Deployment {
     instances: Vec<InstanceStatus>,
 }
 
-/// Prints the status of the cloud whose state folder is given.
-pub async fn run(folder: &Path, arguments: &StatusArgs) -> Result<(), CliError> {
-    let cloud = state::open(folder)?;
-    let settings = settings(&cloud)?;
-    let status = ask(&cloud, Client::status).await?;
-    let status = gather(&cloud, &settings, status);
+/// Prints the status of the cloud of a profile, else of the cloud whose state folder is given.
+pub async fn run(folder: &Path, profile: Option<&str>, arguments: &StatusArgs) -> Result<(), CliError> {
+    let status = match state::open(folder) {
+        Ok(cloud) if profile.is_none() => {
+            let settings = settings(&cloud)?;
+            let status = ask(&cloud, Client::status).await?;
+            gather(cloud.name(), cloud.state.display().to_string(), &settings, status)
+        }
+        _ => elsewhere(profile::settings(folder, profile)?).await?,
+    };
     if arguments.json {
         let text =
             serde_json::to_string_pretty(&status).map_err(|error| CliError::Service(error.to_string()))?;
@@ -74,6 +79,15 @@ pub async fn run(folder: &Path, arguments: &StatusArgs) -> Result<(), CliError> 
         show(&status);
     }
     Ok(())
+}
+
+/// The status of a cloud that is known by a profile only.
+async fn elsewhere(settings: Settings) -> Result<Status, CliError> {
+    let of = settings.clone();
+    let answer = tokio::task::spawn_blocking(move || Client::new(&of)?.status()).await;
+    let status = answer.map_err(|error| CliError::Service(error.to_string()))??;
+    let name = settings.management.clone();
+    Ok(gather(name, settings.folder.display().to_string(), &settings, status))
 }
 
 /// The end of an instance's console.
@@ -138,14 +152,14 @@ const fn slot(slot: Slot) -> &'static str {
     }
 }
 
-fn gather(cloud: &Cloud, settings: &Settings, status: CloudStatus) -> Status {
+fn gather(cloud: String, state: String, settings: &Settings, status: CloudStatus) -> Status {
     let services = status.services.into_iter().map(|service| Service {
         name: service.name,
         deployments: service.deployments.into_iter().map(deployment).collect(),
     });
     Status {
-        cloud: cloud.name(),
-        state: cloud.state.display().to_string(),
+        cloud,
+        state,
         subscription: settings.subscription.to_string(),
         endpoints: Endpoints {
             management: settings.management.clone(),
@@ -179,7 +193,11 @@ fn deployment(deployment: DeploymentStatus) -> Deployment {
 fn show(status: &Status) {
     let Endpoints { management, blob, queue, table } = &status.endpoints;
     println!("cloud {} in {}", status.cloud, status.state);
-    println!("  management {management}\n  blobs      {blob}\n  queues     {queue}\n  tables     {table}");
+    let places = [("management", management), ("blobs", blob), ("queues", queue), ("tables", table)];
+    // A profile of another machine's cloud may not say where storage is.
+    for (what, place) in places.iter().filter(|(_, place)| !place.is_empty()) {
+        println!("  {what:<10} {place}");
+    }
     if let Some(trouble) = &status.trouble {
         println!("  trouble: {trouble}");
     }

@@ -30,7 +30,7 @@ fn wrong_arguments_are_told_with_what_to_do() {
     std::fs::write(dead.join("cloud.toml"), cloud).unwrap();
 
     let upgrade = ["deployment", "upgrade", "shop", "--configuration", "x"];
-    let rows: [(&[&str], i32, &str); 22] = [
+    let rows: [(&[&str], i32, &str); 24] = [
         (&[], 2, "Usage: welkin"),
         (&["servce", "list"], 2, "some similar subcommands exist: 'service-certificate', 'service'"),
         (&["service"], 2, "Usage: welkin service"),
@@ -57,6 +57,8 @@ fn wrong_arguments_are_told_with_what_to_do() {
         (&["--state", "/nowhere", "service", "list"], 5, "`welkin login`"),
         (&["--profile", "none", "service", "list"], 5, "no profile \"none\""),
         (&["--profile", "dead", "service", "list"], 6, "does not answer"),
+        (&["--profile", "dead", "status"], 6, "does not answer"),
+        (&["--state", "/nowhere", "status"], 5, "`welkin up`"),
     ];
     for (arguments, code, part) in rows {
         let output = welkin(folder.path(), arguments);

@@ -114,6 +114,7 @@ fn a_customer_logs_in_and_looks_around() {
     assert_eq!(person.json(&["location", "list"])[0]["name"], "Earth");
     assert!(person.ok(&["role-size", "list"]).lines().any(|line| line.starts_with("ExtraSmall")));
     person.ok(&["guest-os", "list"]);
+    assert_eq!(person.json(&["status"])["services"], json!([]));
     let certificates = person.json(&["certificate", "list"]);
     assert_eq!(certificates.as_array().unwrap().len(), 2);
     let own = welkin_pki::Identity::load(&person.profiles.join("default")).unwrap();
@@ -127,7 +128,13 @@ fn a_customer_logs_in_and_looks_around() {
 fn accounts_services_and_deployments() {
     let person = Person::new();
     assert!(person.ok(&["storage-account", "list"]).contains("`welkin storage-account create`"));
-    person.ok(&["storage-account", "create", "pictures", "--label", "Bilder für alle"]);
+    person.ok(&["affinity-group", "create", "near", "--label", "Nah"]);
+    person.ok(&["affinity-group", "update", "near", "--label", "Näher"]);
+    assert_eq!(person.json(&["affinity-group", "list"])[0]["label"], "Näher");
+    person.ok(&["storage-account", "create", "pictures", "--affinity-group", "near"]);
+    assert_eq!(person.json(&["affinity-group", "show", "near"])["storageAccounts"], json!(["pictures"]));
+    person.fails(&["affinity-group", "delete", "near"], 4, "hint: ");
+    person.ok(&["storage-account", "update", "pictures", "--label", "Bilder für alle"]);
     let account = person.json(&["storage-account", "show", "pictures"]);
     assert_eq!(account["label"], "Bilder für alle");
     assert_eq!(account["endpoints"].as_array().unwrap().len(), 3);
@@ -171,5 +178,6 @@ fn accounts_services_and_deployments() {
     person.ok(&["deployment", "delete", "shop"]);
     person.ok(&["service", "delete", "shop"]);
     person.ok(&["storage-account", "delete", "pictures"]);
+    person.ok(&["affinity-group", "delete", "near"]);
     assert_eq!(person.json(&["service", "list"]), json!([]));
 }

@@ -140,13 +140,12 @@ impl From<zip::result::ZipError> for PackageError {
     }
 }
 
-/// Bytes that do not decrypt or inflate arrive as I/O errors too.
+/// Bytes that do not decrypt or inflate, or are packed by an unknown method, arrive as I/O errors too. Those of the
+/// system have its number.
 fn damaged_or_io(error: io::Error) -> PackageError {
-    match error.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
-            PackageError::Damaged(error.to_string())
-        }
-        _ => PackageError::Io(error),
+    match error.raw_os_error() {
+        None => PackageError::Damaged(error.to_string()),
+        Some(_) => PackageError::Io(error),
     }
 }
 

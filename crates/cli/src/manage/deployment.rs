@@ -167,9 +167,6 @@ pub struct Create {
     /// Leave the instances stopped; `welkin deployment start` starts them
     #[arg(long)]
     stopped: bool,
-    /// Refuse what would have no effect, instead of a warning
-    #[arg(long)]
-    warnings_are_errors: bool,
     #[command(flatten)]
     wait: Wait,
 }

@@ -132,7 +132,8 @@ pub fn one(item: &Map<String, Value>, columns: &[Column], json: bool) -> String 
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.replace(['\n', '\r', '\t'], " "),
+        // What a name or label has must not steer the terminal.
+        Some(Value::String(text)) => text.replace(char::is_control, " "),
         Some(Value::Array(several)) => {
             several.iter().map(|one| cell(Some(one))).collect::<Vec<_>>().join(", ")
         }
@@ -166,17 +167,17 @@ mod tests {
         let items =
             of("<Items xmlns=\"urn:x\"><Item><Name>one</Name><Properties><Label>ZsOp</Label></Properties>\
              <Cores>2</Cores><Locked>false</Locked><Sizes><Size>a</Size><Size>b</Size></Sizes></Item>\
-             <Item><Name>a\nb</Name><Cores>many</Cores></Item></Items>");
+             <Item><Name>a\nb&#x9b;c</Name><Cores>many</Cores></Item></Items>");
         assert_eq!(
             list(&items, COLUMNS, false, "none"),
-            "name  label  cores  locked  sizes\none   fé     2      false   a, b\na b          many\n"
+            "name   label  cores  locked  sizes\none    fé     2      false   a, b\na b c         many\n"
         );
         let json: Value = serde_json::from_str(&list(&items, COLUMNS, true, "none")).unwrap();
         assert_eq!(
             json,
             serde_json::json!([
                 { "name": "one", "label": "fé", "cores": 2, "locked": false, "sizes": ["a", "b"] },
-                { "name": "a\nb", "label": null, "cores": "many", "locked": null, "sizes": [] },
+                { "name": "a\nb\u{9b}c", "label": null, "cores": "many", "locked": null, "sizes": [] },
             ])
         );
         assert_eq!(

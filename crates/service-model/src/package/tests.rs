@@ -166,6 +166,21 @@ fn what_a_zip_claims_costs_no_memory() {
     }
 }
 
+/// Found by fuzzing: the refusal looked like a failure of the reader's own disk.
+#[test]
+fn an_unknown_method_of_compression_is_the_packages_fault() {
+    let mut bytes = plain();
+    for position in 0..bytes.len() - 12 {
+        match &bytes[position..position + 4] {
+            b"PK\x03\x04" => bytes[position + 8] = 0x31,
+            b"PK\x01\x02" => bytes[position + 10] = 0x31,
+            _ => {}
+        }
+    }
+    let error = inside(&bytes).err().unwrap();
+    assert!(matches!(error, PackageError::Damaged(_)), "{error:?}");
+}
+
 #[test]
 fn what_is_no_package_is_named() {
     let key = Identity::generate();

@@ -79,7 +79,7 @@ pub(super) fn create(client: &Client, create: &Create) -> Result<(), ManageError
         .with("Label", xml::encode_text(label))
         .with("Configuration", xml::encode_text(&configuration))
         .with("StartDeployment", !create.stopped)
-        .with("TreatWarningsAsError", create.warnings_are_errors);
+        .with("TreatWarningsAsError", false);
     let path = format!("services/hostedservices/{}/deploymentslots/{}", create.service, create.slot);
     let done =
         format!("made the deployment {name} of {}; `welkin status` shows its instances", create.service);
