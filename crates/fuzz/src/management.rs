@@ -3,6 +3,9 @@
 use http::{Method, Uri};
 use welkin_base::Timestamp;
 use welkin_management_wire::affinity_group::{CreateAffinityGroup, UpdateAffinityGroup, check_name};
+use welkin_management_wire::deployment::change::{
+    ChangeConfiguration, Rollback, Swap, UpgradeDeployment, parse_instances, parse_walk,
+};
 use welkin_management_wire::deployment::{CreateDeployment, parse_status};
 use welkin_management_wire::hosted_service::{CreateHostedService, UpdateHostedService};
 use welkin_management_wire::management_certificate::AddCertificate;
@@ -54,6 +57,12 @@ pub(crate) fn body(data: &[u8]) {
     accepted(UpdateHostedService::parse(data));
     accepted(CreateDeployment::parse(data));
     accepted(parse_status(data));
+    accepted(ChangeConfiguration::parse(data));
+    accepted(UpgradeDeployment::parse(data));
+    accepted(Rollback::parse(data));
+    accepted(Swap::parse(data));
+    accepted(parse_walk(data));
+    accepted(parse_instances(data));
     accepted(AddCertificate::parse(data));
     accepted(CreateAffinityGroup::parse(data));
     accepted(UpdateAffinityGroup::parse(data));
