@@ -24,6 +24,7 @@ pub mod probe;
 pub mod problem;
 mod reference;
 pub mod role;
+mod shape;
 pub mod site;
 pub mod size;
 pub mod startup_task;

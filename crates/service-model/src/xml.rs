@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::problem::{Position, Problem, Problems, SourceFile};
+use crate::shape;
 
 /// A definition or configuration, in bytes, at most: far above any real one.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -62,6 +63,11 @@ pub(crate) fn read<T>(
         return Err(whole(start, message));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    shape::check(text).map_err(|(offset, why)| {
+        let line = text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        whole(Position { line, column: 1 }, format!("not well-formed XML: {why}"))
+    })?;
     let options = ParsingOptions { nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).map_err(|error| {
         let at = error.pos();
