@@ -181,3 +181,69 @@ fn accounts_services_and_deployments() {
     person.ok(&["affinity-group", "delete", "near"]);
     assert_eq!(person.json(&["service", "list"]), json!([]));
 }
+
+/// The operator's own channel: the control socket in the data folder of the management service.
+#[test]
+fn the_operator_makes_and_changes_subscriptions() {
+    let rig = Rig::start();
+    let state = rig.folder().join("state");
+    std::fs::create_dir_all(state.join("management")).unwrap();
+    std::os::unix::fs::symlink(&rig.config.data, state.join("management/data")).unwrap();
+    let choices = format!(
+        "network = \"10.177.0.0/16\"\nport_offset = 0\nuid_base = 640000\nsubscription = \"{ALICE}\"\n"
+    );
+    std::fs::write(state.join("cloud.toml"), choices).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_welkin"))
+            .arg("--state")
+            .arg(&state)
+            .arg("subscription")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code().unwrap(), out: text(output.stdout), told: text(output.stderr) }
+    };
+    let json = |arguments: &[&str]| {
+        let ended = run(&[arguments, &["--json"]].concat());
+        assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.told);
+        ended.json()
+    };
+    let carol = welkin_pki::Identity::self_signed("carol").unwrap();
+    let file = rig.folder().join("carol.pem");
+    std::fs::write(&file, carol.certificate_pem()).unwrap();
+    let file = file.to_str().unwrap();
+    let made = json(&["create", "carol", "--certificate", file, "--cores", "3", "--hosted-services", "1"]);
+    assert_eq!((&made["quotas"]["cores"], &made["quotas"]["storage_accounts"]), (&json!(3), &json!(20)));
+    let carols = rig.customer(Some(&carol), made["id"].as_str().unwrap());
+    assert_eq!(carols.make_service("carols").status, 201);
+    assert_eq!(json(&["show", "carol"])["usage"]["hosted_services"], 1);
+    assert_eq!(json(&["list"]).as_array().unwrap().len(), 3);
+    assert_eq!(
+        json(&["update", "carol", "--cores", "5"])["quotas"],
+        json!({
+            "cores": 5, "hosted_services": 1, "storage_accounts": 20
+        })
+    );
+    assert_eq!(json(&["disable", "carol"])["disabled"], true);
+    assert_eq!(carols.get("/locations").code(), "SubscriptionDisabled");
+    assert_eq!(json(&["enable", "carol"])["disabled"], false);
+    assert_eq!(carols.get("/locations").status, 200);
+    let thumbprint = carol.sha1_thumbprint().to_string();
+    assert_eq!(json(&["remove-certificate", "carol", &thumbprint])["certificates"], json!([]));
+    assert_eq!(carols.get("/locations").status, 403);
+    assert_eq!(json(&["add-certificate", "carol", file])["certificates"], json!([thumbprint]));
+    for (arguments, part) in [
+        (&["delete", "carol"][..], "delete them first"),
+        (&["show", "nobody"], "see `welkin subscription list`"),
+        (&["add-certificate", "carol", "/nowhere"], "cannot read /nowhere"),
+    ] {
+        let ended = run(arguments);
+        assert_ne!(ended.code, 0, "{arguments:?}");
+        assert!(ended.told.contains(part), "{arguments:?}: {}", ended.told);
+    }
+    assert_eq!(carols.delete("/services/hostedservices/carols").status, 200);
+    assert_eq!(run(&["delete", "carol"]).code, 0);
+    assert_eq!(run(&["show", "carol"]).code, run(&["show", "nobody"]).code);
+}
