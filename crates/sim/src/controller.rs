@@ -112,7 +112,9 @@ pub fn reconcile(
     Err("planning does not come to an end".to_owned())
 }
 
-fn sabotaged(change: Change, cluster: &Cluster, canary: Option<Canary>) -> Change {
+/// A change with the bug in it that is switched on.
+#[must_use]
+pub fn sabotaged(change: Change, cluster: &Cluster, canary: Option<Canary>) -> Change {
     let Change::Deployment(mut deployment) = change else { return change };
     match canary {
         Some(Canary::ForgetsLeaving) => deployment.leaving.clear(),

@@ -49,21 +49,21 @@ pub fn wish(cluster: &Cluster, now: Timestamp, rng: &mut StdRng) -> Result<Optio
     if held.deleting {
         return Ok(None);
     }
-    Ok(match rng.random_range(0..14) {
-        0..3 => Some(put(delete(held))),
-        3..5 => {
+    Ok(match rng.random_range(0..13) {
+        0..4 => Some(put(delete(held))),
+        4 => {
             let instance = held.instances.first().map(welkin_fabric::Instance::name);
             let begin = [Begin::Reboot, Begin::Reimage, Begin::Rebuild][rng.random_range(0..3)];
             instance.and_then(|name| restart(held, &name, begin, now)).map(put)
         }
-        5..7 => {
+        5 => {
             let status = match held.goal.status {
                 GoalStatus::Running => GoalStatus::Suspended,
                 GoalStatus::Suspended => GoalStatus::Running,
             };
             changed(cluster, held, now, |goal, _| goal.status = status).map(put)
         }
-        7..9 => {
+        6..9 => {
             let counts = rng.random_range(1..5);
             changed(cluster, held, now, |_, roles| {
                 for role in roles {

@@ -13,7 +13,7 @@ use welkin_fabric_wire::UpdateMode;
 use welkin_node::NodeNetwork;
 
 use crate::check;
-use crate::controller::{Canary, Disk, reconcile};
+use crate::controller::{Canary, Disk, reconcile, sabotaged};
 use crate::fault::{Faults, repair, strike};
 use crate::message::{Message, Wire};
 use crate::node::SimNode;
@@ -28,7 +28,7 @@ const CALM_MS: u64 = 240_000;
 /// The controller does a round this often: it reads the nodes and plans.
 const ROUND_MS: u64 = 1_000;
 /// A wish, per round of the controller.
-const WISH: f64 = 0.15;
+const WISH: f64 = 0.3;
 /// The cloud's network.
 const NETWORK: &str = "10.177.0.0/16";
 
@@ -275,6 +275,9 @@ impl World {
         }
         self.outcome.granted += 1;
         self.note_at_once(cluster, &change);
+        // What customers wish goes through the same code as what the controller decides, so its bugs are there too.
+        let change =
+            sabotaged(change, cluster, self.canary.filter(|canary| *canary == Canary::ForgetsLeaving));
         self.disk.commit(&change)?;
         cluster.apply(change);
         Ok(())
