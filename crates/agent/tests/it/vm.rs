@@ -16,7 +16,8 @@ use welkin_agent_wire::Values;
 use welkin_agent_wire::guest::GuestNetwork;
 use welkin_agent_wire::node::Transport;
 use welkin_agent_wire::{
-    GuestGoal, GuestOs, InstanceGoal, NodeGoal, RoleEnvironment, RoleState, Vip, VipBackend, VmState,
+    GuestGoal, GuestOs, InstanceGoal, InstanceObserved, NodeGoal, RoleEnvironment, RoleState, Vip,
+    VipBackend, VmState,
 };
 use welkin_base::{DeploymentId, Digest, Generation, InstanceId, InstanceName, NodeName, RoleName};
 use welkin_transport::{Client, full, read_body};
@@ -197,8 +198,10 @@ fn boots(machine: &str) -> Option<(Agent, Images)> {
     agent.start();
     push(&agent, &real_goal(&images, 1, 1));
     wait("the instance waits for its images", 10, || {
-        let instance = &agent.observed().instances[0];
-        instance.vm == VmState::Preparing && instance.message.contains("waits for image")
+        let waits = |instance: &InstanceObserved| {
+            instance.vm == VmState::Preparing && instance.message.contains("waits for image")
+        };
+        agent.observed().instances.first().is_some_and(waits)
     });
     push_images(&agent, &images);
     let begin = Instant::now();
