@@ -101,7 +101,8 @@ fn list(
     result: Option<&str>,
     output: Output,
 ) -> Result<(), ManageError> {
-    let at = |moment: SystemTime| Timestamp::from(moment).to_iso_seconds();
+    // Not in whole seconds: what began in this one is wanted too.
+    let at = |moment: SystemTime| Timestamp::from(moment).to_iso7();
     let now = SystemTime::now();
     let from = from.map_or_else(|| at(now - DAY), str::to_owned);
     let to = to.map_or_else(|| at(now), str::to_owned);
