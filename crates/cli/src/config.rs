@@ -96,6 +96,7 @@ fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_servic
         guest_os: cloud.path("images"),
         network: network.parse().map_err(|_| CliError::Service(format!("{network} is no network")))?,
         nodes: vec![NodeConfig {
+            kind: welkin_fabric_wire::NodeKind::Compute,
             name: name(NODE)?,
             number: 0,
             fault_domain: 0,

@@ -8,8 +8,10 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::fs::File;
 use tokio_util::io::ReaderStream;
-use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName, Sha1Thumbprint, SubscriptionId};
-use welkin_fabric::{Begin, deployment_observed, node_status};
+use welkin_base::{
+    DeploymentId, Digest, InstanceName, NodeName, ServiceName, Sha1Thumbprint, SubscriptionId,
+};
+use welkin_fabric::{Begin, deployment_observed};
 use welkin_fabric_wire::certificate::CERTIFICATE_BYTES_MAX;
 use welkin_fabric_wire::{DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTES_MAX};
 use welkin_transport::{Body, BodyError, CallError, empty, json, read_json, stream, text};
@@ -18,6 +20,7 @@ use crate::certificate::CertificateError;
 use crate::controller::Controller;
 use crate::deployment::{self, Answer};
 use crate::error::ContentError;
+use crate::inventory::{self, Order};
 
 /// What `Slots` takes at most: two ids.
 const SLOTS_BYTES_MAX: usize = 1 << 10;
@@ -37,6 +40,7 @@ enum Call {
     DeleteCertificates(SubscriptionId, ServiceName),
     Certificates,
     Nodes,
+    Node(NodeName, Order),
     Log(DeploymentId, InstanceName),
     Restart(DeploymentId, InstanceName, Begin),
     Events(DeploymentId),
@@ -77,7 +81,11 @@ pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incomin
         Call::Certificates => {
             certificate_reply(controller.certificates.list(controller.now()).await.map(|kept| found(&kept)))
         }
-        Call::Nodes => nodes(&controller).await,
+        Call::Nodes => inventory::list(&controller).await,
+        Call::Node(name, order) => {
+            let forced = request.uri().query() == Some("force=true");
+            inventory::change(&controller, &name, order, forced).await
+        }
         Call::Log(id, name) => log(&controller, &id, &name).await,
         Call::Restart(id, name, begin) => reply(deployment::restart(&controller, &id, &name, begin).await),
         Call::Events(id) => events(&controller, &id).await,
@@ -92,6 +100,7 @@ fn parse(method: &Method, path: &str) -> Option<Call> {
     Some(match (method.as_str(), segments.as_slice()) {
         ("GET", ["identity"]) => Call::Identity,
         ("GET", ["nodes"]) => Call::Nodes,
+        ("POST", ["nodes", name, order]) => Call::Node(NodeName::new(name).ok()?, Order::of(order)?),
         ("GET", ["certificates"]) => Call::Certificates,
         (method, ["certificates", subscription, service, rest @ ..]) => {
             let (subscription, service) =
@@ -238,12 +247,6 @@ async fn get_deployment(controller: &Controller, id: &DeploymentId) -> Response<
     }
 }
 
-async fn nodes(controller: &Controller) -> Response<Body> {
-    let state = controller.state().await;
-    let nodes = state.cluster.nodes.values().map(|node| node_status(&state.cluster, node, controller.now()));
-    found(&nodes.collect::<Vec<_>>())
-}
-
 /// The console is read from the node while nothing is held here.
 async fn log(controller: &Controller, id: &DeploymentId, name: &InstanceName) -> Response<Body> {
     let place = {
@@ -332,6 +335,13 @@ mod tests {
         check("PUT", "/v1/packages/../../etc/passwd", None);
         check("PUT", "/v1/packages/xyz", None);
         check("POST", "/v1/nodes", None);
+        let node = || NodeName::new("node3").unwrap();
+        for (what, order) in [("drain", Order::Drain), ("undrain", Order::Undrain), ("retire", Order::Retire)]
+        {
+            check("POST", &format!("/v1/nodes/node3/{what}"), Call::Node(node(), order));
+            check("GET", &format!("/v1/nodes/node3/{what}"), None);
+        }
+        check("POST", "/v1/nodes/node3/explode", None);
         check("GET", "/v2/nodes", None);
         check("GET", "/v1/deployments/1", None);
     }

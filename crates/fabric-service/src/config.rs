@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::NodeName;
-use welkin_fabric::Network;
 use welkin_fabric::network::NODE_NUMBER_MAX;
+use welkin_fabric::{Network, NodeKind};
 use welkin_pki::Thumbprint;
 
 /// Configuration of the fabric controller (TOML).
@@ -37,6 +37,9 @@ pub struct Config {
 pub struct NodeConfig {
     /// Its name.
     pub name: NodeName,
+    /// `compute`, or `edge` for one that only balances the virtual IPs.
+    #[serde(default)]
+    pub kind: NodeKind,
     /// Its number, from which the addresses of its instances follow; never given to another node.
     pub number: u8,
     /// Its fault domain, counted from 0: nodes that fail together have the same.

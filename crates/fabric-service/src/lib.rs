@@ -18,6 +18,7 @@ mod application;
 mod content;
 mod guest_os;
 mod image;
+mod inventory;
 mod key;
 
 mod agent;

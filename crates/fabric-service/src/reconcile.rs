@@ -76,11 +76,19 @@ async fn round(
     let mut removed = Removed::Nothing;
     for _ in 0..PLANS_MAX {
         let mut said = Vec::new();
+        let mut noted = Vec::new();
         let mut stored = false;
         for action in plan(&state.cluster, controller.now()) {
-            let Action::Store(change) = action else {
-                said.push(action);
-                continue;
+            let change = match action {
+                Action::Store(change) => change,
+                Action::Note(change) => {
+                    noted.push(change);
+                    continue;
+                }
+                Action::PushGoal(_) | Action::PushImage { .. } => {
+                    said.push(action);
+                    continue;
+                }
             };
             log(&change);
             if matches!(change, Change::Remove(..)) {
@@ -91,6 +99,9 @@ async fn round(
         }
         if !stored {
             deliver(mailboxes, said);
+            for change in noted {
+                state.commit(change).await?;
+            }
             break;
         }
     }
@@ -103,7 +114,7 @@ fn deliver(mailboxes: &BTreeMap<NodeName, Mailbox>, said: Vec<Action>) {
     let mut images: BTreeMap<NodeName, BTreeSet<Digest>> = BTreeMap::new();
     for action in said {
         match action {
-            Action::Store(_) => {}
+            Action::Store(_) | Action::Note(_) => {}
             Action::PushGoal(goal) => {
                 goals.insert(goal.node.clone(), Arc::new(*goal));
             }
@@ -143,7 +154,7 @@ fn log(change: &Change) {
         }
         Change::Remove(_, id) => tracing::info!(deployment = %id, "the deployment is gone"),
         Change::Node(node, record) => {
-            tracing::info!(%node, generation = %record.generation, "the node gets a new goal");
+            tracing::info!(%node, generation = %record.generation, state = %record.state, "the node gets a new goal or state");
         }
     }
 }

@@ -69,8 +69,9 @@ async fn open(config: &Config, identity: &Identity, store: Store) -> Result<Cont
     let clock = Clock::start();
     let mut cluster = Cluster::new(config.network, os, clock.now());
     let mut agents = BTreeMap::new();
-    for NodeConfig { name, number, fault_domain, address, thumbprint } in &config.nodes {
-        cluster.add_node(name.clone(), *number, *fault_domain, NodeRecord::default());
+    for NodeConfig { name, kind, number, fault_domain, address, thumbprint } in &config.nodes {
+        let number = u32::from(*number);
+        cluster.add_node(name.clone(), *kind, number, *fault_domain, NodeRecord::default());
         let tls = client_config(Some(identity), ServerAuth::Pinned(*thumbprint))?;
         agents.insert(name.clone(), Agent::new(Client::new(*address, tls)));
     }

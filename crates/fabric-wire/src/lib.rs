@@ -11,6 +11,8 @@
 //! | `DELETE /v1/certificates/{subscription}/{service}/{sha1}`, `…/{service}` | it, or all of the service, are kept no longer |
 //! | `GET /v1/certificates` | list of [`KeptCertificate`](certificate::KeptCertificate) |
 //! | `GET /v1/nodes` | list of [`NodeStatus`] |
+//! | `POST /v1/nodes/{name}/drain`, `…/undrain` | [`NodeStatus`] as it is then; 404 for an unknown node |
+//! | `POST /v1/nodes/{name}/retire`, `…/retire?force=true` | the same; 409 with a text while something is on the node and it is not forced |
 //! | `GET /v1/deployments/{id}/instances/{name}/log` | the end of an instance's console, as text |
 //! | `GET /v1/deployments/{id}/events` | list of [`RebootEvent`], oldest first |
 //! | `POST /v1/deployments/{id}/instances/{name}/reboot`, `…/reimage`, `…/rebuild` | 202 |
@@ -18,6 +20,7 @@
 //! | `GET /v1/packages/{sha256}` | a package, as it was sent |
 
 pub mod certificate;
+mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,6 +31,8 @@ use welkin_base::{
     DeploymentId, Digest, Generation, InstanceName, NodeName, RoleName, ServiceName, SubscriptionId,
     Timestamp,
 };
+
+pub use node::{HealthChange, NodeHealth, NodeKind, NodeState, NodeStatus};
 
 /// A service package as sent, in bytes, at most.
 pub const PACKAGE_BYTES_MAX: u64 = 600 << 20;
@@ -321,30 +326,4 @@ pub enum InstanceState {
     StoppedVm,
     /// Being removed.
     DeletingVm,
-}
-
-/// A node, as the FC knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeStatus {
-    /// Its name.
-    pub name: NodeName,
-    /// Counted from 0.
-    pub fault_domain: u32,
-    /// Whether it answers.
-    pub healthy: bool,
-    /// `kvm` or `tcg`, once it has answered.
-    pub accelerator: Option<String>,
-    /// Virtual processors in all and in use.
-    pub cores: u32,
-    /// See `cores`.
-    pub cores_used: u32,
-    /// Memory in all and in use.
-    pub memory_mib: u32,
-    /// See `memory_mib`.
-    pub memory_used_mib: u32,
-    /// Instances placed on it.
-    pub instances: u32,
-    /// A trouble that it reports, or why it is unhealthy.
-    pub trouble: Option<String>,
 }

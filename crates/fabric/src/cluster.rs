@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::{GuestOs, NodeCapacity};
 use welkin_base::{DeploymentId, Digest, Generation, NodeName, Timestamp};
+use welkin_fabric_wire::{HealthChange, NodeKind, NodeState};
 
 use crate::deployment::{Deployment, Need};
 use crate::network::Network;
@@ -32,8 +33,10 @@ pub struct Cluster {
 pub struct Node {
     /// Its name.
     pub name: NodeName,
+    /// What it is for.
+    pub kind: NodeKind,
     /// Its number, from which its addresses follow.
-    pub number: u8,
+    pub number: u32,
     /// Its fault domain, counted from 0.
     pub fault_domain: u32,
     /// What is stored of it.
@@ -42,14 +45,29 @@ pub struct Node {
     pub seen: Seen,
 }
 
-/// The stored half of a node: which goal it was given last. It is committed before the goal is pushed, so that
-/// no two goals ever carry the same generation.
+/// The stored half of a node. Which goal it was given last is committed before the goal is pushed, so that no two
+/// goals ever carry the same generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Generation of the last goal; 0 before the first.
     pub generation: Generation,
     /// Digest of that goal without its generation.
     pub goal: Option<Digest>,
+    /// What the operator wants of it.
+    #[serde(default)]
+    pub state: NodeState,
+    /// Since when.
+    #[serde(default)]
+    pub state_since: Option<Timestamp>,
+    /// What it had when it answered last.
+    #[serde(default)]
+    pub capacity: Option<NodeCapacity>,
+    /// When that was noted.
+    #[serde(default)]
+    pub capacity_at: Option<Timestamp>,
+    /// How its health changed, oldest first.
+    #[serde(default)]
+    pub history: Vec<HealthChange>,
 }
 
 /// What is free on a node and who stands there.
@@ -59,6 +77,8 @@ pub struct Usage {
     pub need: Need,
     /// Instances placed.
     pub instances: u32,
+    /// Instances that may still be there.
+    pub leaving: u32,
 }
 
 impl Cluster {
@@ -69,8 +89,15 @@ impl Cluster {
     }
 
     /// Adds a node of which nothing was read yet.
-    pub fn add_node(&mut self, name: NodeName, number: u8, fault_domain: u32, record: NodeRecord) {
-        let node = Node { name: name.clone(), number, fault_domain, record, seen: Seen::default() };
+    pub fn add_node(
+        &mut self,
+        name: NodeName,
+        kind: NodeKind,
+        number: u32,
+        fault_domain: u32,
+        record: NodeRecord,
+    ) {
+        let node = Node { name: name.clone(), kind, number, fault_domain, record, seen: Seen::default() };
         self.nodes.insert(name, node);
     }
 
@@ -85,6 +112,9 @@ impl Cluster {
             for instance in &deployment.instances {
                 usage.entry(&instance.node).or_default().instances += 1;
             }
+            for left in &deployment.leaving {
+                usage.entry(&left.node).or_default().leaving += 1;
+            }
         }
         usage
     }
@@ -97,6 +127,26 @@ impl Cluster {
     /// Virtual IPs in use.
     pub fn vips(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.deployments.values().filter_map(|deployment| deployment.vip)
+    }
+}
+
+impl Node {
+    /// Whether it is to get instances, as far as the operator decides.
+    #[must_use]
+    pub fn takes_instances(&self) -> bool {
+        self.kind == NodeKind::Compute && self.record.state == NodeState::Active
+    }
+
+    /// Whether the operator wants its instances elsewhere.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        matches!(self.record.state, NodeState::Draining | NodeState::Drained)
+    }
+
+    /// Whether it is no longer one of the cluster.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.record.state == NodeState::Retired
     }
 }
 

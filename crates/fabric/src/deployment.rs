@@ -218,7 +218,7 @@ pub struct Instance {
     pub vm_restarts: u32,
 }
 
-/// What an update does with an instance.
+/// What an update, or the draining of its node, does with an instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Turn {
@@ -235,13 +235,29 @@ pub enum Turn {
         /// Out of rotation until it is.
         out: bool,
     },
+    /// Its node is drained: it is out of rotation and will move.
+    Moving {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It has moved off a node that is drained, and is not known to be ready since.
+    Moved,
 }
 
 impl Turn {
     /// Whether the instance gets no new connections.
     #[must_use]
     pub fn is_out(self) -> bool {
-        matches!(self, Self::Draining { .. } | Self::Changing { out: true })
+        matches!(
+            self,
+            Self::Draining { .. } | Self::Changing { out: true } | Self::Moving { .. } | Self::Moved
+        )
+    }
+
+    /// Whether it is because of its node, and not of an update.
+    #[must_use]
+    pub fn is_move(self) -> bool {
+        matches!(self, Self::Moving { .. } | Self::Moved)
     }
 }
 

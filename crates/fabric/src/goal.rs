@@ -27,7 +27,7 @@ pub fn node_goal(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeGoal {
             Some(instance_goal(cluster, node, deployment, role, instance))
         })
         .collect();
-    let vips = vips(cluster, node, now);
+    let vips = if node.is_retired() { Vec::new() } else { vips(cluster, node, now) };
     NodeGoal { node: node.name.clone(), generation: node.record.generation, instances, vips }
 }
 

@@ -7,29 +7,17 @@
 use std::time::Duration;
 
 use welkin_base::{Generation, NodeName, Timestamp};
-use welkin_fabric_wire::RebootReason;
+pub use welkin_fabric_wire::NodeHealth as Health;
+use welkin_fabric_wire::{NodeKind, RebootReason};
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::Deployment;
-use crate::placement::{Room, Spread, Wanted};
+use crate::placement::{Place, Room, Spread, Wanted};
 
 /// Silence after which a node's instances leave the load balancer: four missed readings.
 pub const UNHEALTHY_AFTER: Duration = Duration::from_secs(4);
 /// Silence after which a node's instances are placed elsewhere. Long enough for an agent to be restarted.
 pub const LOST_AFTER: Duration = Duration::from_secs(20);
-
-/// Whether a node can be counted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// This controller has just begun and has not read the node yet.
-    Unknown,
-    /// It answers.
-    Healthy,
-    /// It has not answered for [`UNHEALTHY_AFTER`].
-    Unhealthy,
-    /// It has not answered for [`LOST_AFTER`].
-    Lost,
-}
 
 /// The health of a node at `now`.
 #[must_use]
@@ -55,15 +43,19 @@ pub fn silence(cluster: &Cluster, node: &Node, now: Timestamp) -> Duration {
 /// Whether each node was read, or is known to be silent: before that, no goal can be judged.
 #[must_use]
 pub fn is_settled(cluster: &Cluster, now: Timestamp) -> bool {
-    cluster.nodes.values().all(|node| health(cluster, node, now) != Health::Unknown)
+    let awaited = cluster.nodes.values().filter(|node| !node.is_retired());
+    awaited.into_iter().all(|node| health(cluster, node, now) != Health::Unknown)
 }
 
 /// The brake: when more than half of the nodes are lost, the controller is likelier cut off than they are dead,
-/// and nothing is moved.
+/// and nothing is moved. Edges run nothing, so that they do not count.
 #[must_use]
 pub fn brake(cluster: &Cluster, now: Timestamp) -> bool {
-    let lost = cluster.nodes.values().filter(|node| health(cluster, node, now) == Health::Lost).count();
-    lost * 2 > cluster.nodes.len()
+    let counted = cluster.nodes.values().filter(|node| node.kind == NodeKind::Compute && !node.is_retired());
+    let (all, lost) = counted.fold((0, 0), |(all, lost), node| {
+        (all + 1, lost + usize::from(health(cluster, node, now) == Health::Lost))
+    });
+    lost * 2 > all
 }
 
 /// The deployments whose instances on lost nodes find a place elsewhere, as they are afterwards.
@@ -95,7 +87,7 @@ fn heal_one(
 ) -> Option<Deployment> {
     let is_lost = |name: &NodeName| {
         let node = cluster.nodes.get(name);
-        node.is_none_or(|node| health(cluster, node, now) == Health::Lost)
+        node.is_none_or(|node| node.is_retired() || health(cluster, node, now) == Health::Lost)
     };
     let mut healed = deployment.clone();
     let mut moved = false;
@@ -112,16 +104,28 @@ fn heal_one(
             .take(wanted, &others, Spread::Required)
             .or_else(|_| room.take(wanted, &others, Spread::Preferred));
         let Ok(place) = place else { continue };
-        healed.note(&old, RebootReason::Moved, now);
-        let instance = &mut healed.instances[at];
-        instance.changed = goal_given(cluster, &place.node);
-        instance.vm_restarts = 0;
-        instance.node = place.node;
-        instance.fault_domain = place.fault_domain;
-        instance.address = place.address;
-        instance.incarnation += 1;
-        healed.leaving.push(old.leave());
+        relocate(cluster, &mut healed, at, place, now);
         moved = true;
     }
     moved.then_some(healed)
+}
+
+/// Has the instance at `at` begin anew at another place; what it held is let go.
+pub(crate) fn relocate(
+    cluster: &Cluster,
+    deployment: &mut Deployment,
+    at: usize,
+    place: Place,
+    now: Timestamp,
+) {
+    let old = deployment.instances[at].clone();
+    deployment.note(&old, RebootReason::Moved, now);
+    let instance = &mut deployment.instances[at];
+    instance.changed = goal_given(cluster, &place.node);
+    instance.vm_restarts = 0;
+    instance.node = place.node;
+    instance.fault_domain = place.fault_domain;
+    instance.address = place.address;
+    instance.incarnation += 1;
+    deployment.leaving.push(old.leave());
 }

@@ -40,13 +40,13 @@ pub struct Network {
 impl Network {
     /// The gateway of node `number`'s instances.
     #[must_use]
-    pub fn gateway(self, number: u8) -> Ipv4Addr {
+    pub fn gateway(self, number: u32) -> Ipv4Addr {
         self.instance(number, 1)
     }
 
     /// The lowest address of node `number` that is not in `used`.
     #[must_use]
-    pub fn free_instance_address(self, number: u8, used: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+    pub fn free_instance_address(self, number: u32, used: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
         (2..=254).map(|slot| self.instance(number, slot)).find(|address| !used.contains(address))
     }
 
@@ -59,8 +59,8 @@ impl Network {
             .find(|address| !used.contains(address))
     }
 
-    fn instance(self, number: u8, slot: u8) -> Ipv4Addr {
-        let third = INSTANCES_FIRST + number.min(NODE_NUMBER_MAX);
+    fn instance(self, number: u32, slot: u8) -> Ipv4Addr {
+        let third = INSTANCES_FIRST + u8::try_from(number).unwrap_or(u8::MAX).min(NODE_NUMBER_MAX);
         Ipv4Addr::new(self.first, self.second, third, slot)
     }
 }
@@ -136,7 +136,7 @@ mod tests {
         }
         assert_eq!(network().free_instance_address(0, &used), None);
         assert_eq!(network().free_vip(&used).unwrap().to_string(), "10.177.240.1");
-        assert_eq!(network().gateway(NODE_NUMBER_MAX).to_string(), "10.177.239.1");
+        assert_eq!(network().gateway(NODE_NUMBER_MAX.into()).to_string(), "10.177.239.1");
     }
 
     #[test]

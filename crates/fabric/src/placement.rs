@@ -1,7 +1,7 @@
 //! Placement: on which node each new instance stands.
 //!
 //! Hard rules, which a placement never breaks:
-//! 1. The node answers, and holds nothing that this controller does not know.
+//! 1. The node runs instances, is not drained, answers, and holds nothing that this controller does not know.
 //! 2. Capacity: cores, memory, disk and addresses of the node suffice for all that is placed or leaving there.
 //! 3. A role of several instances stands in at least two fault domains where the cluster has two: one fault domain
 //!    holds at most half of the role, rounded up (SERVICEMODEL §6, "n mod 2").
@@ -16,6 +16,7 @@ use std::net::Ipv4Addr;
 
 use welkin_agent_wire::limits::INSTANCES_PER_NODE_MAX;
 use welkin_base::{InstanceName, NodeName, RoleName, Timestamp};
+use welkin_fabric_wire::NodeKind;
 
 use crate::cluster::{Cluster, Node, Usage};
 use crate::deployment::{Instance, Need};
@@ -108,10 +109,12 @@ impl<'a> Room<'a> {
         let mut room =
             Self { cluster, nodes: Vec::new(), unfit: Vec::new(), used, addresses: BTreeSet::new() };
         room.addresses.extend(cluster.addresses());
-        for node in cluster.nodes.values() {
+        for node in cluster.nodes.values().filter(|node| node.kind == NodeKind::Compute) {
             match node.seen.state() {
                 Some(state)
-                    if health(cluster, node, now) == Health::Healthy && !cluster.has_strangers(node) =>
+                    if node.takes_instances()
+                        && health(cluster, node, now) == Health::Healthy
+                        && !cluster.has_strangers(node) =>
                 {
                     let taken = room.used.get(&node.name).copied().unwrap_or_default();
                     room.nodes.push((node, taken.need.free_of(state.capacity)));

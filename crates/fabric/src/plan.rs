@@ -10,8 +10,10 @@ use welkin_base::{DeploymentId, Digest, NodeName, ServiceName, Timestamp};
 
 use crate::cluster::{Cluster, Node, NodeRecord};
 use crate::deployment::{Deployment, Leaving, Role};
+use crate::drain::drain;
 use crate::goal::{content_digest, node_goal};
 use crate::health::{Health, heal, health, is_settled};
+use crate::life;
 use crate::reboot::note_restarts;
 use crate::update::update;
 
@@ -20,6 +22,8 @@ use crate::update::update;
 pub enum Action {
     /// Commit a row, unless it changed since it was read, and plan again.
     Store(Change),
+    /// Commit a row likewise once everything else of the plan was said: nothing waits for it.
+    Note(Change),
     /// Give a node its goal.
     PushGoal(Box<NodeGoal>),
     /// Give a node an image, unless it has it.
@@ -61,7 +65,8 @@ pub fn plan(cluster: &Cluster, now: Timestamp) -> Vec<Action> {
         return changes.into_iter().map(Action::Store).collect();
     }
     let answering = goals.into_iter().filter(|(node, _)| health(cluster, node, now) == Health::Healthy);
-    answering.flat_map(|(node, goal)| pushes(cluster, node, goal)).collect()
+    let said = answering.flat_map(|(node, goal)| pushes(cluster, node, goal));
+    said.chain(life::notes(cluster, now).into_iter().map(Action::Note)).collect()
 }
 
 impl Cluster {
@@ -127,7 +132,8 @@ impl Cluster {
 fn raise(node: &Node, goal: &NodeGoal) -> Option<Action> {
     let digest = Some(content_digest(goal));
     (node.record.goal != digest).then(|| {
-        let record = NodeRecord { generation: node.record.generation.next(), goal: digest };
+        let generation = node.record.generation.next();
+        let record = NodeRecord { generation, goal: digest, ..node.record.clone() };
         Action::Store(Change::Node(node.name.clone(), record))
     })
 }
@@ -147,7 +153,11 @@ fn changes(cluster: &Cluster, now: Timestamp) -> Vec<Change> {
     if !noted.is_empty() {
         return noted;
     }
-    update(cluster, now).into_iter().map(put).collect()
+    let updated: Vec<Change> = update(cluster, now).into_iter().map(put).collect();
+    if !updated.is_empty() {
+        return updated;
+    }
+    drain(cluster, now).into_iter().map(put).chain(life::drained(cluster, now)).collect()
 }
 
 /// Gives back what nodes no longer hold; a deployment that is to be gone and holds nothing is removed.
@@ -167,7 +177,7 @@ fn leave(cluster: &Cluster, deployment: &Deployment, now: Timestamp) -> Option<C
 fn has_left(cluster: &Cluster, deployment: &Deployment, left: &Leaving, now: Timestamp) -> bool {
     let Some(node) = cluster.nodes.get(&left.node) else { return true };
     match health(cluster, node, now) {
-        Health::Lost => return deployment.deleting,
+        Health::Lost => return deployment.deleting || node.is_retired(),
         Health::Unknown | Health::Unhealthy => return false,
         Health::Healthy => {}
     }

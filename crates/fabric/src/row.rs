@@ -3,7 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The shape that is written and read. Shape 1 knew neither versions of a deployment nor its service.
+/// The shape that is written and read. Shape 1 knew neither versions of a deployment nor its service. What a field
+/// has when it is missing is told beside it.
 const SHAPE: u32 = 2;
 
 /// Why a row cannot be read.

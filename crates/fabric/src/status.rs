@@ -8,6 +8,7 @@ use welkin_fabric_wire::{
 
 use crate::cluster::{Cluster, Node, Usage};
 use crate::deployment::{Deployment, Instance, Leaving, Reach};
+use crate::drain::obstacle;
 use crate::health::{Health, brake, health, silence};
 use crate::update::update_observed;
 
@@ -42,29 +43,41 @@ pub fn deployment_observed(cluster: &Cluster, deployment: &Deployment, now: Time
 /// A node as it is at `now`.
 #[must_use]
 pub fn node_status(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeStatus {
-    let Usage { need, instances } = cluster.usage().get(&node.name).copied().unwrap_or_default();
+    let Usage { need, instances, leaving } = cluster.usage().get(&node.name).copied().unwrap_or_default();
     let state = node.seen.state();
-    let healthy = health(cluster, node, now) == Health::Healthy;
+    let capacity = state.map(|state| state.capacity).or(node.record.capacity);
+    let health = health(cluster, node, now);
+    let healthy = health == Health::Healthy;
     NodeStatus {
         name: node.name.clone(),
+        kind: node.kind,
+        number: node.number,
         fault_domain: node.fault_domain,
+        state: node.record.state,
+        state_since: node.record.state_since,
         healthy,
+        health,
+        history: node.record.history.clone(),
         accelerator: state.map(|state| match state.accelerator {
             Accelerator::Kvm => "kvm".to_owned(),
             Accelerator::Tcg => "tcg".to_owned(),
         }),
-        cores: state.map_or(0, |state| state.capacity.cores),
+        cores: capacity.map_or(0, |capacity| capacity.cores),
         cores_used: need.cores,
-        memory_mib: state.map_or(0, |state| state.capacity.memory_mib),
+        memory_mib: capacity.map_or(0, |capacity| capacity.memory_mib),
         memory_used_mib: need.memory_mib,
+        disk_mib: capacity.map_or(0, |capacity| capacity.disk_mib),
+        disk_used_mib: need.disk_mib,
         instances,
+        leaving,
         trouble: node_trouble(cluster, node, healthy, now),
     }
 }
 
 fn node_trouble(cluster: &Cluster, node: &Node, healthy: bool, now: Timestamp) -> Option<String> {
     if healthy {
-        return node.seen.state().and_then(|state| state.trouble.clone());
+        let reported = node.seen.state().and_then(|state| state.trouble.clone());
+        return reported.or_else(|| obstacle(cluster, node, now));
     }
     let why = node.seen.trouble().unwrap_or("it has not been read yet");
     let silent_s = silence(cluster, node, now).as_secs();

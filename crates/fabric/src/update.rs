@@ -79,13 +79,14 @@ pub fn update(cluster: &Cluster, now: Timestamp) -> Vec<Deployment> {
 /// The update that is in progress.
 #[must_use]
 pub fn update_observed(deployment: &Deployment) -> Option<UpdateObserved> {
-    let open = open_domains(deployment);
-    let domain = open.first().copied().or_else(|| next_domain(deployment))?;
+    let by_update = |instance: &&Instance| instance.turn != Turn::None && !instance.turn.is_move();
+    let open = deployment.instances.iter().filter(by_update).map(|instance| instance.update_domain).min();
+    let domain = open.or_else(|| next_domain(deployment))?;
     let wanted = deployment.wanted();
     let moves = |instance: &&Instance| {
         instance.update_domain == domain
             && match instance.turn {
-                Turn::None => false,
+                Turn::None | Turn::Moving { .. } | Turn::Moved => false,
                 Turn::Draining { .. } => true,
                 Turn::Changing { .. } => instance.version == wanted,
             }
@@ -138,7 +139,8 @@ fn end_turns(cluster: &Cluster, deployment: &mut Deployment, now: Timestamp) {
     for at in 0..deployment.instances.len() {
         let instance = &deployment.instances[at];
         let ended = match instance.turn {
-            Turn::None => continue,
+            Turn::None | Turn::Moving { .. } => false,
+            Turn::Moved => is_ready_since(cluster, deployment, instance, now),
             Turn::Draining { .. } => {
                 deployment.role(&instance.role).is_none() || !is_pending(deployment, instance)
             }
@@ -165,8 +167,8 @@ fn is_pending(deployment: &Deployment, instance: &Instance) -> bool {
     instance.version != deployment.wanted() && deployment.role(&instance.role).is_some()
 }
 
-/// The domains that an update has touched and not yet made ready.
-fn open_domains(deployment: &Deployment) -> BTreeSet<u32> {
+/// The domains that an update or a move has touched and not yet made ready.
+pub(crate) fn open_domains(deployment: &Deployment) -> BTreeSet<u32> {
     let touched = deployment.instances.iter().filter(|instance| instance.turn != Turn::None);
     touched.map(|instance| instance.update_domain).collect()
 }
@@ -225,8 +227,8 @@ fn carry_on(cluster: &Cluster, deployment: &mut Deployment, now: Timestamp) {
     change(cluster, deployment, now, |instance| {
         let out = instance.turn.is_out();
         let due = match instance.turn {
-            Turn::None => false,
-            Turn::Changing { .. } => true,
+            Turn::None | Turn::Moving { .. } => false,
+            Turn::Changing { .. } | Turn::Moved => true,
             Turn::Draining { since } => {
                 let drained_for = now.since(since);
                 drained_for >= DRAIN_MAX || (told && drained_for >= DRAIN)
@@ -271,8 +273,9 @@ fn begins_vm(deployment: &Deployment, instance: &Instance, difference: Differenc
 }
 
 /// Whether each node that answers holds its newest goal.
-fn all_told(cluster: &Cluster, now: Timestamp) -> bool {
-    let mut answering = cluster.nodes.values().filter(|node| health(cluster, node, now) == Health::Healthy);
+pub(crate) fn all_told(cluster: &Cluster, now: Timestamp) -> bool {
+    let counted = cluster.nodes.values().filter(|node| !node.is_retired());
+    let mut answering = counted.filter(|node| health(cluster, node, now) == Health::Healthy);
     answering.all(|node| node.seen.state().map(|state| state.generation) == Some(node.record.generation))
 }
 

@@ -91,7 +91,14 @@ pub fn reconcile(
             for change in unstored.iter().filter(|_| commits_left > 0) {
                 disk.commit(change)?;
             }
-            return Ok(Some(actions));
+            let (noted, said): (Vec<_>, Vec<_>) =
+                actions.into_iter().partition(|action| matches!(action, Action::Note(_)));
+            for action in noted {
+                let Action::Note(change) = action else { continue };
+                disk.commit(&change)?;
+                cluster.apply(change);
+            }
+            return Ok(Some(said));
         }
         for action in actions {
             let Action::Store(change) = action else { continue };

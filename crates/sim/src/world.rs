@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use welkin_agent_wire::NodeCapacity;
 use welkin_base::{DeploymentId, NameError, NodeName, Timestamp};
-use welkin_fabric::{Action, Change, Cluster, Network, NodeRecord, update_observed};
+use welkin_fabric::{Action, Change, Cluster, Network, NodeKind, NodeRecord, update_observed};
 use welkin_fabric_wire::UpdateMode;
 use welkin_node::NodeNetwork;
 
@@ -240,7 +240,7 @@ impl World {
         self.outcome.cut_short += u64::from(said.is_none());
         for action in said.into_iter().flatten() {
             match action {
-                Action::Store(_) => {}
+                Action::Store(_) | Action::Note(_) => {}
                 Action::PushGoal(goal) => self.send(Message::Goal(goal)),
                 Action::PushImage { node, image } => self.send(Message::Image(node, image)),
             }
@@ -257,7 +257,14 @@ impl World {
         let network: Network = NETWORK.parse().map_err(|error| format!("{error}"))?;
         let mut cluster = Cluster::new(network, guest_os(), self.now());
         for node in self.nodes.values() {
-            cluster.add_node(node.name.clone(), node.number, node.fault_domain, NodeRecord::default());
+            let kind = NodeKind::Compute;
+            cluster.add_node(
+                node.name.clone(),
+                kind,
+                node.number.into(),
+                node.fault_domain,
+                NodeRecord::default(),
+            );
         }
         self.disk.load(&mut cluster)?;
         Ok(cluster)

@@ -91,6 +91,7 @@ impl Cloud {
                 .zip(&agents)
                 .map(|(number, agent)| NodeConfig {
                     name: agent.name.clone(),
+                    kind: welkin_fabric_wire::NodeKind::Compute,
                     number,
                     fault_domain: number.into(),
                     address: agent.address,

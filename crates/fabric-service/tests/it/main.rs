@@ -6,5 +6,6 @@ mod agent;
 mod cloud;
 mod deployment;
 mod hostile;
+mod inventory;
 mod restart;
 mod update;

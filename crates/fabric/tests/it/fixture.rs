@@ -10,8 +10,8 @@ use welkin_base::{
     DeploymentId, Digest, Generation, NodeName, RoleName, ServiceName, SubscriptionId, Timestamp,
 };
 use welkin_fabric::{
-    Action, Change, Cluster, Deployment, Need, NodeRecord, Reach, Refused, Role, RoleEndpoint, deploy,
-    node_goal, plan,
+    Action, Change, Cluster, Deployment, Need, NodeKind, NodeRecord, Reach, Refused, Role, RoleEndpoint,
+    deploy, node_goal, plan,
 };
 use welkin_fabric_wire::{DeploymentGoal, GoalStatus, Slot, UpdateGoal};
 
@@ -39,7 +39,8 @@ pub fn guest_os() -> GuestOs {
 pub fn cluster(fault_domains: &[u32]) -> Cluster {
     let mut cluster = Cluster::new("10.177.0.0/16".parse().unwrap(), guest_os(), at(0));
     for (number, domain) in (0..).zip(fault_domains) {
-        cluster.add_node(node_name(number), number, *domain, NodeRecord::default());
+        let kind = NodeKind::Compute;
+        cluster.add_node(node_name(number), kind, number.into(), *domain, NodeRecord::default());
         answer(&mut cluster, number, 0, Vec::new());
     }
     cluster
@@ -153,7 +154,13 @@ pub fn settle(cluster: &mut Cluster, second: u64) -> Vec<Action> {
     for _ in 0..20 {
         let actions = plan(cluster, at(second));
         if !actions.iter().any(|action| matches!(action, Action::Store(_))) {
-            return actions;
+            let (noted, said): (Vec<_>, Vec<_>) =
+                actions.into_iter().partition(|action| matches!(action, Action::Note(_)));
+            for action in noted {
+                let Action::Note(change) = action else { continue };
+                cluster.apply(change);
+            }
+            return said;
         }
         for action in actions {
             if let Action::Store(change) = action {

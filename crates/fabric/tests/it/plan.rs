@@ -8,6 +8,7 @@ use crate::fixture::{
 
 fn says(actions: &[Action]) -> Vec<String> {
     let say = |action: &Action| match action {
+        Action::Note(_) => "note".to_owned(),
         Action::Store(Change::Deployment(deployment)) => format!("store {}", deployment.id),
         Action::Store(Change::Swap(_)) => "swap".to_owned(),
         Action::Store(Change::Remove(_, id)) => format!("remove {id}"),
@@ -79,7 +80,7 @@ fn restarted(cluster: &Cluster, second: u64) -> Cluster {
     let mut fresh = Cluster::new(cluster.network, guest_os(), at(second));
     for node in cluster.nodes.values() {
         let record: NodeRecord = decode(&encode(&node.record).unwrap()).unwrap();
-        fresh.add_node(node.name.clone(), node.number, node.fault_domain, record);
+        fresh.add_node(node.name.clone(), node.kind, node.number, node.fault_domain, record);
     }
     for deployment in cluster.deployments.values() {
         fresh.apply(Change::Deployment(Box::new(decode(&encode(deployment).unwrap()).unwrap())));

@@ -14,8 +14,8 @@ use welkin_base::{DeploymentId, Digest, Generation, InstanceName, NodeName, Role
 use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
     DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InputEndpoint, InstanceState,
-    InstanceStatus, NodeStatus, RebootEvent, RebootReason, Refusal, RefusalReason, RoleObserved, Slot, Slots,
-    UpdateMode, UpdateObserved,
+    InstanceStatus, NodeHealth, NodeKind, NodeState, NodeStatus, RebootEvent, RebootReason, Refusal,
+    RefusalReason, RoleObserved, Slot, Slots, UpdateMode, UpdateObserved,
 };
 use welkin_pki::{ClientAuth, Identity, Thumbprint, UnsealingKey, server_config};
 use welkin_transport::{Body, empty, full, json, read_body, serve, text};
@@ -420,14 +420,23 @@ fn observed(id: &DeploymentId, deployment: &Deployment) -> DeploymentObserved {
 fn node() -> NodeStatus {
     NodeStatus {
         name: NodeName::new("node0").unwrap(),
+        kind: NodeKind::Compute,
+        number: 0,
         fault_domain: 0,
+        state: NodeState::Active,
+        state_since: None,
         healthy: true,
+        health: NodeHealth::Healthy,
+        history: Vec::new(),
         accelerator: Some("tcg".to_owned()),
         cores: 8,
         cores_used: 2,
         memory_mib: 8192,
         memory_used_mib: 3584,
+        disk_mib: 65_536,
+        disk_used_mib: 4096,
         instances: 2,
+        leaving: 0,
         trouble: None,
     }
 }

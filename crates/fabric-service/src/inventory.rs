@@ -1,0 +1,75 @@
+//! The nodes of the cluster: what each is, and what the operator wants of it.
+
+use http::{Response, StatusCode};
+use welkin_base::NodeName;
+use welkin_fabric::{NotChanged, drain_node, node_status, retire_node, undrain_node};
+use welkin_transport::{Body, json, text};
+
+use crate::controller::Controller;
+use crate::row::RowsError;
+
+/// What is to become of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Nothing new on it, and what is there moves.
+    Drain,
+    /// It gets instances again.
+    Undrain,
+    /// It is no longer one of the cluster.
+    Retire,
+}
+
+impl Order {
+    /// The order that a path names.
+    pub fn of(text: &str) -> Option<Self> {
+        Some(match text {
+            "drain" => Self::Drain,
+            "undrain" => Self::Undrain,
+            "retire" => Self::Retire,
+            _ => return None,
+        })
+    }
+}
+
+/// Every node.
+pub(crate) async fn list(controller: &Controller) -> Response<Body> {
+    let state = controller.state().await;
+    let nodes = state.cluster.nodes.values().map(|node| node_status(&state.cluster, node, controller.now()));
+    json(StatusCode::OK, &nodes.collect::<Vec<_>>())
+}
+
+/// Changes what is wanted of a node, and answers the node as it is then.
+pub(crate) async fn change(
+    controller: &Controller,
+    name: &NodeName,
+    order: Order,
+    force: bool,
+) -> Response<Body> {
+    let mut state = controller.state().await;
+    let now = controller.now();
+    let wanted = match order {
+        Order::Drain => drain_node(&state.cluster, name, now),
+        Order::Undrain => undrain_node(&state.cluster, name, now),
+        Order::Retire => retire_node(&state.cluster, name, force, now),
+    };
+    match wanted {
+        Ok(None) => {}
+        Ok(Some(change)) => {
+            tracing::info!(node = %name, ?order, force, "the operator changes what is wanted of a node");
+            match state.commit(change).await {
+                Ok(()) => controller.changed.notify_one(),
+                Err(error @ RowsError::Conflict) => return text(StatusCode::CONFLICT, error.to_string()),
+                Err(error) => {
+                    tracing::error!(node = %name, %error, "a node's state cannot be stored");
+                    return text(StatusCode::INTERNAL_SERVER_ERROR, "the node's state cannot be stored");
+                }
+            }
+        }
+        Err(why @ NotChanged::Missing(_)) => return text(StatusCode::NOT_FOUND, why.to_string()),
+        Err(why) => return text(StatusCode::CONFLICT, why.to_string()),
+    }
+    match state.cluster.nodes.get(name) {
+        Some(node) => json(StatusCode::OK, &node_status(&state.cluster, node, now)),
+        None => text(StatusCode::NOT_FOUND, "there is no such node"),
+    }
+}
