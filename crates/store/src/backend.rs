@@ -8,17 +8,19 @@ use futures_util::future::BoxFuture;
 
 use crate::commit::{Commit, CommitError};
 use crate::error::StoreError;
+use crate::etcd::{Etcd, Term};
 use crate::extent::{ExtentRef, ExtentWriter};
 use crate::local::{CheckRange, CheckedRows, Local, LocalOptions, StoredRow, damaged_tables, is_store};
 use crate::moment::{Moment, Snapshot};
 use crate::row::{Row, ScanRange, Space, Version};
 use crate::stats::StoreStats;
 
-/// What a backend does. The contract of each method is that of the method of [`Store`].
+/// What a backend does. The contract of each method is that of the method of [`Store`]. A read without a moment is one
+/// of all that was acknowledged before it.
 pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
     fn get<'a>(
         &'a self,
-        moment: Moment,
+        moment: Option<Moment>,
         space: Space,
         partition: &'a [u8],
         key: &'a [u8],
@@ -65,7 +67,7 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync {
 
     fn scan(
         &self,
-        moment: Moment,
+        moment: Option<Moment>,
         space: Space,
         range: ScanRange,
         rows_max: usize,
@@ -126,6 +128,12 @@ impl Store {
         Self::open_local_with(folder, LocalOptions::default()).await
     }
 
+    /// The rows that `etcd` keeps. With a `term`, a commit is one of its leader: refused once another leads.
+    #[must_use]
+    pub fn over_etcd(etcd: &Etcd, term: Option<&Term>) -> Self {
+        Self { backend: Arc::new(etcd.backend(term)) }
+    }
+
     /// Whether there is an embedded store in `folder`.
     ///
     /// # Errors
@@ -151,7 +159,7 @@ impl Store {
     /// # Errors
     /// When the disk fails or what is on it is damaged.
     pub async fn get(&self, space: Space, partition: &[u8], key: &[u8]) -> Result<Option<Row>, StoreError> {
-        self.backend.get(self.moment(), space, partition, key).await
+        self.backend.get(None, space, partition, key).await
     }
 
     /// Up to `rows_max` rows of `space` in the range, in order of (partition, key), across
@@ -165,10 +173,11 @@ impl Store {
         range: impl Into<ScanRange>,
         rows_max: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.backend.scan(self.moment(), space, range.into(), rows_max).await
+        self.backend.scan(None, space, range.into(), rows_max).await
     }
 
-    /// What was committed by now, for reads that are to see the same.
+    /// What was committed by now, for reads that are to see the same. Of a store that others write as well: what this
+    /// handle has read or committed.
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.backend.moment()
@@ -250,7 +259,7 @@ impl Store {
         partition: &[u8],
         key: &[u8],
     ) -> Result<Option<Row>, StoreError> {
-        self.backend.get(moment.clone(), space, partition, key).await
+        self.backend.get(Some(moment.clone()), space, partition, key).await
     }
 
     /// As [`Self::scan`], of a moment of this store.
@@ -264,7 +273,7 @@ impl Store {
         range: impl Into<ScanRange>,
         rows_max: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.backend.scan(moment.clone(), space, range.into(), rows_max).await
+        self.backend.scan(Some(moment.clone()), space, range.into(), rows_max).await
     }
 
     /// Checks and writes, atomically; durable when it returns. The version is that of every

@@ -61,6 +61,18 @@ pub enum StoreError {
     /// The extent does not exist (it was released).
     #[error("extent {0} does not exist")]
     NoExtent(String),
+    /// No member of etcd answers, or they have no majority. A commit may have happened all the same.
+    #[error("etcd does not answer: {0}; see that a majority of its members runs and is reachable")]
+    Unavailable(String),
+    /// etcd refused.
+    #[error("etcd refuses: {0}")]
+    Etcd(String),
+    /// Somebody else leads since: nothing was written.
+    #[error("another process leads since, so that this one may not write")]
+    Deposed,
+    /// What only the embedded store has.
+    #[error("a store over etcd has no {0}")]
+    NotOverEtcd(&'static str),
     /// The table engine failed.
     #[error("the row tables failed: {0}")]
     Tables(String),

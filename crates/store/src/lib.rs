@@ -15,6 +15,9 @@
 //! let row = store.get(SPACE, b"partition", b"key").await?;
 //! store.commit(Commit::new(SPACE, b"partition").check_absent(b"key").put(b"key", value)).await?;
 //! ```
+//!
+//! There are two backends: `local`, embedded, in a folder that one process has; and [`etcd`], for rows that several
+//! processes have, of which one leads.
 
 pub mod backup;
 pub mod commit;
@@ -24,12 +27,15 @@ pub mod moment;
 pub mod row;
 pub mod stats;
 
+pub mod etcd;
+
 mod backend;
 mod local;
 
 pub use backend::Store;
 pub use commit::{Check, Commit, CommitError, Write};
 pub use error::StoreError;
+pub use etcd::{Election, Etcd, EtcdMember, Standing, Term};
 pub use extent::{ExtentRef, ExtentWriter};
 pub use local::{
     COMMIT_BYTES_MAX, CheckFrom, CheckRange, CheckedRow, CheckedRows, EXTENT_BYTES_MAX, KEY_BYTES_MAX,

@@ -132,6 +132,17 @@ impl Client {
         self.within(STREAM_TIMEOUT_MS, self.exchange(method, path, body)).await
     }
 
+    /// Sees that there is a connection for the next call, so that a failure of that call is none of a server that
+    /// cannot be reached.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn connect(&self) -> Result<(), CallError> {
+        let sender = Box::pin(self.connection()).await?;
+        self.idle.lock().await.push(sender);
+        Ok(())
+    }
+
     async fn within<T>(
         &self,
         limit_ms: u64,

@@ -26,11 +26,12 @@ const SCAN_ROWS_INLINE_MAX: usize = 100;
 impl Backend for Local {
     fn get<'a>(
         &'a self,
-        moment: Moment,
+        moment: Option<Moment>,
         space: Space,
         partition: &'a [u8],
         key: &'a [u8],
     ) -> BoxFuture<'a, Result<Option<Row>, StoreError>> {
+        let moment = moment.unwrap_or_else(|| self.tables.moment());
         self.read_row(moment, space, partition, key).boxed()
     }
 
@@ -99,13 +100,14 @@ impl Backend for Local {
 
     fn scan(
         &self,
-        moment: Moment,
+        moment: Option<Moment>,
         space: Space,
         range: ScanRange,
         rows_max: usize,
     ) -> BoxFuture<'_, Result<Vec<Row>, StoreError>> {
         async move {
             check_names(space, b"", b"")?;
+            let moment = moment.unwrap_or_else(|| self.tables.moment());
             if rows_max <= SCAN_ROWS_INLINE_MAX && (self.tables.is_resident() || self.pace.is_fast()) {
                 return self.pace.time(|| self.tables.scan(&moment, space, &range, rows_max));
             }
@@ -199,7 +201,7 @@ fn to_stored(commit: &Commit) -> Result<Stored, StoreError> {
     let mut writes = Vec::with_capacity(commit.writes.len());
     let stored = |key: &Bytes| {
         check_names(commit.space, &commit.partition, key)?;
-        Ok(row_key(commit.space, &commit.partition, key))
+        Ok::<_, StoreError>(row_key(commit.space, &commit.partition, key))
     };
     for check in &commit.checks {
         checks.push(match check {

@@ -55,8 +55,7 @@ use extents::{Compaction, Extents};
 use folder::Folder;
 pub(crate) use folder::{create_folder, is_store, sync_folder};
 use health::Health;
-pub(crate) use key::is_row_key;
-use key::{check_names, row_key};
+pub(crate) use key::{check_length, check_names, is_row_key, row_key, scan_end, scan_start, split};
 use log::Log;
 pub use options::{
     COMMIT_BYTES_MAX, EXTENT_BYTES_MAX, KEY_BYTES_MAX, LocalOptions, PARTITION_BYTES_MAX, READ_BYTES,
@@ -297,14 +296,14 @@ mod tests {
         assert!(matches!(put("after").await, Err(CommitError::Store(StoreError::Poisoned))));
         assert!(matches!(store.extent_writer(None).await, Err(StoreError::Poisoned)));
         for (key, is_there) in [("before", true), ("failed", false), ("after", false)] {
-            let row = store.get(store.moment(), SPACE, b"p", key.as_bytes()).await.unwrap();
+            let row = store.get(None, SPACE, b"p", key.as_bytes()).await.unwrap();
             assert_eq!(row.is_some(), is_there, "{key}");
         }
         assert!(matches!(store.close().await, Err(StoreError::Poisoned)));
         drop(store);
         let store = Local::open(folder.path(), LocalOptions::default()).await.unwrap();
-        assert!(store.get(store.moment(), SPACE, b"p", b"before").await.unwrap().is_some());
-        assert!(store.get(store.moment(), SPACE, b"p", b"after").await.unwrap().is_none());
+        assert!(store.get(None, SPACE, b"p", b"before").await.unwrap().is_some());
+        assert!(store.get(None, SPACE, b"p", b"after").await.unwrap().is_none());
         store.commit(Commit::new(SPACE, "p").put("after", "value")).await.unwrap();
     }
 }

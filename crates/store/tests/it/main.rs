@@ -8,9 +8,12 @@
 )]
 
 mod backup;
+mod cluster;
 mod compaction;
+mod contract;
 mod crash;
 mod damage;
+mod etcd;
 mod extents;
 mod full;
 mod model;
