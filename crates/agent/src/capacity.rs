@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use welkin_agent_wire::NodeCapacity;
+use welkin_node::Duty;
 
 use crate::config::Config;
 
@@ -11,14 +12,18 @@ const CORES_PER_PROCESSOR: u32 = 4;
 /// Of the machine's memory, this share is for instances; the rest is for QEMU, the node and the host.
 const MEMORY_SHARE: (u64, u64) = (3, 4);
 
-/// What instances may use in all.
+/// What instances may use in all: of an edge, nothing.
 pub fn capacity(config: &Config) -> NodeCapacity {
+    if config.duty == Duty::Edge {
+        return NodeCapacity { cores: 0, memory_mib: 0, disk_mib: 0 };
+    }
     let processors = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
-    let or = |chosen: u32, machine: u32| if chosen == 0 { machine } else { chosen };
+    let nodes = config.nodes_on_machine.max(1);
+    let or = |chosen: u32, machine: u32| if chosen == 0 { machine / nodes } else { chosen };
     NodeCapacity {
-        cores: or(config.cores, processors.saturating_mul(CORES_PER_PROCESSOR)),
+        cores: or(config.cores, processors.saturating_mul(CORES_PER_PROCESSOR)).max(1),
         memory_mib: or(config.memory_mib, memory_mib()),
-        disk_mib: disk_mib(&config.data),
+        disk_mib: disk_mib(&config.data) / u64::from(nodes),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::NodeName;
-use welkin_node::{Machine, NodeNetwork};
+use welkin_node::{Duty, Machine, NodeNetwork};
 use welkin_pki::Thumbprint;
 
 /// What a fabric agent is told when it starts. It runs as root, inside the node's network namespace.
@@ -22,7 +22,7 @@ pub struct Config {
     pub identity: PathBuf,
     /// Certificates that may give the node its goal, by SHA-256 thumbprint.
     pub clients: Vec<Thumbprint>,
-    /// Address of the bridge that the agent makes: the gateway of its guests.
+    /// Address of the bridge that the agent makes: the gateway of its guests. Of an edge, its own address.
     pub bridge: Ipv4Addr,
     /// Bits of the guests' network.
     pub prefix_length: u8,
@@ -30,12 +30,18 @@ pub struct Config {
     pub uid_base: u32,
     /// Storage endpoints that guests may reach.
     pub storage: Vec<SocketAddrV4>,
-    /// Virtual processors that instances may use in all; 0 for as many as the machine has.
+    /// Virtual processors that instances may use in all; 0 for as many as the node's share of the machine has.
     #[serde(default)]
     pub cores: u32,
-    /// Memory that instances may use in all; 0 for three quarters of the machine's.
+    /// Memory that instances may use in all; 0 for three quarters of the node's share.
     #[serde(default)]
     pub memory_mib: u32,
+    /// Nodes that this machine carries: each may use its share of what the machine has.
+    #[serde(default = "one")]
+    pub nodes_on_machine: u32,
+    /// What the node does for the virtual IPs. An edge has no bridge and no guests.
+    #[serde(default)]
+    pub duty: Duty,
     /// How VMs run.
     #[serde(default)]
     pub accelerator: AcceleratorChoice,
@@ -57,6 +63,10 @@ pub enum AcceleratorChoice {
     Tcg,
 }
 
+const fn one() -> u32 {
+    1
+}
+
 fn default_machine() -> Machine {
     Machine::Q35
 }
@@ -65,7 +75,12 @@ impl Config {
     /// The node's network as the plan knows it.
     #[must_use]
     pub fn network(&self) -> NodeNetwork {
-        NodeNetwork { bridge: self.bridge, prefix_length: self.prefix_length, storage: self.storage.clone() }
+        NodeNetwork {
+            duty: self.duty,
+            bridge: self.bridge,
+            prefix_length: self.prefix_length,
+            storage: self.storage.clone(),
+        }
     }
 }
 

@@ -26,8 +26,9 @@ pub async fn end_everything(config: &Config) -> io::Result<()> {
     let folder = Folder::open(&config.data)?;
     let processes = instance::processes(config, &folder)?;
     for process in processes.values() {
-        // QEMU flushes its drives and quits.
+        // QEMU flushes its drives and quits; one that was stopped goes on for that.
         process.signal(Signal::TERM);
+        process.signal(Signal::CONT);
     }
     for process in processes.values() {
         end(process).await;
@@ -42,6 +43,18 @@ pub async fn end_everything(config: &Config) -> io::Result<()> {
         if let Err(error) = tap::remove(slot).await {
             tracing::warn!(%error, "a tap stays until its network namespace goes");
         }
+    }
+    Ok(())
+}
+
+/// Sends a signal to every VM of the configuration's data folder, such as one that stops it where it is.
+///
+/// # Errors
+/// When the data folder or `/proc` cannot be read.
+pub fn signal_vms(config: &Config, signal: Signal) -> io::Result<()> {
+    if config.data.exists() {
+        let folder = Folder::open(&config.data)?;
+        instance::processes(config, &folder)?.values().for_each(|process| process.signal(signal));
     }
     Ok(())
 }

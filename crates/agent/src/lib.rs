@@ -38,6 +38,6 @@ mod tap;
 mod end;
 
 pub use config::{AcceleratorChoice, Config};
-pub use end::end_everything;
+pub use end::{end_everything, signal_vms};
 pub use run::{RunError, run};
-pub use welkin_node::Machine;
+pub use welkin_node::{Duty, Machine};

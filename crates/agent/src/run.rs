@@ -10,6 +10,7 @@ use rustix::fs::FlockOperation;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use welkin_agent_wire::{Accelerator, NodeCapacity, NodeObserved};
+use welkin_node::Duty;
 use welkin_pki::{ClientAuth, Identity, PkiError, UnsealingKey, server_config};
 
 use crate::bridge::{self, BridgeError};
@@ -64,7 +65,9 @@ pub async fn run(
     let folder = Folder::open(&config.data).map_err(data)?;
     let _lock = lock(&folder, &config)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|e| RunError::Listen(config.listen, e))?;
-    bridge::make(&config.network()).await?;
+    if config.duty != Duty::Edge {
+        bridge::make(&config.network()).await?;
+    }
     let images = Images::open(&folder).map_err(data)?;
     let held = goal::load(&folder).map_err(data)?;
     let capacity = capacity(&config);

@@ -8,59 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use welkin_base::SubscriptionId;
 
-/// The parts that run as processes of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// The storage front-ends and their engine.
-    Storage,
-    /// The fabric agent of the machine's only node.
-    Node,
-    /// The fabric controller.
-    Fabric,
-    /// The management API.
-    Management,
-}
-
-impl Part {
-    /// Every part, in the order in which they start: each may call those before it.
-    pub const ALL: [Self; 4] = [Self::Storage, Self::Node, Self::Fabric, Self::Management];
-
-    /// Its folder below the state folder, and the name of its log.
-    pub const fn folder(self) -> &'static str {
-        match self {
-            Self::Storage => "storage",
-            Self::Node => "node0",
-            Self::Fabric => "fabric",
-            Self::Management => "management",
-        }
-    }
-
-    /// The subcommand of `welkin` that runs it.
-    pub const fn subcommand(self) -> &'static str {
-        match self {
-            Self::Storage => "storage",
-            Self::Node => "agent",
-            Self::Fabric => "fabric",
-            Self::Management => "management",
-        }
-    }
-
-    /// Its user id above the cloud's `uid_base`; `None` for the only part that is root.
-    pub const fn uid_offset(self) -> Option<u32> {
-        match self {
-            Self::Management => Some(1),
-            Self::Fabric => Some(2),
-            Self::Storage => Some(3),
-            Self::Node => None,
-        }
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.folder())
-    }
-}
+use crate::part::{NODES_MAX, Part};
 
 /// The first two bytes of a cloud's network, a /16 of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,19 +55,58 @@ impl fmt::Display for Network {
 }
 
 impl Network {
+    const fn at(self, third: u8, fourth: u8) -> Ipv4Addr {
+        Ipv4Addr::new(self.first, self.second, third, fourth)
+    }
+
     /// The host's end of the link to its nodes.
     pub const fn host(self) -> Ipv4Addr {
-        Ipv4Addr::new(self.first, self.second, 0, 1)
+        self.at(0, 1)
     }
 
-    /// The node's end.
-    pub const fn node(self) -> Ipv4Addr {
-        Ipv4Addr::new(self.first, self.second, 0, 2)
+    /// The end of node `number`.
+    pub const fn node(self, number: u8) -> Ipv4Addr {
+        self.at(0, 2 + number)
     }
 
-    /// The node's bridge: the gateway of its instances, a /24.
-    pub const fn bridge(self) -> Ipv4Addr {
-        Ipv4Addr::new(self.first, self.second, 16, 1)
+    /// The edge, where there is one.
+    pub const fn edge(self) -> Ipv4Addr {
+        self.at(0, 254)
+    }
+
+    /// The host's end of the link to the controllers of a cluster.
+    pub const fn host_of_controllers(self) -> Ipv4Addr {
+        self.at(1, 1)
+    }
+
+    /// The controllers of a cluster.
+    pub const fn controllers(self) -> Ipv4Addr {
+        self.at(1, 2)
+    }
+
+    /// The network of the instances of node `number`, a /24.
+    pub const fn guests(self, number: u8) -> Ipv4Addr {
+        self.at(16 + number, 0)
+    }
+
+    /// Its first address.
+    pub const fn base(self) -> Ipv4Addr {
+        self.at(0, 0)
+    }
+
+    /// The bridge of node `number`: the gateway of its instances, a /24.
+    pub const fn bridge(self, number: u8) -> Ipv4Addr {
+        self.at(16 + number, 1)
+    }
+
+    /// The networks of all instances: from that of node 0 to that of the highest number that the plan has.
+    pub fn instances(self) -> String {
+        format!("{}-{}", self.at(16, 0), self.at(239, 255))
+    }
+
+    /// All virtual IPs: from N.240.0 on.
+    pub fn virtual_ips(self) -> String {
+        format!("{}-{}", self.at(240, 0), self.at(255, 255))
     }
 
     /// Whether an address is in the network.
@@ -141,12 +128,32 @@ pub struct Choices {
     pub uid_base: u32,
     /// The operator's subscription.
     pub subscription: SubscriptionId,
+    /// Nodes, 1 to [`NODES_MAX`].
+    #[serde(default = "one")]
+    pub nodes: u8,
+    /// Fault domains, over which nodes are dealt in turn; [`FAULT_DOMAINS`] when nothing was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault_domains: Option<u8>,
+}
+
+/// Fault domains when nobody says otherwise: as many as the classic service gave a role (SERVICEMODEL §6).
+pub const FAULT_DOMAINS: u8 = 2;
+
+const fn one() -> u8 {
+    1
 }
 
 impl Choices {
     /// What is chosen when nobody says otherwise.
     pub const fn default_for(subscription: SubscriptionId) -> Self {
-        Self { network: Network { first: 10, second: 177 }, port_offset: 0, uid_base: 640_000, subscription }
+        Self {
+            network: Network { first: 10, second: 177 },
+            port_offset: 0,
+            uid_base: 640_000,
+            subscription,
+            nodes: one(),
+            fault_domains: None,
+        }
     }
 }
 
@@ -158,6 +165,9 @@ pub struct Cloud {
     /// What was chosen.
     pub choices: Choices,
 }
+
+/// User ids set aside for each node: 100 for the parts, and those of its VMs (`INSTANCES_PER_NODE_MAX` is 256), with room.
+const UIDS_PER_NODE: u32 = 1_000;
 
 /// Ports before the offset: those of Azurite, and of our own APIs.
 const PORT_BLOB: u16 = 10_000;
@@ -201,19 +211,55 @@ impl Cloud {
         format!("wk{:06x}", (digest ^ (digest >> 24)) & 0x00ff_ffff)
     }
 
-    /// The network namespace of the node.
-    pub fn namespace(&self) -> String {
-        format!("{}-n0", self.name())
+    /// Whether the cloud has several nodes, and with them an edge and a network of the controllers.
+    pub const fn is_cluster(&self) -> bool {
+        self.choices.nodes > 1
     }
 
-    /// The host's end of the link to the node.
+    /// The numbers of its nodes.
+    pub fn nodes(&self) -> std::ops::Range<u8> {
+        0..self.choices.nodes.clamp(1, NODES_MAX)
+    }
+
+    /// Its parts, in the order in which they start.
+    pub fn parts(&self) -> Vec<Part> {
+        let has = |part: &Part| match part {
+            Part::Edge => self.is_cluster(),
+            Part::Node(number) => self.nodes().contains(number),
+            Part::Storage | Part::Fabric | Part::Management => true,
+        };
+        Part::possible().filter(has).collect()
+    }
+
+    /// The fault domain of a node: they are dealt in turn.
+    pub fn fault_domain(&self, node: u8) -> u32 {
+        u32::from(node % self.choices.fault_domains.unwrap_or(FAULT_DOMAINS).max(1))
+    }
+
+    /// The network namespace of a part; `None` for those that are on the host.
+    pub fn namespace(&self, part: Part) -> Option<String> {
+        let short = match part {
+            Part::Node(number) => format!("n{number}"),
+            Part::Edge => "edge".to_owned(),
+            Part::Fabric if self.is_cluster() => "fc".to_owned(),
+            Part::Storage | Part::Fabric | Part::Management => return None,
+        };
+        Some(format!("{}-{short}", self.name()))
+    }
+
+    /// The host's end of the link to its nodes.
     pub fn host_interface(&self) -> String {
         format!("{}h0", self.name())
     }
 
-    /// The node's end of the link.
-    pub fn node_interface(&self) -> String {
-        format!("{}n0", self.name())
+    /// The host's end of the link to the controllers of a cluster.
+    pub fn controllers_interface(&self) -> String {
+        format!("{}f0", self.name())
+    }
+
+    /// A node's end of the link.
+    pub fn node_interface(&self, number: u8) -> String {
+        format!("{}n{number}", self.name())
     }
 
     /// A path below the state folder.
@@ -266,24 +312,42 @@ impl Cloud {
 
     /// The fabric controller.
     pub fn fabric(&self) -> SocketAddr {
-        self.loopback(PORT_FABRIC)
+        if self.is_cluster() {
+            self.at(self.choices.network.controllers(), PORT_FABRIC)
+        } else {
+            self.loopback(PORT_FABRIC)
+        }
     }
 
-    /// The fabric agent.
-    pub fn agent(&self) -> SocketAddr {
-        self.at(self.choices.network.node(), PORT_AGENT)
+    /// The fabric agent of a node.
+    pub fn agent(&self, node: u8) -> SocketAddr {
+        self.at(self.choices.network.node(node), PORT_AGENT)
+    }
+
+    /// The fabric agent of the edge.
+    pub fn edge(&self) -> SocketAddr {
+        self.at(self.choices.network.edge(), PORT_AGENT)
+    }
+
+    /// The first of the user ids of a node's VMs, less 100. Nodes share none.
+    pub fn vm_uid_base(&self, node: u8) -> u32 {
+        self.choices.uid_base + u32::from(node) * UIDS_PER_NODE
     }
 
     /// Every port of the host that must be free, with what it is for.
     pub fn host_ports(&self) -> Vec<(SocketAddr, &'static str)> {
-        vec![
+        let mut ports = vec![
             (self.storage_for_host(StorageEndpoint::Blob), "blob service"),
             (self.storage_for_host(StorageEndpoint::Queue), "queue service"),
             (self.storage_for_host(StorageEndpoint::Table), "table service"),
             (self.storage_admin(), "storage administration"),
             (self.management(), "management API"),
-            (self.fabric(), "fabric controller"),
-        ]
+        ];
+        // Elsewhere it has a network of its own.
+        if !self.is_cluster() {
+            ports.push((self.fabric(), "fabric controller"));
+        }
+        ports
     }
 }
 
@@ -326,6 +390,24 @@ mod tests {
         cloud.choices.port_offset = 500;
         assert_eq!(cloud.management().to_string(), "127.0.0.1:8943");
         assert_eq!(cloud.storage_for_guests(StorageEndpoint::Table).to_string(), "10.177.0.1:10502");
-        assert_eq!(cloud.agent().to_string(), "10.177.0.2:7944");
+        assert_eq!(cloud.agent(0).to_string(), "10.177.0.2:7944");
+        assert_eq!(cloud.fabric().to_string(), "127.0.0.1:7943");
+    }
+
+    #[test]
+    fn a_cluster_has_an_edge_and_keeps_its_controllers_apart() {
+        let mut cloud = cloud("/s");
+        let folders =
+            |cloud: &Cloud| cloud.parts().into_iter().map(Part::folder).collect::<Vec<_>>().join(" ");
+        assert_eq!(folders(&cloud), "storage node0 fabric management");
+        cloud.choices.nodes = 3;
+        assert_eq!(folders(&cloud), "storage edge node0 node1 node2 fabric management");
+        assert_eq!(cloud.fabric().to_string(), "10.177.1.2:7443");
+        assert_eq!(cloud.agent(2).to_string(), "10.177.0.4:7444");
+        assert_eq!(cloud.vm_uid_base(2), 642_000);
+        assert_eq!(cloud.nodes().map(|node| cloud.fault_domain(node)).collect::<Vec<_>>(), [0, 1, 0]);
+        let apart: std::collections::BTreeSet<_> =
+            cloud.parts().into_iter().filter_map(|part| cloud.namespace(part)).collect();
+        assert_eq!(apart.len(), 5, "{apart:?}");
     }
 }

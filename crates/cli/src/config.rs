@@ -4,19 +4,19 @@
 use std::net::{SocketAddr, SocketAddrV4};
 
 use serde::Deserialize;
-use welkin_agent::AcceleratorChoice;
+use welkin_agent::{AcceleratorChoice, Duty};
 use welkin_base::AccountName;
 use welkin_fabric_service::NodeConfig;
+use welkin_fabric_wire::NodeKind;
 use welkin_management::{FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 use welkin_management_wire::location::OperatingSystem;
 
 use crate::client::{GuestEndpoints, Settings};
-use crate::cloud::{Cloud, Part, StorageEndpoint};
+use crate::cloud::{Cloud, StorageEndpoint};
 use crate::error::CliError;
+use crate::part::Part;
 use crate::state::{self, Identities};
 
-/// The node's name; there is one.
-const NODE: &str = "node0";
 /// The subscription that every cloud has.
 const SUBSCRIPTION_NAME: &str = "operator";
 /// The location's name.
@@ -25,13 +25,19 @@ const LOCATION: &str = "here";
 const DEFAULT_ACCOUNT: &str = "welkin";
 /// The guests' network is a /24 (ARCHITECTURE.md, "A cloud on one machine").
 const GUEST_PREFIX_LENGTH: u8 = 24;
+/// An edge has no guests: its network is its own address.
+const EDGE_PREFIX_LENGTH: u8 = 32;
+/// The edge's number, from which nothing follows: the highest that the network plan has, far from any node's.
+const EDGE_NUMBER: u8 = 223;
 const ENDPOINTS: [StorageEndpoint; 3] =
     [StorageEndpoint::Blob, StorageEndpoint::Queue, StorageEndpoint::Table];
 
 /// Writes `config.toml` of every part, and the operator's settings.
 pub fn write(cloud: &Cloud, identities: &Identities) -> Result<(), CliError> {
     put(cloud, Part::Storage, &storage(cloud, identities))?;
-    put(cloud, Part::Node, &node(cloud, identities)?)?;
+    for part in identities.agents.keys() {
+        put(cloud, *part, &agent(cloud, identities, *part)?)?;
+    }
     put(cloud, Part::Fabric, &fabric(cloud, identities)?)?;
     put(cloud, Part::Management, &management(cloud, identities)?)?;
     let admin = cloud.path("admin");
@@ -60,49 +66,70 @@ fn storage(cloud: &Cloud, identities: &Identities) -> welkin_storage_service::Co
     }
 }
 
-fn node(cloud: &Cloud, identities: &Identities) -> Result<welkin_agent::Config, CliError> {
-    let folder = cloud.folder(Part::Node);
+/// Of the fabric agent of a node, or of the edge.
+fn agent(cloud: &Cloud, identities: &Identities, part: Part) -> Result<welkin_agent::Config, CliError> {
+    let (folder, network) = (cloud.folder(part), cloud.choices.network);
     let v4 = |address| match address {
         SocketAddr::V4(address) => Some(address),
         SocketAddr::V6(_) => None,
     };
     let storage: Vec<SocketAddrV4> =
         ENDPOINTS.into_iter().filter_map(|e| v4(cloud.storage_for_guests(e))).collect();
+    let (number, duty, bridge, prefix_length) = match part {
+        Part::Node(number) => (number, Duty::Compute, network.bridge(number), GUEST_PREFIX_LENGTH),
+        _ => (0, Duty::Edge, network.edge(), EDGE_PREFIX_LENGTH),
+    };
     Ok(welkin_agent::Config {
-        node: name(NODE)?,
+        node: name(&part.folder())?,
         data: folder.join("data"),
-        listen: cloud.agent(),
+        listen: agent_address(cloud, part),
         identity: folder.join("identity"),
         clients: vec![identities.fabric],
-        bridge: cloud.choices.network.bridge(),
-        prefix_length: GUEST_PREFIX_LENGTH,
-        uid_base: cloud.choices.uid_base,
+        bridge,
+        prefix_length,
+        uid_base: cloud.vm_uid_base(number),
         storage,
         cores: 0,
         memory_mib: 0,
+        nodes_on_machine: cloud.choices.nodes.into(),
+        duty: if cloud.is_cluster() { duty } else { Duty::Whole },
         accelerator: AcceleratorChoice::Auto,
         machine: welkin_agent::Machine::Q35,
     })
 }
 
+fn agent_address(cloud: &Cloud, part: Part) -> SocketAddr {
+    match part {
+        Part::Node(number) => cloud.agent(number),
+        _ => cloud.edge(),
+    }
+}
+
 fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_service::Config, CliError> {
     let folder = cloud.folder(Part::Fabric);
     let network = cloud.choices.network.to_string();
+    let nodes = identities.agents.iter().map(|(part, thumbprint)| {
+        let (kind, number, fault_domain) = match part {
+            Part::Node(number) => (NodeKind::Compute, *number, cloud.fault_domain(*number)),
+            _ => (NodeKind::Edge, EDGE_NUMBER, 0),
+        };
+        Ok(NodeConfig {
+            name: name(&part.folder())?,
+            kind,
+            number,
+            fault_domain,
+            address: agent_address(cloud, *part),
+            thumbprint: *thumbprint,
+        })
+    });
     Ok(welkin_fabric_service::Config {
         data: folder.join("data"),
         listen: cloud.fabric(),
         identity: folder.join("identity"),
-        clients: vec![identities.management],
+        clients: vec![identities.management, identities.operator],
         guest_os: cloud.path("images"),
         network: network.parse().map_err(|_| CliError::Service(format!("{network} is no network")))?,
-        nodes: vec![NodeConfig {
-            kind: welkin_fabric_wire::NodeKind::Compute,
-            name: name(NODE)?,
-            number: 0,
-            fault_domain: 0,
-            address: cloud.agent(),
-            thumbprint: identities.node,
-        }],
+        nodes: nodes.collect::<Result<_, CliError>>()?,
     })
 }
 

@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cloud::{Cloud, Part};
+use crate::cloud::Cloud;
 use crate::error::CliError;
 use crate::network;
+use crate::node;
+use crate::part::Part;
 use crate::parts;
 use crate::process::Process;
 use crate::program;
 use crate::state;
 use crate::up;
 
-/// The supervisor ends four parts, each of which may take its grace.
+/// The supervisor ends one part after the other, and each may take its grace; few ever do.
 pub const SUPERVISOR_GRACE: Duration = Duration::from_secs(90);
 
 /// Ends the cloud. Ending one that does not run is no error.
@@ -32,13 +34,21 @@ pub fn run(state: &Path) -> Result<(), CliError> {
 /// Ends what is left of a cloud whose supervisor does not run: parts, VMs, interfaces and rules.
 pub fn clean(cloud: &Cloud) -> Result<(), CliError> {
     parts::end_left_over(cloud);
-    let config = cloud.folder(Part::Node).join("config.toml");
+    node::forget_failures(cloud);
+    // Also of nodes that the cloud no longer has.
+    Part::possible().filter(|part| part.is_agent()).try_for_each(|part| end_vms(cloud, part))?;
+    network::remove(cloud)
+}
+
+/// Ends all that an agent has started.
+fn end_vms(cloud: &Cloud, part: Part) -> Result<(), CliError> {
+    let config = cloud.folder(part).join("config.toml");
     let welkin = cloud.path("bin/welkin");
-    let namespace = network::namespace_path(cloud);
+    let Some(namespace) = network::namespace_path(cloud, part) else { return Ok(()) };
     if config.exists() && welkin.exists() && namespace.exists() {
         let enter = format!("--net={}", namespace.display());
         let (welkin, config) = (welkin.display().to_string(), config.display().to_string());
         program::run("nsenter", &[&enter, "--", &welkin, "agent", "--config", &config, "--end-everything"])?;
     }
-    network::remove(cloud)
+    Ok(())
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::cloud::{Network, NetworkError, Part};
+use crate::cloud::{Network, NetworkError};
+use crate::part::Part;
 
 /// An error of a command. `Display` is one line for people and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -73,13 +74,31 @@ pub enum CliError {
     },
     /// No such instance.
     #[error(
-        "there is no part or role instance {name:?}: parts are storage, node0, fabric, management and up; there is {known}"
+        "there is no part or role instance {name:?}: parts are storage, node0 (and so on), edge, fabric, management and up; there is {known}"
     )]
     NoInstance {
         /// What was asked for.
         name: String,
         /// Instances that there are.
         known: String,
+    },
+    /// No such node.
+    #[error("there is no node {name:?}: there is {known}")]
+    NoNode {
+        /// What was asked for.
+        name: String,
+        /// Nodes that there are.
+        known: String,
+    },
+    /// The fabric controller does not do to a node what it was asked to.
+    #[error("{name}: {said}")]
+    Node {
+        /// Its name.
+        name: String,
+        /// The answer's status.
+        status: u16,
+        /// What the controller says.
+        said: String,
     },
     /// No guest OS.
     #[error(

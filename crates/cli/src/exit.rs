@@ -41,7 +41,9 @@ pub fn code(error: &CliError) -> ExitCode {
 fn number(error: &CliError) -> u8 {
     match error {
         CliError::NotUp { .. } => NO_ANSWER,
-        CliError::NoInstance { .. } | CliError::NoCloud { .. } => NOT_FOUND,
+        CliError::NoInstance { .. } | CliError::NoCloud { .. } | CliError::NoNode { .. } => NOT_FOUND,
+        CliError::Node { status: 404, .. } => NOT_FOUND,
+        CliError::Node { status: 409, .. } => CONFLICT,
         CliError::PartSilent { .. } => TIMED_OUT,
         CliError::Client(error) => of_client(error),
         CliError::Deploy(error) => of_deploy(error),

@@ -5,8 +5,9 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cloud::{Cloud, Part};
+use crate::cloud::Cloud;
 use crate::error::CliError;
+use crate::part::Part;
 use crate::state;
 use crate::status;
 
@@ -37,7 +38,7 @@ pub struct LogsArgs {
 /// Prints a log.
 pub async fn run(folder: &Path, arguments: &LogsArgs) -> Result<(), CliError> {
     let cloud = state::open(folder)?;
-    let part = Part::ALL.into_iter().find(|part| part.folder() == arguments.of);
+    let part = Part::named(&arguments.of);
     let path = match part {
         Some(part) => cloud.log(part),
         None if arguments.of == "up" => cloud.path("log/up.log"),

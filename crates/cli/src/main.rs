@@ -14,7 +14,9 @@ mod login;
 mod logs;
 mod manage;
 mod network;
+mod node;
 mod package;
+mod part;
 mod parts;
 mod process;
 mod profile;
@@ -63,6 +65,9 @@ enum Command {
     Down,
     /// Show every endpoint, node, deployment and instance
     Status(status::StatusArgs),
+    /// Nodes: what there is, and what an operator does with them
+    #[command(subcommand)]
+    Node(node::Node),
     /// Show what a part or a role instance says
     Logs(logs::LogsArgs),
     /// Make a key pair and a certificate, and say where a cloud is
@@ -181,6 +186,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Up(args) => up::run(state, &args).await,
         Command::Down => down::run(state),
         Command::Status(args) => status::run(state, profile.as_deref(), &args).await,
+        Command::Node(verb) => verb.run(state).await,
         Command::Logs(args) => logs::run(state, &args).await,
         Command::Package(args) => Ok(package::run(&args)?),
         Command::FabricKey => {

@@ -1,53 +1,140 @@
-//! The node's network namespace and its link to the host. Deleting the namespace takes all of the node's
-//! interfaces, rules and connections with it.
+//! The network namespaces of a cloud and their links. Deleting a namespace takes all of its interfaces, rules and
+//! connections with it.
 
-use std::net::Ipv4Addr;
+mod cluster;
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde::Deserialize;
 
 use crate::cloud::Cloud;
 use crate::error::CliError;
+use crate::part::Part;
 use crate::program::{run, succeeds};
 
-/// Bits of the link between the host and its nodes.
+/// Bits of the link between the host and its only node.
 const LINK_PREFIX_LENGTH: u8 = 24;
 
-/// Makes what is missing of the namespace and the link.
+/// Makes the namespaces and links.
 pub fn make(cloud: &Cloud) -> Result<(), CliError> {
-    let (namespace, host, node) = (cloud.namespace(), cloud.host_interface(), cloud.node_interface());
-    let network = cloud.choices.network;
-    run("ip", &["netns", "add", &namespace])?;
-    run("ip", &["link", "add", &host, "type", "veth", "peer", "name", &node, "netns", &namespace])?;
-    let address = |a: Ipv4Addr| format!("{a}/{LINK_PREFIX_LENGTH}");
-    run("ip", &["address", "add", &address(network.host()), "dev", &host])?;
-    run("ip", &["link", "set", &host, "up"])?;
-    run("ip", &["-n", &namespace, "address", "add", &address(network.node()), "dev", &node])?;
-    run("ip", &["-n", &namespace, "link", "set", "lo", "up"])?;
-    run("ip", &["-n", &namespace, "link", "set", &node, "up"])?;
-    let (host_address, node_address) = (network.host().to_string(), network.node().to_string());
-    run("ip", &["-n", &namespace, "route", "add", "default", "via", &host_address])?;
-    run("ip", &["route", "add", &network.to_string(), "via", &node_address, "dev", &host])?;
-    // Forwarding inside the namespace only: the host's own setting is not touched.
-    let enter = format!("--net={}", namespace_path(cloud).display());
-    run("nsenter", &[&enter, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]).map(drop)
+    if cloud.is_cluster() { cluster::make(cloud) } else { single(cloud) }
 }
 
-/// Removes the namespace and the link, whichever is there.
-pub fn remove(cloud: &Cloud) -> Result<(), CliError> {
-    let (namespace, host) = (cloud.namespace(), cloud.host_interface());
-    if succeeds("ip", &["link", "show", &host]) {
-        run("ip", &["link", "delete", &host])?;
+/// One node, linked to the host.
+fn single(cloud: &Cloud) -> Result<(), CliError> {
+    let (host, node) = (cloud.host_interface(), cloud.node_interface(0));
+    let network = cloud.choices.network;
+    let namespace = add(cloud, Part::Node(0))?;
+    let address = |a: Ipv4Addr| format!("{a}/{LINK_PREFIX_LENGTH}");
+    ip(&format!("link add {host} type veth peer name {node} netns {namespace}"))?;
+    ip(&format!("address add {} dev {host}", address(network.host())))?;
+    ip(&format!("-n {namespace} address add {} dev {node}", address(network.node(0))))?;
+    ip(&format!("-n {namespace} link set {node} up"))?;
+    ip(&format!("-n {namespace} route add default via {}", network.host()))?;
+    mend(cloud, 0)?;
+    // Forwarding inside the namespace only: the host's own setting is not touched.
+    set(cloud, Part::Node(0), &[("net/ipv4/ip_forward", "1")])
+}
+
+/// Cuts a node off: whatever is sent to it or by it is lost.
+pub fn cut(cloud: &Cloud, node: u8) -> Result<(), CliError> {
+    if cloud.is_cluster() {
+        return cluster::cut(cloud, node);
     }
-    if namespace_path(cloud).exists() {
-        run("ip", &["netns", "delete", &namespace])?;
+    ip(&format!("link set {} down", cloud.host_interface()))
+}
+
+/// Joins a node to the others again, or for the first time. Doing it twice changes nothing.
+pub fn mend(cloud: &Cloud, node: u8) -> Result<(), CliError> {
+    if cloud.is_cluster() {
+        return cluster::mend(cloud, node);
+    }
+    let (host, network) = (cloud.host_interface(), cloud.choices.network);
+    ip(&format!("link set {host} up"))?;
+    // The kernel takes routes away with a link that goes down.
+    ip(&format!("route replace {network} via {} dev {host}", network.node(0)))
+}
+
+/// Removes every namespace that a cloud of this name may have, and the links to them.
+pub fn remove(cloud: &Cloud) -> Result<(), CliError> {
+    for interface in [cloud.host_interface(), cloud.controllers_interface()] {
+        if succeeds("ip", &["link", "show", &interface]) {
+            ip(&format!("link delete {interface}"))?;
+        }
+    }
+    // A cloud may have had more nodes when it was last up.
+    let prefix = format!("{}-", cloud.name());
+    let Ok(namespaces) = std::fs::read_dir(NAMESPACES) else { return Ok(()) };
+    for namespace in namespaces.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+        if namespace.starts_with(&prefix) {
+            ip(&format!("netns delete {namespace}"))?;
+        }
     }
     Ok(())
 }
 
-/// Where the namespace can be entered.
-pub fn namespace_path(cloud: &Cloud) -> PathBuf {
-    PathBuf::from("/run/netns").join(cloud.namespace())
+/// Where `ip` keeps namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// Where the namespace of a part can be entered; `None` for parts that are on the host.
+pub fn namespace_path(cloud: &Cloud, part: Part) -> Option<PathBuf> {
+    Some(PathBuf::from(NAMESPACES).join(cloud.namespace(part)?))
+}
+
+/// Whether something takes connections at `address`, as `from` sees it.
+pub fn answers(cloud: &Cloud, from: Part, address: SocketAddr, limit: Duration) -> bool {
+    inside(cloud, from, || TcpStream::connect_timeout(&address, limit).is_ok()).unwrap_or(false)
+}
+
+/// Makes a namespace for a part, with its loopback up; its name.
+fn add(cloud: &Cloud, part: Part) -> Result<String, CliError> {
+    let namespace =
+        cloud.namespace(part).ok_or_else(|| CliError::Service(format!("{part} is on the host")))?;
+    ip(&format!("netns add {namespace}"))?;
+    ip(&format!("-n {namespace} link set lo up"))?;
+    Ok(namespace)
+}
+
+/// Sets kernel settings of a part's namespace, each below `/proc/sys`.
+fn set(cloud: &Cloud, part: Part, settings: &[(&str, &str)]) -> Result<(), CliError> {
+    inside(cloud, part, || {
+        settings.iter().try_for_each(|(name, value)| {
+            let path = PathBuf::from("/proc/sys").join(name);
+            std::fs::write(&path, value).map_err(|source| CliError::File { doing: "set", path, source })
+        })
+    })?
+}
+
+/// Runs `what` inside the namespace of a part, on a thread of its own, which is the only one that enters it.
+fn inside<T: Send>(cloud: &Cloud, part: Part, what: impl FnOnce() -> T + Send) -> Result<T, CliError> {
+    let Some(path) = namespace_path(cloud, part) else { return Ok(what()) };
+    let enter = || {
+        let file = File::open(&path).map_err(|source| CliError::File {
+            doing: "enter",
+            path: path.clone(),
+            source,
+        })?;
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|error| CliError::File { doing: "enter", path: path.clone(), source: error.into() })
+    };
+    let joined = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            enter()?;
+            Ok(what())
+        });
+        thread.join()
+    });
+    joined.unwrap_or_else(|_| Err(CliError::Service(format!("a thread failed in {}", path.display()))))
+}
+
+/// Runs `ip` with words of which none holds a blank.
+fn ip(words: &str) -> Result<(), CliError> {
+    run("ip", &words.split(' ').collect::<Vec<_>>()).map(drop)
 }
 
 /// An interface, as `ip -json address` has it.
@@ -70,8 +157,9 @@ pub fn check_free(cloud: &Cloud) -> Result<(), CliError> {
         command: "ip -json -4 address".into(),
         why: error.to_string(),
     })?;
-    let own = cloud.host_interface();
-    let taken = interfaces.into_iter().filter(|interface| interface.ifname != own).find_map(|interface| {
+    let own = [cloud.host_interface(), cloud.controllers_interface()];
+    let mut foreign = interfaces.into_iter().filter(|interface| !own.contains(&interface.ifname));
+    let taken = foreign.find_map(|interface| {
         let mut addresses = interface.addr_info.into_iter().filter_map(|address| address.local);
         let address = addresses.find(|a| a.parse().is_ok_and(|a| cloud.choices.network.contains(a)))?;
         Some((interface.ifname, address))

@@ -6,18 +6,23 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::cloud::{Cloud, Part};
+use crate::cloud::Cloud;
 use crate::error::CliError;
 use crate::network;
+use crate::node::Failure;
+use crate::part::Part;
 use crate::process::Process;
 
 /// How long a part may take from its start until it takes connections.
 const START_LIMIT_S: u64 = 60;
 /// How often a starting part is tried.
 const START_POLL_MS: u64 = 25;
+/// How long one try may take.
+const TRY_MS: u64 = 500;
+/// How often one looks whether a part has ended.
+const WATCH_MS: u64 = 250;
 /// How long a part may take to finish what it does when it is asked to end.
 const END_GRACE_S: u64 = 15;
 /// A part that ended is started again after this pause, doubled each time up to the limit.
@@ -28,13 +33,16 @@ const SOUND_AFTER_S: u64 = 60;
 /// What is shown of a log when a part does not start.
 const TAIL_BYTES: usize = 2_000;
 
-/// A part that runs.
+/// A part that is to run.
 #[derive(Debug)]
 struct Running {
     part: Part,
-    child: Child,
+    /// Its process; `None` from its end until it is started again.
+    child: Option<Child>,
     started: Instant,
     pause_ms: u64,
+    /// When it may be started again.
+    again: Instant,
 }
 
 /// All parts of a cloud.
@@ -51,14 +59,14 @@ impl Parts {
         Self { cloud: cloud.clone(), program: program.to_owned(), running: Vec::new() }
     }
 
-    /// Starts a part and waits until it takes connections at `address`.
-    pub async fn start(&mut self, part: Part, address: SocketAddr) -> Result<(), CliError> {
-        let child = self.spawn(part)?;
-        self.running.push(Running { part, child, started: Instant::now(), pause_ms: RESTART_PAUSE_MS });
-        let end = Instant::now() + Duration::from_secs(START_LIMIT_S);
-        while TcpStream::connect(address).await.is_err() {
-            let ended = |running: &mut Running| matches!(running.child.try_wait(), Ok(Some(_)));
-            if self.running.last_mut().is_some_and(ended) {
+    /// Starts a part and waits until it takes connections at `address`, as `from` sees it.
+    pub async fn start(&mut self, part: Part, address: SocketAddr, from: Part) -> Result<(), CliError> {
+        let child = Some(self.spawn(part)?);
+        let now = Instant::now();
+        self.running.push(Running { part, child, started: now, pause_ms: RESTART_PAUSE_MS, again: now });
+        let end = now + Duration::from_secs(START_LIMIT_S);
+        while !self.answers(address, from).await {
+            if self.running.last_mut().is_some_and(Running::has_ended) {
                 return Err(self.failed(part));
             }
             if Instant::now() >= end {
@@ -69,44 +77,63 @@ impl Parts {
         Ok(())
     }
 
+    async fn answers(&self, address: SocketAddr, from: Part) -> bool {
+        let cloud = self.cloud.clone();
+        let limit = Duration::from_millis(TRY_MS);
+        let tried = tokio::task::spawn_blocking(move || network::answers(&cloud, from, address, limit)).await;
+        tried.unwrap_or(false)
+    }
+
     /// Starts again each part that ends. Returns never; dropping it is safe.
     pub async fn watch(&mut self) {
         loop {
-            tokio::time::sleep(Duration::from_millis(RESTART_PAUSE_MS)).await;
+            tokio::time::sleep(Duration::from_millis(WATCH_MS)).await;
             for index in 0..self.running.len() {
-                self.revive(index).await;
+                self.revive(index);
             }
         }
     }
 
-    async fn revive(&mut self, index: usize) {
+    /// The agent of a node that an operator killed stays dead until the node is restored.
+    fn revive(&mut self, index: usize) {
         let Some(running) = self.running.get_mut(index) else { return };
-        let Ok(Some(status)) = running.child.try_wait() else { return };
         let part = running.part;
-        if running.started.elapsed() > Duration::from_secs(SOUND_AFTER_S) {
-            running.pause_ms = RESTART_PAUSE_MS;
-        }
-        let pause_ms = running.pause_ms;
-        tracing::warn!(%part, %status, pause_ms, "a part ended and is started again");
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-        match self.spawn(part) {
-            Ok(child) => {
-                let pause_ms = (pause_ms * 2).min(RESTART_PAUSE_MAX_MS);
-                self.running[index] = Running { part, child, started: Instant::now(), pause_ms };
+        if running.has_ended() {
+            running.child = None;
+            if running.started.elapsed() > Duration::from_secs(SOUND_AFTER_S) {
+                running.pause_ms = RESTART_PAUSE_MS;
             }
-            Err(error) => tracing::error!(%part, %error, "a part cannot be started again"),
+            running.again = Instant::now() + Duration::from_millis(running.pause_ms);
+            tracing::warn!(%part, pause_ms = running.pause_ms, "a part ended and is started again");
+            running.pause_ms = (running.pause_ms * 2).min(RESTART_PAUSE_MAX_MS);
+        }
+        let due = running.child.is_none() && Instant::now() >= running.again;
+        let dead = matches!(part, Part::Node(node) if Failure::Killed.file(&self.cloud, node).exists());
+        if !due || dead {
+            return;
+        }
+        let child = self.spawn(part);
+        if let Some(running) = self.running.get_mut(index) {
+            match child {
+                Ok(child) => (running.child, running.started) = (Some(child), Instant::now()),
+                Err(error) => {
+                    running.again = Instant::now() + Duration::from_millis(running.pause_ms);
+                    tracing::error!(%part, %error, "a part cannot be started again");
+                }
+            }
         }
     }
 
     /// Ends all parts, last started first, each after what it does.
     pub async fn end(&mut self) {
-        while let Some(mut running) = self.running.pop() {
-            if let Some(process) = running.child.id().and_then(Process::of) {
-                process.signal(rustix::process::Signal::TERM);
+        while let Some(running) = self.running.pop() {
+            let Some(mut child) = running.child else { continue };
+            if let Some(process) = child.id().and_then(Process::of) {
+                process.ask_to_end();
             }
             let grace = Duration::from_secs(END_GRACE_S);
-            if tokio::time::timeout(grace, running.child.wait()).await.is_err() {
-                let _ = running.child.kill().await;
+            if tokio::time::timeout(grace, child.wait()).await.is_err() {
+                let _ = child.kill().await;
             }
             let _ = std::fs::remove_file(pid_file(&self.cloud, running.part));
         }
@@ -115,18 +142,8 @@ impl Parts {
     fn spawn(&self, part: Part) -> Result<Child, CliError> {
         let log = self.open_log(part)?;
         let errors = log.try_clone().map_err(|source| self.file("share", part, source))?;
-        let mut command = if part == Part::Node {
-            let mut enter = Command::new("nsenter");
-            let namespace = network::namespace_path(&self.cloud);
-            enter.arg(format!("--net={}", namespace.display())).arg("--").arg(&self.program);
-            enter
-        } else {
-            Command::new(&self.program)
-        };
+        let mut command = self.command(part);
         command.arg(part.subcommand()).arg("--config").arg(self.cloud.folder(part).join("config.toml"));
-        if part != Part::Node {
-            command.uid(self.cloud.uid(part)).gid(self.cloud.uid(part));
-        }
         // A process group of its own: Ctrl-C reaches `welkin up` alone, which ends the parts in order.
         command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(errors).current_dir("/");
         let child = command
@@ -136,6 +153,24 @@ impl Parts {
             process.write(&pid_file(&self.cloud, part))?;
         }
         Ok(child)
+    }
+
+    /// The program as the part's user, in the part's namespace.
+    fn command(&self, part: Part) -> Command {
+        let uid = self.cloud.uid(part);
+        let Some(namespace) = network::namespace_path(&self.cloud, part) else {
+            let mut command = Command::new(&self.program);
+            command.uid(uid).gid(uid);
+            return command;
+        };
+        // Entering a namespace takes root, so that `nsenter` is who changes the user, after it.
+        let mut enter = Command::new("nsenter");
+        enter.arg(format!("--net={}", namespace.display()));
+        if uid != 0 {
+            enter.args(["--setuid", &uid.to_string(), "--setgid", &uid.to_string()]);
+        }
+        enter.arg("--").arg(&self.program);
+        enter
     }
 
     fn open_log(&self, part: Part) -> Result<File, CliError> {
@@ -157,6 +192,12 @@ impl Parts {
     }
 }
 
+impl Running {
+    fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))))
+    }
+}
+
 /// Where a part's process is written down.
 pub fn pid_file(cloud: &Cloud, part: Part) -> PathBuf {
     cloud.path("run").join(format!("{part}.pid"))
@@ -164,7 +205,7 @@ pub fn pid_file(cloud: &Cloud, part: Part) -> PathBuf {
 
 /// Ends every part of a cloud that was left running, by its pid file.
 pub fn end_left_over(cloud: &Cloud) {
-    for part in Part::ALL.into_iter().rev() {
+    for part in Part::possible().rev() {
         let file = pid_file(cloud, part);
         if let Some(process) = Process::read(&file) {
             process.end(Duration::from_secs(END_GRACE_S));

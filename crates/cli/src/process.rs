@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
 use crate::error::CliError;
 
@@ -60,9 +60,22 @@ impl Process {
         }
     }
 
+    /// Sends a signal to it and to what it has started, if it still runs. It must lead a process group.
+    pub fn signal_group(self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.runs()) {
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+
+    /// Asks it to end. One that is stopped goes on for that.
+    pub fn ask_to_end(self) {
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
+    }
+
     /// Asks it to end, waits up to `grace`, then ends it.
     pub fn end(self, grace: Duration) {
-        self.signal(Signal::TERM);
+        self.ask_to_end();
         if !self.ended_within(grace) {
             self.signal(Signal::KILL);
             self.ended_within(grace);
@@ -104,9 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_ended() {
+    fn a_child_is_ended_even_when_it_was_stopped() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = Process::of(child.id()).unwrap();
+        process.signal(Signal::STOP);
         process.end(Duration::from_secs(5));
         child.wait().unwrap();
         assert!(!process.runs());

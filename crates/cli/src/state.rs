@@ -1,5 +1,6 @@
 //! The state folder: made on the first `up`, taken up again by each later one.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use serde::de::DeserializeOwned;
 use welkin_base::SubscriptionId;
 use welkin_pki::{Authority, Identity, Thumbprint};
 
-use crate::cloud::{Choices, Cloud, Part};
+use crate::cloud::{Choices, Cloud};
 use crate::error::CliError;
+use crate::part::Part;
 
 /// Files of a guest OS version, as `cargo xtask images` makes them.
 const IMAGE_FILES: [&str; 4] = ["kernel", "initramfs", "root", "version.toml"];
@@ -44,10 +46,10 @@ pub fn make(state: &Path, choose: impl FnOnce(&mut Choices)) -> Result<Cloud, Cl
     for folder in ["bin", "images", "run"] {
         make_folder(&cloud.path(folder), MODE_OPEN_FOLDER, 0)?;
     }
-    for folder in ["log", "pki", "admin"] {
+    for folder in ["log", "pki", "admin", "operator"] {
         make_folder(&cloud.path(folder), MODE_PRIVATE_FOLDER, 0)?;
     }
-    for part in Part::ALL {
+    for part in cloud.parts() {
         let uid = cloud.uid(part);
         make_folder(&cloud.folder(part), MODE_PRIVATE_FOLDER, uid)?;
         make_folder(&cloud.folder(part).join("identity"), MODE_PRIVATE_FOLDER, uid)?;
@@ -69,12 +71,14 @@ pub struct Identities {
     pub authority_pem: String,
     /// Of storage's administration.
     pub storage: Thumbprint,
-    /// Of the node's fabric agent.
-    pub node: Thumbprint,
+    /// Of the fabric agents: each node's, and the edge's where there is one.
+    pub agents: BTreeMap<Part, Thumbprint>,
     /// Of the fabric controller.
     pub fabric: Thumbprint,
     /// Of management, as a server and as a client.
     pub management: Thumbprint,
+    /// The operator, as a client of the fabric controller.
+    pub operator: Thumbprint,
     /// The operator's certificate for the management API.
     pub admin: Identity,
 }
@@ -92,12 +96,14 @@ pub fn identities(cloud: &Cloud) -> Result<Identities, CliError> {
         Err(error) => return Err(error.into()),
     };
     let of = |part: Part| identity(cloud, &authority, part).map(|identity| identity.thumbprint());
+    let agents = cloud.parts().into_iter().filter(|part| part.is_agent());
     Ok(Identities {
         authority_pem: authority.identity().certificate_pem().to_owned(),
         storage: of(Part::Storage)?,
-        node: of(Part::Node)?,
+        agents: agents.map(|part| Ok((part, of(part)?))).collect::<Result<_, CliError>>()?,
         fabric: of(Part::Fabric)?,
         management: of(Part::Management)?,
+        operator: operator(cloud, &authority)?.thumbprint(),
         admin: admin(cloud)?,
     })
 }
@@ -108,14 +114,29 @@ fn identity(cloud: &Cloud, authority: &Authority, part: Part) -> Result<Identity
         return Ok(Identity::load(&folder)?);
     }
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    if part == Part::Node {
-        names.push(cloud.agent().ip().to_string());
+    match part {
+        Part::Node(number) => names.push(cloud.agent(number).ip().to_string()),
+        Part::Edge => names.push(cloud.edge().ip().to_string()),
+        Part::Fabric => names.push(cloud.fabric().ip().to_string()),
+        Part::Storage | Part::Management => {}
     }
+    names.dedup();
     let identity = authority.issue(&format!("welkin {part}"), &names)?;
     identity.save(&folder)?;
     for file in ["cert.pem", "key.pem"] {
         give(&folder.join(file), MODE_SECRET, cloud.uid(part))?;
     }
+    Ok(identity)
+}
+
+/// Apart from the management certificate, which may be handed to programs and people that use the cloud.
+fn operator(cloud: &Cloud, authority: &Authority) -> Result<Identity, CliError> {
+    let folder = cloud.path("operator");
+    if folder.join("cert.pem").exists() && folder.join("key.pem").exists() {
+        return Ok(Identity::load(&folder)?);
+    }
+    let identity = authority.issue("Welkin operator", &[])?;
+    identity.save(&folder)?;
     Ok(identity)
 }
 

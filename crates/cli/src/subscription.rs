@@ -10,8 +10,8 @@ use welkin_management::control::client::{Client, ControlError};
 use welkin_management::control::{Change, Create, Subscription};
 use welkin_pki::Sha1Thumbprint;
 
-use crate::cloud::Part;
 use crate::error::{CliError, chain};
+use crate::part::Part;
 use crate::state;
 
 /// Arguments of `welkin subscription`.

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cloud::{Cloud, Network, Part};
+use crate::cloud::{Cloud, Network};
 use crate::config;
 use crate::down;
 use crate::error::CliError;
 use crate::network;
+use crate::part::{NODES_MAX, Part};
 use crate::parts::Parts;
 use crate::process::Process;
 use crate::program;
@@ -31,7 +32,7 @@ const POLL_MS: u64 = 100;
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Examples:\n  welkin up\n  welkin up --detach --state /srv/welkin --images ./guest-os\n  \
-                        welkin up --port-offset 100 --network 10.178.0.0/16"
+                        welkin up --port-offset 100 --network 10.178.0.0/16\n  welkin up --nodes 4"
 )]
 pub struct UpArgs {
     /// Return when everything answers; `welkin down` ends it.
@@ -46,6 +47,12 @@ pub struct UpArgs {
     /// Added to every port, so that several clouds can live on one machine [default: 0].
     #[arg(long, value_parser = clap::value_parser!(u16).range(..=20_000))]
     pub port_offset: Option<u16>,
+    /// How many nodes; more than one have an edge, which holds the virtual IPs [default: 1].
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
+    pub nodes: Option<u8>,
+    /// Fault domains, over which the nodes are dealt in turn [default: 2].
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
+    pub fault_domains: Option<u8>,
     /// Run as the detached supervisor.
     #[arg(long, hide = true)]
     pub supervise: bool,
@@ -70,6 +77,8 @@ pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
     let cloud = state::make(state, |choices| {
         choices.network = arguments.network.unwrap_or(choices.network);
         choices.port_offset = arguments.port_offset.unwrap_or(choices.port_offset);
+        choices.nodes = arguments.nodes.unwrap_or(choices.nodes);
+        choices.fault_domains = arguments.fault_domains.or(choices.fault_domains);
     })?;
     let lock = lock(&cloud)?;
     // A supervisor that was killed leaves it.
@@ -152,19 +161,21 @@ async fn start(cloud: &Cloud, parts: &mut Parts) -> Result<(), CliError> {
     steps.done("keys and configuration");
     network::make(cloud)?;
     steps.done("network");
-    for part in Part::ALL {
-        parts.start(part, address(cloud, part)).await?;
+    for part in cloud.parts() {
+        // Agents take calls from where the controllers are.
+        let from = if part.is_agent() { Part::Fabric } else { Part::Management };
+        parts.start(part, address(cloud, part), from).await?;
         steps.done(&part.to_string());
     }
     let end = Instant::now() + Duration::from_secs(NODE_LIMIT_S);
     while !status::nodes_are_healthy(cloud).await {
         if Instant::now() >= end {
-            let part = Part::Node;
+            let part = Part::Fabric;
             return Err(CliError::PartSilent { part, seconds: NODE_LIMIT_S, log: cloud.log(part) });
         }
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
     }
-    steps.done("node ready");
+    steps.done(if cloud.is_cluster() { "nodes ready" } else { "node ready" });
     Ok(())
 }
 
@@ -172,7 +183,8 @@ async fn start(cloud: &Cloud, parts: &mut Parts) -> Result<(), CliError> {
 fn address(cloud: &Cloud, part: Part) -> SocketAddr {
     match part {
         Part::Storage => cloud.storage_admin(),
-        Part::Node => cloud.agent(),
+        Part::Edge => cloud.edge(),
+        Part::Node(number) => cloud.agent(number),
         Part::Fabric => cloud.fabric(),
         Part::Management => cloud.management(),
     }

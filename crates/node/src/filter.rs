@@ -7,11 +7,13 @@
 //! * A guest receives only frames that are meant for it.
 //! * A guest reaches the storage endpoints, virtual IPs, and the internal endpoints of its own deployment.
 //!   It does not reach the fabric agent, the node, another port of the host, or another customer's instance.
-//! * From outside, a guest is reached over a virtual IP only, and by whom its access rules permit.
+//! * From outside, a guest is reached over a virtual IP only, and by whom its access rules permit. Where an edge
+//!   holds the virtual IPs, it is the edge that sees to both, and lets nothing else pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use serde::{Deserialize, Serialize};
 use welkin_agent_wire::{InstanceGoal, NodeGoal};
 use welkin_base::InstanceId;
 
@@ -21,9 +23,24 @@ use crate::slot::Slot;
 /// The bridge that a node's taps are on.
 pub const BRIDGE: &str = "wk0";
 
+/// What a node does for the virtual IPs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duty {
+    /// It is the only one: it balances them for everyone.
+    #[default]
+    Whole,
+    /// It balances them for its own guests, and takes for these what an edge has balanced.
+    Compute,
+    /// It balances them for callers from outside, and has no guests.
+    Edge,
+}
+
 /// A node's own network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeNetwork {
+    /// What it does for the virtual IPs.
+    pub duty: Duty,
     /// The bridge's address: the guests' gateway.
     pub bridge: Ipv4Addr,
     /// Bits of the guests' network.
@@ -66,15 +83,38 @@ pub fn ruleset(
     slots: &BTreeMap<InstanceId, Slot>,
     ready: &BTreeSet<InstanceId>,
 ) -> String {
+    if network.duty == Duty::Edge {
+        return edge_ruleset(goal, slots, ready);
+    }
     let guests: Vec<Guest<'_>> =
         goal.instances.iter().filter_map(|goal| Some(Guest { goal, slot: *slots.get(&goal.id)? })).collect();
     let mut text = String::new();
     text.push_str(&table("bridge", &[links(&guests), from_guest(network), to_guest()]));
     text.push_str(&table(
         "ip",
-        &[reach(goal, network, &guests), access(goal), balance(goal, slots, ready), input(), forward()],
+        &[
+            reach(goal, network, &guests),
+            access(goal),
+            balance(goal, slots, ready, &[HAIRPIN.to_owned()]),
+            input(),
+            forward(network.duty),
+        ],
     ));
     text
+}
+
+/// What an edge has: who may reach the virtual IPs, and where each connection goes. What else passes it is decided
+/// where its links were made.
+fn edge_ruleset(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, ready: &BTreeSet<InstanceId>) -> String {
+    let forward = chain(
+        "forward",
+        "filter hook forward priority filter; policy accept;",
+        &["ct state established,related accept", "ct status dnat accept", REFUSED[0], REFUSED[1]]
+            .map(str::to_owned),
+    );
+    let vips = set("vips", "ipv4_addr", &virtual_ips(goal));
+    // Nobody whom it leads somewhere stands there himself.
+    table("ip", &[vips, access(goal), balance(goal, slots, ready, &[]), forward])
 }
 
 struct Guest<'a> {
@@ -153,17 +193,37 @@ fn to_guest() -> String {
 
 /// Who may reach what.
 fn reach(goal: &NodeGoal, network: &NodeNetwork, guests: &[Guest<'_>]) -> String {
-    let vips = goal.vips.iter().map(|v| v.address.to_string()).collect();
+    let vips = virtual_ips(goal);
     let storage = network.storage.iter().map(|s| format!("{} . {}", s.ip(), s.port())).collect();
     let selves = guests.iter().map(|g| format!("{0} . {0}", g.address())).collect();
     let peers = guests.iter().flat_map(peers).collect();
+    let inputs = guests.iter().flat_map(inputs).collect();
+    let inputs = match network.duty {
+        Duty::Compute => set("inputs", "ipv4_addr . inet_proto . inet_service", &inputs),
+        Duty::Whole | Duty::Edge => String::new(),
+    };
     [
+        inputs,
         set("vips", "ipv4_addr", &vips),
         set("storage", "ipv4_addr . inet_service", &storage),
         set("selves", "ipv4_addr . ipv4_addr", &selves),
         set("peers", "ipv4_addr . ipv4_addr . inet_proto . inet_service", &peers),
     ]
     .concat()
+}
+
+fn virtual_ips(goal: &NodeGoal) -> BTreeSet<String> {
+    goal.vips.iter().map(|vip| vip.address.to_string()).collect()
+}
+
+/// `to . protocol . port` for each endpoint of a guest that a virtual IP may lead to. They follow from the guest and
+/// not from who is in rotation: an edge may know of a change later than the node does.
+fn inputs(guest: &Guest<'_>) -> Vec<String> {
+    let endpoints = guest.goal.guest.environment.endpoints.iter().filter(|e| e.public_port.is_some());
+    let own = guest.address();
+    endpoints
+        .flat_map(|e| protocols(&e.protocol).iter().map(move |t| format!("{own} . {t} . {}", e.port)))
+        .collect()
 }
 
 /// `from . to . protocol . port` for each internal endpoint that a guest may call, or be called at by a peer on
@@ -193,16 +253,22 @@ fn protocols(protocol: &str) -> &'static [&'static str] {
     }
 }
 
+/// A guest that its own virtual IP leads back to would get a packet from itself; the node stands in.
+const HAIRPIN: &str = "ct status dnat ip saddr . ip daddr @selves masquerade";
+
 /// Virtual IPs, for connections from outside, from guests and from the node itself.
-fn balance(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, ready: &BTreeSet<InstanceId>) -> String {
+fn balance(
+    goal: &NodeGoal,
+    slots: &BTreeMap<InstanceId, Slot>,
+    ready: &BTreeSet<InstanceId>,
+    hairpin: &[String],
+) -> String {
     let jump = ["jump balance".to_owned()];
-    // A guest that its own virtual IP leads back to would get a packet from itself; the node stands in.
-    let hairpin = ["ct status dnat ip saddr . ip daddr @selves masquerade".to_owned()];
     [
         chain("balance", "", &load_balancer::rules(goal, slots, ready)),
         chain("prerouting", "nat hook prerouting priority dstnat; policy accept;", &jump),
         chain("output", "nat hook output priority -100; policy accept;", &jump),
-        chain("postrouting", "nat hook postrouting priority srcnat; policy accept;", &hairpin),
+        chain("postrouting", "nat hook postrouting priority srcnat; policy accept;", hairpin),
     ]
     .concat()
 }
@@ -232,21 +298,32 @@ fn input() -> String {
     chain("input", "filter hook input priority filter; policy accept;", &rules)
 }
 
-/// Packets that pass through the node. A virtual IP without a ready instance is refused at once rather than left
-/// to time out.
-fn forward() -> String {
-    let rules = [
+/// A virtual IP without a ready instance is refused at once rather than left to time out.
+const REFUSED: [&str; 2] = [
+    "ip daddr @vips meta l4proto tcp reject with tcp reset",
+    "ip daddr @vips reject with icmp port-unreachable",
+];
+
+/// Packets that pass through the node.
+fn forward(duty: Duty) -> String {
+    let [refused, refused_too] = REFUSED.map(str::to_owned);
+    let balanced = format!("iifname != \"{BRIDGE}\" ip daddr . meta l4proto . th dport @inputs accept");
+    let mut rules = vec![
         "ct state established,related accept".to_owned(),
         "ct state invalid counter drop comment \"invalid\"".to_owned(),
-        // What the load balancer chose, here or on another node.
+        // What the load balancer chose here.
         "ct status dnat accept".to_owned(),
-        "ip daddr @vips meta l4proto tcp reject with tcp reset".to_owned(),
-        "ip daddr @vips reject with icmp port-unreachable".to_owned(),
+        refused,
+        refused_too,
+    ];
+    // What another one chose: an edge, or the node of a guest that called.
+    rules.extend((duty == Duty::Compute).then_some(balanced));
+    rules.extend([
         "ip saddr . ip daddr . meta l4proto . th dport @peers accept".to_owned(),
         format!("iifname \"{BRIDGE}\" oifname != \"{BRIDGE}\" ip daddr . tcp dport @storage accept"),
         format!("iifname \"{BRIDGE}\" counter reject with icmp admin-prohibited comment \"forbidden\""),
         "counter drop comment \"from outside\"".to_owned(),
-    ];
+    ]);
     chain("forward", "filter hook forward priority filter; policy drop;", &rules)
 }
 

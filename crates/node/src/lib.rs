@@ -20,7 +20,7 @@ pub mod filter;
 pub mod load_balancer;
 
 pub use drive::Drives;
-pub use filter::{NodeNetwork, ruleset};
+pub use filter::{Duty, NodeNetwork, ruleset};
 pub use goal::{GoalError, check};
 pub use held::{Heard, Held, HeldNode, RunningVm, Shape, Stop, StopStage, Vm};
 pub use plan::{Action, Situation, plan};

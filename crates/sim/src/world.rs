@@ -10,7 +10,7 @@ use welkin_agent_wire::NodeCapacity;
 use welkin_base::{DeploymentId, NameError, NodeName, Timestamp};
 use welkin_fabric::{Action, Change, Cluster, Network, NodeKind, NodeRecord, update_observed};
 use welkin_fabric_wire::UpdateMode;
-use welkin_node::NodeNetwork;
+use welkin_node::{Duty, NodeNetwork};
 
 use crate::check;
 use crate::controller::{Canary, Disk, reconcile, sabotaged};
@@ -110,6 +110,7 @@ impl World {
                 disk_mib: 1 << 16,
             };
             let network = NodeNetwork {
+                duty: Duty::Whole,
                 bridge: Ipv4Addr::new(10, 177, 16 + number, 1),
                 prefix_length: 24,
                 storage: Vec::new(),

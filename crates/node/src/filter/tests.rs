@@ -1,4 +1,7 @@
+use welkin_agent_wire::Endpoint;
+
 use super::*;
+use crate::plan::samples;
 use crate::plan::samples::{check_golden, goal, id, network, peer};
 
 fn slots(count: u8) -> BTreeMap<InstanceId, Slot> {
@@ -34,6 +37,30 @@ fn rulesets() {
     check(&access, 1, &[0], "access.nft");
 }
 
+/// In a cluster, where an edge balances the virtual IPs for callers from outside.
+#[test]
+fn rulesets_with_an_edge() {
+    let of = |duty| NodeNetwork { duty, ..network() };
+    let mut compute = goal(1, 2);
+    compute.vips[0].backends[1].ready = true;
+    for (index, port, public_port) in [(0, 8080, Some(80)), (1, 8080, Some(80)), (1, 9000, None)] {
+        let endpoint = Endpoint {
+            name: format!("e{port}"),
+            protocol: "http".into(),
+            address: samples::address(index),
+            port,
+            public_port,
+        };
+        compute.instances[usize::from(index)].guest.environment.endpoints.push(endpoint);
+    }
+    let ready = BTreeSet::from([id(0)]);
+    check_golden(&ruleset(&compute, &of(Duty::Compute), &slots(2), &ready), "compute.nft");
+    let mut edge = compute.clone();
+    edge.instances.clear();
+    let none = (BTreeMap::new(), BTreeSet::new());
+    check_golden(&ruleset(&edge, &of(Duty::Edge), &none.0, &none.1), "edge.nft");
+}
+
 /// An instance without a folder has no tap, and one that the goal does not name loses its rules at once.
 #[test]
 fn only_what_is_wanted_and_held() {
@@ -51,7 +78,7 @@ fn backends_elsewhere_and_unconditional() {
         let rules = load_balancer::rules(goal, &slots(1), &ready);
         assert_eq!(rules.join("\n"), expected);
     };
-    other.vips = vec![crate::plan::samples::vip(2)];
+    other.vips = vec![samples::vip(2)];
     check(&other, &[], "");
     other.vips[0].backends[1].ready = true;
     check(&other, &[], "ip daddr 10.177.240.1 tcp dport 80 dnat to 10.177.16.3:8080");

@@ -12,7 +12,7 @@ use welkin_agent_wire::{
 };
 use welkin_base::{DeploymentId, Digest, Generation, InstanceId, InstanceName, NodeName, RoleName};
 
-use crate::filter::NodeNetwork;
+use crate::filter::{Duty, NodeNetwork};
 use crate::held::Heard;
 
 pub fn node() -> NodeName {
@@ -21,6 +21,7 @@ pub fn node() -> NodeName {
 
 pub fn network() -> NodeNetwork {
     NodeNetwork {
+        duty: Duty::Whole,
         bridge: Ipv4Addr::new(10, 177, 16, 1),
         prefix_length: 24,
         storage: [10_000, 10_001, 10_002]
