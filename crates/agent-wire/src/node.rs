@@ -14,7 +14,10 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use welkin_base::{Digest, Generation, InstanceId, NodeName, Sha1Thumbprint};
 
+use crate::drain::{DrainObserved, Draining};
 use crate::guest::{GuestGoal, RoleState};
+use crate::internal::InternalNetwork;
+use crate::probe::ProbeGoal;
 
 /// Everything that one node must run. What it does not name, the node ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,12 @@ pub struct NodeGoal {
     pub instances: Vec<InstanceGoal>,
     /// The virtual IPs that the node balances.
     pub vips: Vec<Vip>,
+    /// Calls within each deployment of which the node has an instance.
+    #[serde(default)]
+    pub internal: Vec<InternalNetwork>,
+    /// Instances of the whole cluster that get no new connections and are to lose those that they have.
+    #[serde(default)]
+    pub draining: Vec<Draining>,
 }
 
 /// One role instance on a node.
@@ -58,6 +67,9 @@ pub struct InstanceGoal {
     pub mac: String,
     /// What the GA is told.
     pub guest: GuestGoal,
+    /// What the FA asks the instance on behalf of load balancers.
+    #[serde(default)]
+    pub probes: Vec<ProbeGoal>,
 }
 
 /// A version of the guest OS: three images that belong together.
@@ -123,10 +135,17 @@ pub struct VipBackend {
     pub address: Ipv4Addr,
     /// The instance's port (`localPort`).
     pub port: u16,
-    /// The FC's view of readiness, for an instance on another node.
+    /// Whether it takes connections as the FC sees it, for an instance on another node.
     pub ready: bool,
-    /// `ignoreRoleInstanceStatus`: in rotation even when not ready.
+    /// `ignoreRoleInstanceStatus`: in rotation even when the role is not ready.
     pub ignore_status: bool,
+    /// It is out of the rotation of every node, whatever it says of itself: it drains, or has changed and is not known
+    /// to be ready since. Connections that it has go on.
+    #[serde(default)]
+    pub out: bool,
+    /// The probe of the instance that must pass, by its name, when the endpoint has one.
+    #[serde(default)]
+    pub probe: Option<String>,
 }
 
 /// What a node says of itself.
@@ -149,6 +168,9 @@ pub struct NodeObserved {
     /// starts and keeps it in memory only; that it is the FA's is shown by the certificate under which this is read.
     #[serde(default)]
     pub transport_recipient: String,
+    /// What is left of the connections to each instance that the goal in force calls draining.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<DrainObserved>,
 }
 
 /// What a node can give to instances.
@@ -197,6 +219,9 @@ pub struct InstanceObserved {
     /// Certificates that its guest waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<Sha1Thumbprint>,
+    /// Names of the goal's probes that pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passes: Vec<String>,
 }
 
 /// State of a VM on its node.

@@ -255,6 +255,7 @@ mod tests {
             instances: vec![],
             trouble: None,
             transport_recipient: String::new(),
+            draining: Vec::new(),
         };
         let published = crate::shared::Published::new(node);
         let shared = Arc::new(Shared::new(None, published));

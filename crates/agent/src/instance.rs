@@ -22,6 +22,7 @@ use crate::device::{KVM, TUN, substitutes};
 use crate::drive::{self, DriveError};
 use crate::folder::Folder;
 use crate::image::Images;
+use crate::probe::Probes;
 use crate::process::{self, Process};
 use crate::program::ProgramError;
 use crate::record::Record;
@@ -68,6 +69,7 @@ pub struct Instance {
 struct Running {
     process: Process,
     channel: Channel,
+    probes: Probes,
     since_ms: u64,
     adopted: bool,
     stop: Option<Stop>,
@@ -92,7 +94,8 @@ impl Place {
         });
         let channel = Channel::open(&self.path(slot), self.uid(slot), self.clock, Arc::clone(&self.shared))?;
         let since_ms = self.clock.now_ms();
-        Ok(Running { process, channel, since_ms, adopted, stop: None, hung: false })
+        let probes = Probes::new(self.clock, Arc::clone(&self.shared));
+        Ok(Running { process, channel, probes, since_ms, adopted, stop: None, hung: false })
     }
 
     /// Finds the instances that are there, and their VMs. A folder without a record is what a crash left of one that
@@ -248,10 +251,11 @@ impl Instance {
     }
 
     /// Tells the guest what it must run, unless its VM is to be ended: then the goal is for the next one.
-    pub fn tell(&self, goal: &InstanceGoal) {
+    pub fn tell(&mut self, goal: &InstanceGoal) {
         let wanted = self.record.incarnation == goal.incarnation
             && self.record.shape.as_ref() == Some(&Shape::wanted(goal));
-        if let Some(vm) = self.vm.as_ref().filter(|_| wanted) {
+        if let Some(vm) = self.vm.as_mut().filter(|_| wanted) {
+            vm.probes.ask(goal.guest.network.address, &goal.probes);
             vm.channel.tell(|want| {
                 if want.goal.as_ref() != Some(&goal.guest) {
                     want.goal = Some(goal.guest.clone());
@@ -274,6 +278,7 @@ impl Instance {
                 since_ms: vm.since_ms,
                 adopted: vm.adopted,
                 heard: vm.channel.heard(),
+                answers: vm.probes.answers(),
                 stop: vm.stop,
             })),
         };

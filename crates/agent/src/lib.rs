@@ -28,9 +28,11 @@ mod vm;
 
 mod certificate;
 mod channel;
+mod probe;
 
 mod bridge;
 mod capacity;
+mod connections;
 mod filter;
 mod program;
 mod tap;

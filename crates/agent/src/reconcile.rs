@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use welkin_agent_wire::{Accelerator, NodeCapacity, NodeGoal, NodeObserved};
 use welkin_base::{Digest, InstanceId};
-use welkin_node::{Action, HeldNode, Shape, Situation, StopStage, plan, report};
+use welkin_node::{Action, HeldNode, Shape, Situation, StopStage, drained, is_in_force, plan, report};
 
 use crate::instance::{Instance, InstanceError, Place};
 use crate::program::ProgramError;
 use crate::shared::Published;
-use crate::{accelerator, filter};
+use crate::{accelerator, connections, filter};
 
 /// The timer.
 const INTERVAL_MS: u64 = 500;
@@ -87,7 +87,7 @@ impl Reconciler {
             let goal = self.place.shared.goal();
             let now_ms = self.place.clock.now_ms();
             let held = self.observe(goal.as_deref(), now_ms);
-            self.publish(goal.as_deref(), &held, now_ms);
+            self.publish(goal.as_deref(), &held, now_ms).await;
             let Some(goal) = goal else { return };
             let network = &self.place.config.network();
             let actions = plan(&Situation { goal: &goal, held: &held, network, now_ms });
@@ -112,7 +112,7 @@ impl Reconciler {
         }
         let Some(goal) = goal else { return held };
         for goal in &goal.instances {
-            if let Some(instance) = self.instances.get(&goal.id) {
+            if let Some(instance) = self.instances.get_mut(&goal.id) {
                 instance.tell(goal);
             }
         }
@@ -129,15 +129,22 @@ impl Reconciler {
         held
     }
 
-    fn publish(&self, goal: Option<&NodeGoal>, held: &HeldNode, now_ms: u64) {
+    async fn publish(&self, goal: Option<&NodeGoal>, held: &HeldNode, now_ms: u64) {
         let config = &self.place.config;
         let nothing = NodeGoal {
             node: config.node.clone(),
             generation: welkin_base::Generation(0),
             instances: vec![],
             vips: vec![],
+            internal: vec![],
+            draining: vec![],
         };
         let goal = goal.unwrap_or(&nothing);
+        let network = &config.network();
+        let is_in_force =
+            !goal.draining.is_empty() && is_in_force(&Situation { goal, held, network, now_ms });
+        // Whoever connected before the filter left it out is among those that are counted now.
+        let counts = connections::count(goal).await;
         let node = NodeObserved {
             node: config.node.clone(),
             generation: goal.generation,
@@ -146,6 +153,7 @@ impl Reconciler {
             instances: report(goal, held, now_ms),
             trouble: self.trouble.clone(),
             transport_recipient: self.recipient.clone(),
+            draining: drained(goal, is_in_force, counts.as_ref()),
         };
         let guests = self.instances.iter().filter_map(|(id, instance)| Some((id.clone(), instance.guest()?)));
         self.place.shared.publish(Published { node, slots: held.slots(), guests: guests.collect() });

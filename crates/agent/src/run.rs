@@ -122,5 +122,6 @@ fn nothing(config: &Config, capacity: NodeCapacity, recipient: &str) -> NodeObse
         instances: vec![],
         trouble: None,
         transport_recipient: recipient.to_owned(),
+        draining: vec![],
     }
 }

@@ -1,18 +1,16 @@
 //! From the service model to roles: everything is resolved that does not depend on the instance.
 //! What the model may say and this fabric cannot do yet is refused by name, never passed over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use welkin_agent_wire::guest::{Program, TaskKind};
 use welkin_agent_wire::{CertificateGoal, GuestOs, LocalResource};
 use welkin_base::{Digest, RoleName};
-use welkin_service_model::endpoint::{Endpoints, LocalPort};
-use welkin_service_model::network_configuration::NetworkConfiguration;
 use welkin_service_model::variable::{Variable, VariableValue};
 use welkin_service_model::{self as model, ServiceModel, startup_task, variable};
 
-use crate::access;
-use crate::deployment::{InstanceValue, Need, Reach, Role, RoleEndpoint, Task, Value};
+use crate::deployment::{InstanceValue, Need, Role, Task, Value};
+use crate::endpoint::endpoints;
 
 /// Where a local resource is found inside the guest.
 const LOCAL_RESOURCES: &str = "/local/resources";
@@ -20,20 +18,11 @@ const LOCAL_RESOURCES: &str = "/local/resources";
 const SCRATCH_EXTRA_MIB: u32 = 256;
 /// What the writable layers of D and E may grow by.
 const LAYERS_MIB: u64 = 1_024;
-/// The first port given to an endpoint that asks for none: above what services use by custom, below the
-/// ports that Linux gives to outgoing connections (32768).
-const DYNAMIC_PORT_FIRST: u16 = 20_000;
 
 /// Whatever of the model this fabric cannot do, one line each.
 #[must_use]
 pub fn not_built(service: &ServiceModel, guest_os: &GuestOs) -> Vec<String> {
     let mut lines = Vec::new();
-    if !service.traffic_rules.is_empty() {
-        lines.push("<NetworkTrafficRules> are not built yet; remove them".to_owned());
-    }
-    if !service.probes.is_empty() {
-        lines.push("<LoadBalancerProbes> are not built yet; remove them".to_owned());
-    }
     if service.os_version != "*" && service.os_version != guest_os.version {
         lines.push(format!(
             "osVersion {:?} is not here; write \"*\" or \"{}\"",
@@ -51,14 +40,11 @@ pub fn not_built(service: &ServiceModel, guest_os: &GuestOs) -> Vec<String> {
 }
 
 fn not_built_of_role(role: &model::Role) -> Vec<String> {
-    let instance_inputs = role.definition.endpoints.instance_input.iter();
-    let instance_inputs =
-        instance_inputs.map(|endpoint| format!("<InstanceInputEndpoint> {}", endpoint.name));
     let balanced_within = role.definition.endpoints.input.iter().filter_map(|endpoint| {
         endpoint.load_balancer.as_ref().map(|name| format!("loadBalancer={name:?} of {}", endpoint.name))
     });
     let vm_name = role.vm_name.iter().map(|name| format!("vmName={name:?}"));
-    instance_inputs.chain(balanced_within).chain(vm_name).collect()
+    balanced_within.chain(vm_name).collect()
 }
 
 /// Where a role's files come from.
@@ -83,19 +69,14 @@ pub fn roles(
     let mut roles = Vec::new();
     for role in &service.roles {
         match applications.get(&role.definition.name) {
-            Some(application) => roles.push(resolve(role, guest_os, *application, &service.network)),
+            Some(application) => roles.push(resolve(service, role, guest_os, *application)),
             None => lines.push(format!("role {} has no files in the package", role.definition.name)),
         }
     }
     if lines.is_empty() { Ok(roles) } else { Err(lines) }
 }
 
-fn resolve(
-    role: &model::Role,
-    guest_os: &GuestOs,
-    application: Application,
-    network: &NetworkConfiguration,
-) -> Role {
+fn resolve(service: &ServiceModel, role: &model::Role, guest_os: &GuestOs, application: Application) -> Role {
     let definition = &role.definition;
     let local_resources: Vec<LocalResource> = definition
         .local_resources
@@ -124,7 +105,7 @@ fn resolve(
         guest_os: guest_os.clone(),
         application: application.image,
         settings: settings.collect(),
-        endpoints: endpoints(definition, network),
+        endpoints: endpoints(service, definition),
         local_resources,
         startup_tasks: definition.startup_tasks.iter().map(task).collect(),
         program: definition.runtime.program.as_ref().map(|program| Program {
@@ -151,64 +132,6 @@ fn certificates(role: &model::Role) -> Vec<CertificateGoal> {
             })
         })
         .collect()
-}
-
-/// Endpoints with their ports. Of a port range, the role is told the first port; it may listen on each.
-fn endpoints(role: &model::RoleDefinition, network: &NetworkConfiguration) -> Vec<RoleEndpoint> {
-    let declared = &role.endpoints;
-    let mut ports = Ports::around(declared);
-    let mut endpoints = Vec::new();
-    for endpoint in &declared.input {
-        endpoints.push(RoleEndpoint {
-            name: endpoint.name.clone(),
-            protocol: endpoint.protocol.as_str().to_owned(),
-            local_port: ports.decide(endpoint.local_port),
-            reach: Reach::Input { port: endpoint.port, ignore_status: endpoint.ignore_role_instance_status },
-            access: network
-                .access_control(role.name.as_str(), &endpoint.name)
-                .map(access::rules)
-                .unwrap_or_default(),
-        });
-    }
-    for endpoint in &declared.internal {
-        endpoints.push(RoleEndpoint {
-            name: endpoint.name.clone(),
-            protocol: endpoint.protocol.as_str().to_owned(),
-            local_port: ports.decide(endpoint.local_port),
-            reach: Reach::Internal,
-            access: Vec::new(),
-        });
-    }
-    endpoints
-}
-
-/// Ports of a role that are taken: the same definition always gets the same ports.
-struct Ports(BTreeSet<u16>);
-
-impl Ports {
-    fn around(declared: &Endpoints) -> Self {
-        let input = declared.input.iter().map(|endpoint| endpoint.local_port);
-        let internal = declared.internal.iter().map(|endpoint| endpoint.local_port);
-        let mut taken = BTreeSet::new();
-        for port in input.chain(internal) {
-            match port {
-                LocalPort::Dynamic => {}
-                LocalPort::Fixed(port) => taken.extend([port]),
-                LocalPort::Range(first, last) => taken.extend(first..=last),
-            }
-        }
-        Self(taken)
-    }
-
-    fn decide(&mut self, port: LocalPort) -> u16 {
-        match port {
-            LocalPort::Fixed(port) | LocalPort::Range(port, _) => port,
-            // A service has 25 endpoints at most, so that there always is a free port.
-            LocalPort::Dynamic => (DYNAMIC_PORT_FIRST..=u16::MAX)
-                .find(|port| self.0.insert(*port))
-                .unwrap_or(DYNAMIC_PORT_FIRST),
-        }
-    }
 }
 
 fn task(task: &startup_task::StartupTask) -> Task {

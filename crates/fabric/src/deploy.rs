@@ -9,7 +9,7 @@ use welkin_base::{DeploymentId, Generation, InstanceName, RoleName, Timestamp};
 use welkin_fabric_wire::DeploymentGoal;
 
 use crate::cluster::Cluster;
-use crate::deployment::{Deployment, Instance, Reach, Role, Turn, Version};
+use crate::deployment::{Deployment, Instance, Role, RoleEndpoint, Turn, Version};
 use crate::placement::{NoRoom, Place, Room, Spread, Wanted};
 use crate::update::{Difference, difference};
 
@@ -268,11 +268,7 @@ fn next_incarnation(deployment: &Deployment, name: &InstanceName) -> u64 {
 }
 
 fn give_vip(cluster: &Cluster, deployment: &mut Deployment) -> Result<(), Refused> {
-    let has_input = deployment
-        .roles()
-        .iter()
-        .flat_map(|role| &role.endpoints)
-        .any(|endpoint| matches!(endpoint.reach, Reach::Input { .. }));
+    let has_input = deployment.roles().iter().flat_map(|role| &role.endpoints).any(RoleEndpoint::is_public);
     if has_input && deployment.vip.is_none() {
         let used: BTreeSet<_> = cluster.vips().collect();
         deployment.vip = Some(cluster.network.free_vip(&used).ok_or(Refused::NoVip)?);

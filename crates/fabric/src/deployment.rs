@@ -11,11 +11,13 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::guest::{Program, TaskKind};
-use welkin_agent_wire::{AccessRule, CertificateGoal, GuestOs, LocalResource, Values};
+use welkin_agent_wire::{CertificateGoal, GuestOs, LocalResource, Values};
 use welkin_base::{
     DeploymentId, Digest, Generation, InstanceId, InstanceName, NodeName, RoleName, Timestamp,
 };
 use welkin_fabric_wire::{DeploymentGoal, GoalStatus, RebootEvent, RebootReason};
+
+pub use crate::endpoint::{Reach, RoleEndpoint};
 
 /// Reboots of a deployment that are remembered: the newest. A row stays far below what the store takes.
 pub const EVENTS_MAX: usize = 500;
@@ -99,37 +101,6 @@ pub struct Need {
     pub memory_mib: u32,
     /// Disk: C, and what D and E may grow by.
     pub disk_mib: u64,
-}
-
-/// An endpoint of a role, ports resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleEndpoint {
-    /// Its name in the definition.
-    pub name: String,
-    /// `http`, `https`, `tcp`, `udp` or `any`.
-    pub protocol: String,
-    /// The port on each instance.
-    pub local_port: u16,
-    /// Who reaches it.
-    pub reach: Reach,
-    /// Of those from outside: the first rule that fits decides, and everyone may whom none fits.
-    #[serde(default)]
-    pub access: Vec<AccessRule>,
-}
-
-/// Who reaches an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reach {
-    /// Everyone, through the virtual IP.
-    Input {
-        /// The public port.
-        port: u16,
-        /// In rotation even when not ready.
-        ignore_status: bool,
-    },
-    /// Instances of the deployment.
-    Internal,
 }
 
 /// A startup task.
@@ -355,6 +326,12 @@ impl Instance {
     #[must_use]
     pub fn name(&self) -> InstanceName {
         InstanceName::of(&self.role, self.index)
+    }
+
+    /// Whether it gets no new connections, whatever it says of itself.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.turn.is_out()
     }
 
     /// What is left of the placement once the instance is to be elsewhere.

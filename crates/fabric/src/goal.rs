@@ -1,15 +1,16 @@
 //! What a node must run: its whole goal, from the placements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 use welkin_agent_wire::guest::{GuestNetwork, StartupTask};
 use welkin_agent_wire::node::{InstanceGoal, NodeGoal};
-use welkin_agent_wire::{Endpoint, GuestGoal, Peer, RoleEnvironment};
+use welkin_agent_wire::{Endpoint, GuestGoal, Peer, ProbeGoal, RoleEnvironment};
 use welkin_base::{Digest, Generation, Timestamp};
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::{Deployment, Instance, InstanceValue, Reach, Role, Value};
+use crate::internal::internal;
 use crate::network::{INSTANCE_PREFIX_LENGTH, mac};
 use crate::vip::vips;
 
@@ -28,7 +29,14 @@ pub fn node_goal(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeGoal {
         })
         .collect();
     let vips = if node.is_retired() { Vec::new() } else { vips(cluster, node, now) };
-    NodeGoal { node: node.name.clone(), generation: node.record.generation, instances, vips }
+    NodeGoal {
+        node: node.name.clone(),
+        generation: node.record.generation,
+        instances,
+        vips,
+        internal: internal(cluster, node),
+        draining: Vec::new(),
+    }
 }
 
 /// The digest of a goal's content: without generations, so that an unchanged goal is known again.
@@ -86,7 +94,15 @@ fn instance_goal(
         application: role.application,
         mac: mac(instance.address),
         guest,
+        probes: probes(role),
     }
+}
+
+/// The probes of a role, each once.
+fn probes(role: &Role) -> Vec<ProbeGoal> {
+    let probes: BTreeSet<&ProbeGoal> =
+        role.endpoints.iter().filter_map(|endpoint| endpoint.probe.as_ref()).collect();
+    probes.into_iter().cloned().collect()
 }
 
 fn environment(deployment: &Deployment, role: &Role, instance: &Instance) -> RoleEnvironment {
@@ -126,10 +142,7 @@ fn endpoints(role: &Role, instance: &Instance, wanted: impl Fn(&Reach) -> bool) 
             protocol: endpoint.protocol.clone(),
             address: instance.address,
             port: endpoint.local_port,
-            public_port: match endpoint.reach {
-                Reach::Input { port, .. } => Some(port),
-                Reach::Internal => None,
-            },
+            public_port: endpoint.public_port(instance.index),
         })
         .collect()
 }

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use welkin_agent_wire::limits::{INSTANCES_PER_NODE_MAX, MESSAGE_BYTES_MAX};
+use welkin_agent_wire::limits::{
+    DRAINING_MAX, INSTANCES_PER_NODE_MAX, MESSAGE_BYTES_MAX, PROBE_NAME_BYTES_MAX, PROBES_PER_INSTANCE_MAX,
+};
 use welkin_agent_wire::{InstanceObserved, NodeCapacity, NodeObserved, VmState};
 use welkin_base::{Digest, Generation, InstanceId, NodeName, Timestamp};
 
@@ -65,6 +67,9 @@ pub enum Lie {
         /// The last one made.
         made: u64,
     },
+    /// More probes than an instance has, more draining than a node was told of, or a name that no probe has.
+    #[error("the node reports probes or draining instances beyond measure")]
+    Excess,
     /// A message that is longer than the contract allows.
     #[error("the node sends a message of {0} bytes; at most {MESSAGE_BYTES_MAX} are taken")]
     LongMessage(usize),
@@ -207,6 +212,13 @@ fn check(cluster: &Cluster, node: &Node, observed: &NodeObserved) -> Result<(), 
     }
     if observed.instances.len() > INSTANCES_PER_NODE_MAX {
         return Err(Lie::TooMany(observed.instances.len()));
+    }
+    let is_excess = |seen: &InstanceObserved| {
+        seen.passes.len() > PROBES_PER_INSTANCE_MAX
+            || seen.passes.iter().any(|name| name.len() > PROBE_NAME_BYTES_MAX)
+    };
+    if observed.draining.len() > DRAINING_MAX || observed.instances.iter().any(is_excess) {
+        return Err(Lie::Excess);
     }
     let trouble = observed.trouble.iter();
     for message in observed.instances.iter().map(|seen| &seen.message).chain(trouble) {

@@ -197,7 +197,7 @@ fn input_endpoints(deployment: &Deployment) -> Vec<InputEndpoint> {
                 port,
                 local_port: endpoint.local_port,
             }),
-            Reach::Internal => None,
+            Reach::InstanceInput { .. } | Reach::Internal => None,
         })
         .collect()
 }

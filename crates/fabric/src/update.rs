@@ -20,7 +20,7 @@ use welkin_fabric_wire::{RebootReason, UpdateMode, UpdateObserved};
 use crate::cluster::Cluster;
 use crate::deployment::{Deployment, Instance, Need, Role, RoleEndpoint, Turn};
 use crate::health::{Health, goal_given, health};
-use crate::vip::is_ready;
+use crate::vip::{is_ready, passes_all};
 
 /// How long an instance is out of the load balancer before it changes: connections that it has come to their end.
 pub const DRAIN: Duration = Duration::from_secs(3);
@@ -64,9 +64,16 @@ pub fn difference(from: &Role, to: &Role) -> Difference {
     }
 }
 
-/// The endpoints of a role, whoever may reach them: nodes keep others out, and instances know nothing of it.
+/// The endpoints of a role, whoever may reach them and whatever is asked there: nodes keep others out and ask, and
+/// instances know nothing of it.
 fn unguarded(role: &Role) -> Vec<RoleEndpoint> {
-    role.endpoints.iter().map(|endpoint| RoleEndpoint { access: Vec::new(), ..endpoint.clone() }).collect()
+    let unguarded = |endpoint: &RoleEndpoint| RoleEndpoint {
+        access: Vec::new(),
+        probe: None,
+        callers: None,
+        ..endpoint.clone()
+    };
+    role.endpoints.iter().map(unguarded).collect()
 }
 
 /// The deployments that an update changes at `now`, as they are afterwards.
@@ -154,11 +161,13 @@ fn end_turns(cluster: &Cluster, deployment: &mut Deployment, now: Timestamp) {
     }
 }
 
-/// Whether the instance is ready, and its guest works on a goal that was given after the instance changed.
+/// Whether the instance is ready and passes its probes, and its guest works on a goal that was given after the instance
+/// changed.
 fn is_ready_since(cluster: &Cluster, deployment: &Deployment, instance: &Instance, now: Timestamp) -> bool {
     let seen = cluster.nodes.get(&instance.node);
     let seen = seen.and_then(|node| node.seen.instance(&deployment.instance_id(instance.name())));
     is_ready(cluster, deployment, instance, now)
+        && passes_all(cluster, deployment, instance, now)
         && seen.is_some_and(|seen| seen.generation > instance.changed)
 }
 

@@ -35,6 +35,30 @@ pub fn is_ready(cluster: &Cluster, deployment: &Deployment, instance: &Instance,
         })
 }
 
+/// Whether an instance passes a probe, as far as this controller knows.
+fn passes(
+    cluster: &Cluster,
+    deployment: &Deployment,
+    instance: &Instance,
+    name: &str,
+    now: Timestamp,
+) -> bool {
+    let Some(node) = cluster.nodes.get(&instance.node) else { return false };
+    let seen = node.seen.instance(&deployment.instance_id(instance.name()));
+    health(cluster, node, now) == Health::Healthy
+        && seen.is_some_and(|seen| {
+            seen.incarnation == instance.incarnation && seen.passes.iter().any(|passed| passed == name)
+        })
+}
+
+/// Whether an instance passes each probe of its endpoints.
+#[must_use]
+pub fn passes_all(cluster: &Cluster, deployment: &Deployment, instance: &Instance, now: Timestamp) -> bool {
+    let endpoints = deployment.role_of(instance).into_iter().flat_map(|role| &role.endpoints);
+    let mut probes = endpoints.filter_map(|endpoint| endpoint.probe.as_ref());
+    probes.all(|probe| passes(cluster, deployment, instance, &probe.name, now))
+}
+
 /// Instances may follow different versions of their role, so that each stands behind the endpoints of its own.
 fn of_deployment(cluster: &Cluster, node: &Node, deployment: &Deployment, now: Timestamp) -> Vec<Vip> {
     let Some(address) = deployment.vip else { return Vec::new() };
@@ -42,7 +66,7 @@ fn of_deployment(cluster: &Cluster, node: &Node, deployment: &Deployment, now: T
     for instance in &deployment.instances {
         let endpoints = deployment.role_of(instance).into_iter().flat_map(|role| &role.endpoints);
         for endpoint in endpoints {
-            let Reach::Input { port, ignore_status } = endpoint.reach else { continue };
+            let Some(port) = endpoint.public_port(instance.index) else { continue };
             let transport = transport(endpoint);
             let at = vips.iter().position(|vip| (vip.port, vip.transport) == (port, transport));
             let at = at.unwrap_or_else(|| {
@@ -50,19 +74,39 @@ fn of_deployment(cluster: &Cluster, node: &Node, deployment: &Deployment, now: T
                 vips.push(Vip { address, port, transport, access, backends: Vec::new() });
                 vips.len() - 1
             });
-            if instance.turn.is_out() {
-                continue;
-            }
-            vips[at].backends.push(VipBackend {
-                instance: deployment.instance_id(instance.name()),
-                address: instance.address,
-                port: endpoint.local_port,
-                ready: instance.node != node.name && is_ready(cluster, deployment, instance, now),
-                ignore_status,
-            });
+            let backend = backend(cluster, deployment, instance, endpoint, now);
+            // The node decides itself about its own.
+            let ready = backend.ready && instance.node != node.name;
+            vips[at].backends.push(VipBackend { ready, ..backend });
         }
     }
     vips
+}
+
+/// An instance behind an endpoint. One that has a port of its own gets what arrives there whether it is ready or not: a
+/// load balancer that has nobody else to send it to always does (SERVICEMODEL §6).
+fn backend(
+    cluster: &Cluster,
+    deployment: &Deployment,
+    instance: &Instance,
+    endpoint: &RoleEndpoint,
+    now: Timestamp,
+) -> VipBackend {
+    let ignore_status = match endpoint.reach {
+        Reach::Input { ignore_status, .. } => ignore_status,
+        Reach::InstanceInput { .. } | Reach::Internal => true,
+    };
+    let probe = endpoint.probe.as_ref();
+    VipBackend {
+        instance: deployment.instance_id(instance.name()),
+        address: instance.address,
+        port: endpoint.local_port,
+        ready: (ignore_status || is_ready(cluster, deployment, instance, now))
+            && probe.is_none_or(|probe| passes(cluster, deployment, instance, &probe.name, now)),
+        ignore_status,
+        out: instance.is_out(),
+        probe: probe.map(|probe| probe.name.clone()),
+    }
 }
 
 fn transport(endpoint: &RoleEndpoint) -> Transport {

@@ -5,7 +5,8 @@
 //!   no link: each tap is isolated, and the node answers for its neighbours (proxy ARP), so that every packet
 //!   between guests passes [`forward`]. Hence no rogue DHCP and no broadcast either.
 //! * A guest receives only frames that are meant for it.
-//! * A guest reaches the storage endpoints, virtual IPs, and the internal endpoints of its own deployment.
+//! * A guest reaches the storage endpoints, virtual IPs, and the internal endpoints of its own deployment, as far as the
+//!   service's traffic rules let its role.
 //!   It does not reach the fabric agent, the node, another port of the host, or another customer's instance.
 //! * From outside, a guest is reached over a virtual IP only, and by whom its access rules permit. Where an edge
 //!   holds the virtual IPs, it is the edge that sees to both, and lets nothing else pass.
@@ -14,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
-use welkin_agent_wire::{InstanceGoal, NodeGoal};
+use welkin_agent_wire::{InstanceGoal, InternalEndpoint, InternalNetwork, NodeGoal};
 use welkin_base::InstanceId;
 
-use crate::load_balancer;
+use crate::held::Rotation;
+use crate::load_balancer::{self, protocol};
 use crate::slot::Slot;
 
 /// The bridge that a node's taps are on.
@@ -81,10 +83,10 @@ pub fn ruleset(
     goal: &NodeGoal,
     network: &NodeNetwork,
     slots: &BTreeMap<InstanceId, Slot>,
-    ready: &BTreeSet<InstanceId>,
+    rotation: &Rotation,
 ) -> String {
     if network.duty == Duty::Edge {
-        return edge_ruleset(goal, slots, ready);
+        return edge_ruleset(goal, slots, rotation);
     }
     let guests: Vec<Guest<'_>> =
         goal.instances.iter().filter_map(|goal| Some(Guest { goal, slot: *slots.get(&goal.id)? })).collect();
@@ -95,7 +97,7 @@ pub fn ruleset(
         &[
             reach(goal, network, &guests),
             access(goal),
-            balance(goal, slots, ready, &[HAIRPIN.to_owned()]),
+            balance(goal, slots, rotation, &[HAIRPIN.to_owned()]),
             input(),
             forward(network.duty),
         ],
@@ -105,7 +107,7 @@ pub fn ruleset(
 
 /// What an edge has: who may reach the virtual IPs, and where each connection goes. What else passes it is decided
 /// where its links were made.
-fn edge_ruleset(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, ready: &BTreeSet<InstanceId>) -> String {
+fn edge_ruleset(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, rotation: &Rotation) -> String {
     let forward = chain(
         "forward",
         "filter hook forward priority filter; policy accept;",
@@ -114,7 +116,7 @@ fn edge_ruleset(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, ready: &BTr
     );
     let vips = set("vips", "ipv4_addr", &virtual_ips(goal));
     // Nobody whom it leads somewhere stands there himself.
-    table("ip", &[vips, access(goal), balance(goal, slots, ready, &[]), forward])
+    table("ip", &[vips, access(goal), balance(goal, slots, rotation, &[]), forward])
 }
 
 struct Guest<'a> {
@@ -146,6 +148,11 @@ fn set(name: &str, kind: &str, elements: &BTreeSet<String>) -> String {
     let elements =
         if list.is_empty() { String::new() } else { format!("    elements = {{ {} }}\n", list.join(", ")) };
     format!("  set {name} {{\n    type {kind}\n{elements}  }}\n")
+}
+
+/// A set of which an element may be a range.
+fn ranges(name: &str, kind: &str, elements: &BTreeSet<String>) -> String {
+    set(name, kind, elements).replacen(kind, &format!("{kind}\n    flags interval"), 1)
 }
 
 /// Who is behind each tap.
@@ -196,7 +203,7 @@ fn reach(goal: &NodeGoal, network: &NodeNetwork, guests: &[Guest<'_>]) -> String
     let vips = virtual_ips(goal);
     let storage = network.storage.iter().map(|s| format!("{} . {}", s.ip(), s.port())).collect();
     let selves = guests.iter().map(|g| format!("{0} . {0}", g.address())).collect();
-    let peers = guests.iter().flat_map(peers).collect();
+    let peers = goal.internal.iter().flat_map(|network| peers(network, guests)).collect();
     let inputs = guests.iter().flat_map(inputs).collect();
     let inputs = match network.duty {
         Duty::Compute => set("inputs", "ipv4_addr . inet_proto . inet_service", &inputs),
@@ -207,7 +214,7 @@ fn reach(goal: &NodeGoal, network: &NodeNetwork, guests: &[Guest<'_>]) -> String
         set("vips", "ipv4_addr", &vips),
         set("storage", "ipv4_addr . inet_service", &storage),
         set("selves", "ipv4_addr . ipv4_addr", &selves),
-        set("peers", "ipv4_addr . ipv4_addr . inet_proto . inet_service", &peers),
+        ranges("peers", "ipv4_addr . ipv4_addr . inet_proto . inet_service", &peers),
     ]
     .concat()
 }
@@ -222,35 +229,45 @@ fn inputs(guest: &Guest<'_>) -> Vec<String> {
     let endpoints = guest.goal.guest.environment.endpoints.iter().filter(|e| e.public_port.is_some());
     let own = guest.address();
     endpoints
-        .flat_map(|e| protocols(&e.protocol).iter().map(move |t| format!("{own} . {t} . {}", e.port)))
+        .map(|e| format!("{own} . {} . {}", if e.protocol == "udp" { "udp" } else { "tcp" }, e.port))
         .collect()
 }
 
-/// `from . to . protocol . port` for each internal endpoint that a guest may call, or be called at by a peer on
-/// another node.
-fn peers(guest: &Guest<'_>) -> Vec<String> {
-    let own = guest.address();
-    let endpoints = || {
-        let peers = guest.goal.guest.environment.peers.iter();
-        peers.flat_map(|p| &p.endpoints).flat_map(|e| protocols(&e.protocol).iter().map(move |t| (e, *t)))
+/// `from . to . protocol . ports` for each internal endpoint that a guest may call, or be called at.
+fn peers(network: &InternalNetwork, guests: &[Guest<'_>]) -> Vec<String> {
+    let here: BTreeSet<Ipv4Addr> = guests.iter().map(Guest::address).collect();
+    let callers = |endpoint: &InternalEndpoint| {
+        let roles = endpoint.from.iter().filter_map(|role| network.roles.get(role));
+        roles.flatten().copied().collect::<BTreeSet<Ipv4Addr>>()
     };
-    let others: BTreeSet<Ipv4Addr> = endpoints().map(|(e, _)| e.address).filter(|a| *a != own).collect();
-    let calls = endpoints()
-        .filter(|(e, _)| e.address != own)
-        .map(|(e, transport)| format!("{own} . {} . {transport} . {}", e.address, e.port));
-    let called = endpoints().filter(|(e, _)| e.address == own).flat_map(|(e, transport)| {
-        others.iter().map(move |other| format!("{other} . {own} . {transport} . {}", e.port))
-    });
-    calls.chain(called).collect()
+    let mut calls: BTreeMap<_, BTreeSet<(u16, u16)>> = BTreeMap::new();
+    for to in &network.endpoints {
+        let callers = callers(to).into_iter().filter(|from| *from != to.address);
+        for from in callers.filter(|from| here.contains(from) || here.contains(&to.address)) {
+            let ports = calls.entry((from, to.address, protocol(to.transport))).or_default();
+            ports.insert((to.first_port, to.last_port));
+        }
+    }
+    let element = |((from, to, protocol), ports): (_, BTreeSet<_>)| {
+        let ports = merged(&ports).into_iter();
+        ports.map(move |(first, last)| match first == last {
+            true => format!("{from} . {to} . {protocol} . {first}"),
+            false => format!("{from} . {to} . {protocol} . {first}-{last}"),
+        })
+    };
+    calls.into_iter().flat_map(element).collect()
 }
 
-/// The transport protocols of an endpoint's protocol (SERVICEMODEL: http, https, tcp, udp, any).
-fn protocols(protocol: &str) -> &'static [&'static str] {
-    match protocol {
-        "udp" => &["udp"],
-        "any" => &["tcp", "udp"],
-        _ => &["tcp"],
+/// Ranges of ports without overlaps: a set of nftables takes none.
+fn merged(ranges: &BTreeSet<(u16, u16)>) -> Vec<(u16, u16)> {
+    let mut merged: Vec<(u16, u16)> = Vec::new();
+    for (first, last) in ranges {
+        match merged.last_mut() {
+            Some((_, end)) if first <= end => *end = (*end).max(*last),
+            _ => merged.push((*first, *last)),
+        }
     }
+    merged
 }
 
 /// A guest that its own virtual IP leads back to would get a packet from itself; the node stands in.
@@ -260,12 +277,12 @@ const HAIRPIN: &str = "ct status dnat ip saddr . ip daddr @selves masquerade";
 fn balance(
     goal: &NodeGoal,
     slots: &BTreeMap<InstanceId, Slot>,
-    ready: &BTreeSet<InstanceId>,
+    rotation: &Rotation,
     hairpin: &[String],
 ) -> String {
     let jump = ["jump balance".to_owned()];
     [
-        chain("balance", "", &load_balancer::rules(goal, slots, ready)),
+        chain("balance", "", &load_balancer::rules(goal, slots, rotation)),
         chain("prerouting", "nat hook prerouting priority dstnat; policy accept;", &jump),
         chain("output", "nat hook output priority -100; policy accept;", &jump),
         chain("postrouting", "nat hook postrouting priority srcnat; policy accept;", hairpin),

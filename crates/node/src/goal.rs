@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use welkin_agent_wire::limits::INSTANCES_PER_NODE_MAX;
-use welkin_agent_wire::{InstanceGoal, NodeCapacity, NodeGoal};
+use welkin_agent_wire::limits::{
+    DRAINING_MAX, INSTANCES_PER_NODE_MAX, PROBE_NAME_BYTES_MAX, PROBES_PER_INSTANCE_MAX,
+};
+use welkin_agent_wire::{InstanceGoal, NodeCapacity, NodeGoal, ProbeGoal, ProbeKind};
 use welkin_base::{InstanceId, NodeName};
 
 use crate::filter::{NodeNetwork, gateway_mac};
@@ -40,6 +42,17 @@ pub enum GoalError {
         /// What is wrong.
         why: String,
     },
+    /// More drain than a node is told of.
+    #[error("the goal has {0} instances that drain; a node is told of at most {DRAINING_MAX}")]
+    TooManyDrain(usize),
+    /// An internal endpoint that cannot be.
+    #[error("the internal endpoint at {address} has no ports from {port} on")]
+    Internal {
+        /// The instance's address.
+        address: Ipv4Addr,
+        /// The first port.
+        port: u16,
+    },
     /// A load-balanced endpoint that cannot be.
     #[error("virtual IP {address} port {port}: {why}")]
     Vip {
@@ -68,6 +81,9 @@ pub fn check(
     if goal.instances.len() > INSTANCES_PER_NODE_MAX {
         return Err(GoalError::TooMany(goal.instances.len()));
     }
+    if goal.draining.len() > DRAINING_MAX {
+        return Err(GoalError::TooManyDrain(goal.draining.len()));
+    }
     let wanted_mib = goal.instances.iter().map(|i| u64::from(i.memory_mib)).sum();
     if wanted_mib > u64::from(capacity.memory_mib) {
         return Err(GoalError::NoMemory { wanted_mib, capacity_mib: capacity.memory_mib });
@@ -78,7 +94,16 @@ pub fn check(
             .take(instance, network)
             .map_err(|why| GoalError::Instance { id: Box::new(instance.id.clone()), why })?;
     }
+    check_internal(goal)?;
     check_vips(goal, network)
+}
+
+fn check_internal(goal: &NodeGoal) -> Result<(), GoalError> {
+    let mut endpoints = goal.internal.iter().flat_map(|network| &network.endpoints);
+    match endpoints.find(|endpoint| endpoint.first_port == 0 || endpoint.first_port > endpoint.last_port) {
+        None => Ok(()),
+        Some(endpoint) => Err(GoalError::Internal { address: endpoint.address, port: endpoint.first_port }),
+    }
 }
 
 /// What may not be given twice.
@@ -137,8 +162,28 @@ impl<'a> Taken<'a> {
         if !self.macs.insert(instance.mac.clone()) {
             return Err(format!("MAC address {} is taken", instance.mac));
         }
-        Ok(())
+        check_probes(&instance.probes)
     }
+}
+
+fn check_probes(probes: &[ProbeGoal]) -> Result<(), String> {
+    if probes.len() > PROBES_PER_INSTANCE_MAX {
+        return Err(format!("{} probes; an instance has at most {PROBES_PER_INSTANCE_MAX}", probes.len()));
+    }
+    let mut names = BTreeSet::new();
+    for ProbeGoal { name, kind, port, interval_seconds, timeout_seconds } in probes {
+        if name.len() > PROBE_NAME_BYTES_MAX || !names.insert(name) {
+            return Err("a probe's name is too long, or given twice".to_owned());
+        }
+        let is_path = match kind {
+            ProbeKind::Tcp => true,
+            ProbeKind::Http { path } => path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()),
+        };
+        if *port == 0 || *interval_seconds == 0 || *timeout_seconds == 0 || !is_path {
+            return Err(format!("the probe {name:?} cannot be asked"));
+        }
+    }
+    Ok(())
 }
 
 /// `xx:xx:xx:xx:xx:xx` in lower case, unicast, locally administered. The text goes into rules and command
@@ -220,6 +265,18 @@ mod tests {
         );
         check_change(|g| g.instances[0].guest.network.address = address(3), Some("is taken"));
         check_change(|g| g.instances[0].guest.network.gateway = address(9), Some("gateway must be"));
+        let probe = |name: &str, path: &str| ProbeGoal {
+            name: name.into(),
+            kind: ProbeKind::Http { path: path.into() },
+            port: 80,
+            interval_seconds: 5,
+            timeout_seconds: 11,
+        };
+        check_change(|g| g.instances[0].probes = vec![probe("a", "/"), probe("b", "/live?x=1")], None);
+        check_change(|g| g.instances[0].probes = vec![probe("a", "/"), probe("a", "/")], Some("given twice"));
+        check_change(|g| g.instances[0].probes = vec![probe("a", "/ HTTP/1.1")], Some("cannot be asked"));
+        check_change(|g| g.instances[0].probes = vec![probe("a", "live")], Some("cannot be asked"));
+        check_change(|g| g.instances[0].probes = vec![probe("a", "/"); 26], Some("26 probes"));
         check_change(|g| g.vips[0].port = 0, Some("port 0"));
         check_change(|g| g.vips.push(g.vips[0].clone()), Some("given twice"));
         let rule = |prefix_length| AccessRule { permit: false, network: address(0), prefix_length };

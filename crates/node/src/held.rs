@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use welkin_agent_wire::{GuestObserved, InstanceGoal, NodeGoal, RoleState};
+use welkin_agent_wire::{GuestObserved, InstanceGoal, NodeGoal, ProbeGoal, RoleState, VipBackend};
 use welkin_base::{Digest, InstanceId};
 
 use crate::drive::Drives;
 use crate::limits::GUEST_UNRESPONSIVE_MS;
+use crate::probe::Answers;
 use crate::restart::Restarts;
 use crate::slot::Slot;
 
@@ -57,6 +58,8 @@ pub struct RunningVm {
     pub adopted: bool,
     /// The guest's last word.
     pub heard: Option<Heard>,
+    /// What it answered to each probe that it was asked.
+    pub answers: BTreeMap<ProbeGoal, Answers>,
     /// How far the VM's end has come.
     pub stop: Option<Stop>,
 }
@@ -146,6 +149,15 @@ impl RunningVm {
         self.shape.as_ref() == Some(&Shape::wanted(goal))
     }
 
+    /// Names of the probes that the instance passes. One that is being ended passes none.
+    pub fn passes<'a>(&'a self, goal: &'a InstanceGoal, now_ms: u64) -> impl Iterator<Item = &'a String> {
+        let passes = move |probe: &&ProbeGoal| {
+            let answers = self.answers.get(probe);
+            self.stop.is_none() && answers.is_some_and(|answers| answers.passes(probe, now_ms))
+        };
+        goal.probes.iter().filter(passes).map(|probe| &probe.name)
+    }
+
     /// Whether the role takes traffic: it says so, it said so lately, and nobody is stopping it.
     #[must_use]
     pub fn ready(&self, now_ms: u64) -> bool {
@@ -155,17 +167,50 @@ impl RunningVm {
     }
 }
 
-impl HeldNode {
-    /// The instances that take traffic: those whose VM is ready, and is the one that `goal` wants.
+/// Who of a node's instances may have connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Instances whose role is ready.
+    pub ready: BTreeSet<InstanceId>,
+    /// Instances that pass a probe, and its name.
+    pub passing: BTreeSet<(InstanceId, String)>,
+}
+
+impl Rotation {
+    /// Whether an instance of this node takes connections.
     #[must_use]
-    pub fn ready(&self, goal: &NodeGoal, now_ms: u64) -> BTreeSet<InstanceId> {
-        let ready = |goal: &&InstanceGoal| {
-            self.instances.get(&goal.id).is_some_and(|held| {
-                held.incarnation == goal.incarnation
-                    && matches!(&held.vm, Vm::Running(vm) if vm.is_wanted(goal) && vm.ready(now_ms))
-            })
-        };
-        goal.instances.iter().filter(ready).map(|goal| goal.id.clone()).collect()
+    pub fn takes(&self, backend: &VipBackend) -> bool {
+        let passes = |probe: &String| self.passing.contains(&(backend.instance.clone(), probe.clone()));
+        (backend.ignore_status || self.ready.contains(&backend.instance))
+            && backend.probe.as_ref().is_none_or(passes)
+    }
+}
+
+impl Held {
+    /// The VM of the instance, when it is the one that `goal` wants.
+    #[must_use]
+    pub fn wanted_vm(&self, goal: &InstanceGoal) -> Option<&RunningVm> {
+        match &self.vm {
+            Vm::Running(vm) if self.incarnation == goal.incarnation && vm.is_wanted(goal) => Some(vm),
+            _ => None,
+        }
+    }
+}
+
+impl HeldNode {
+    /// Who takes connections: those whose VM is the one that `goal` wants, as far as they are ready and pass.
+    #[must_use]
+    pub fn rotation(&self, goal: &NodeGoal, now_ms: u64) -> Rotation {
+        let mut rotation = Rotation::default();
+        for goal in &goal.instances {
+            let held = self.instances.get(&goal.id);
+            let Some(vm) = held.and_then(|held| held.wanted_vm(goal)) else { continue };
+            if vm.ready(now_ms) {
+                rotation.ready.insert(goal.id.clone());
+            }
+            rotation.passing.extend(vm.passes(goal, now_ms).map(|name| (goal.id.clone(), name.clone())));
+        }
+        rotation
     }
 
     /// The slot of each instance.

@@ -12,6 +12,9 @@ pub mod plan;
 pub mod report;
 pub mod restart;
 
+pub mod connection;
+pub mod probe;
+
 pub mod drive;
 pub mod image;
 pub mod vm;
@@ -22,9 +25,10 @@ pub mod load_balancer;
 pub use drive::Drives;
 pub use filter::{Duty, NodeNetwork, ruleset};
 pub use goal::{GoalError, check};
-pub use held::{Heard, Held, HeldNode, RunningVm, Shape, Stop, StopStage, Vm};
-pub use plan::{Action, Situation, plan};
-pub use report::report;
+pub use held::{Heard, Held, HeldNode, Rotation, RunningVm, Shape, Stop, StopStage, Vm};
+pub use plan::{Action, Situation, is_in_force, plan};
+pub use probe::{Answer, Answers};
+pub use report::{drained, report};
 pub use restart::Restarts;
 pub use slot::Slot;
 pub use vm::{Machine, VmSpec, qemu_command};

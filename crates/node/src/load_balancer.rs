@@ -3,22 +3,19 @@
 //! The kernel spreads new connections in turn; one that exists keeps its instance by connection tracking,
 //! whatever the rules become.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use welkin_agent_wire::node::Transport;
 use welkin_agent_wire::{NodeGoal, Vip};
 use welkin_base::InstanceId;
 
+use crate::held::Rotation;
 use crate::slot::Slot;
 
 /// One rule for each endpoint that has an instance to go to.
 #[must_use]
-pub fn rules(
-    goal: &NodeGoal,
-    slots: &BTreeMap<InstanceId, Slot>,
-    ready: &BTreeSet<InstanceId>,
-) -> Vec<String> {
-    goal.vips.iter().filter_map(|vip| rule(vip, goal, slots, ready)).collect()
+pub fn rules(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, rotation: &Rotation) -> Vec<String> {
+    goal.vips.iter().filter_map(|vip| rule(vip, goal, slots, rotation)).collect()
 }
 
 /// One rule for each access rule of an endpoint: `return` lets the packet go on to the load balancer.
@@ -32,24 +29,28 @@ pub fn access_rules(vip: &Vip) -> impl Iterator<Item = String> {
 
 /// What a packet to the endpoint is known by.
 fn head(vip: &Vip) -> String {
-    let transport = match vip.transport {
+    format!("ip daddr {} {} dport {}", vip.address, protocol(vip.transport), vip.port)
+}
+
+/// As the packet filter calls it.
+pub fn protocol(transport: Transport) -> &'static str {
+    match transport {
         Transport::Tcp => "tcp",
         Transport::Udp => "udp",
-    };
-    format!("ip daddr {} {transport} dport {}", vip.address, vip.port)
+    }
 }
 
 fn rule(
     vip: &Vip,
     goal: &NodeGoal,
     slots: &BTreeMap<InstanceId, Slot>,
-    ready: &BTreeSet<InstanceId>,
+    rotation: &Rotation,
 ) -> Option<String> {
     let here = |id: &InstanceId| goal.instances.iter().any(|i| i.id == *id) || slots.contains_key(id);
     let targets: Vec<_> = vip
         .backends
         .iter()
-        .filter(|b| b.ignore_status || if here(&b.instance) { ready.contains(&b.instance) } else { b.ready })
+        .filter(|b| !b.out && if here(&b.instance) { rotation.takes(b) } else { b.ready })
         .map(|b| (b.address, b.port))
         .collect();
     let head = head(vip);

@@ -163,17 +163,31 @@ fn next_stop(id: &InstanceId, vm: &RunningVm, now_ms: u64) -> Option<Action> {
     Some(Action::Stop { id: id.clone(), stage })
 }
 
+/// Whether the packet filter and load balancer that are in force are those of the goal.
+#[must_use]
+pub fn is_in_force(situation: &Situation<'_>) -> bool {
+    situation.held.ruleset.is_some() && filter(situation).is_none()
+}
+
 fn filter(situation: &Situation<'_>) -> Option<Action> {
     let Situation { goal, held, network, now_ms } = *situation;
-    let unheard = |instance: &Held| match &instance.vm {
-        Vm::Running(vm) => vm.adopted && vm.heard.is_none() && vm.silent_ms(now_ms) < ADOPTION_MS,
-        Vm::Stopped => false,
-    };
-    if held.ruleset.is_none() && held.instances.values().any(unheard) {
+    if held.ruleset.is_none() && is_adopting(situation) {
         return None;
     }
-    let ruleset = ruleset(goal, network, &held.slots(), &held.ready(goal, now_ms));
+    let ruleset = ruleset(goal, network, &held.slots(), &held.rotation(goal, now_ms));
     (held.ruleset.as_ref() != Some(&ruleset)).then_some(Action::Filter { ruleset })
+}
+
+/// Whether a VM that was found running has not yet spoken, or not yet been asked what its goal has it asked.
+fn is_adopting(situation: &Situation<'_>) -> bool {
+    let Situation { goal, held, now_ms, .. } = *situation;
+    held.instances.iter().any(|(id, instance)| {
+        let Vm::Running(vm) = &instance.vm else { return false };
+        let goal = goal.instances.iter().find(|goal| goal.id == *id);
+        let mut probes = goal.into_iter().flat_map(|goal| &goal.probes);
+        let is_unknown = vm.heard.is_none() || probes.any(|probe| !vm.answers.contains_key(probe));
+        vm.adopted && is_unknown && now_ms.saturating_sub(vm.since_ms) < ADOPTION_MS
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What a node says of its instances to the fabric controller.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use welkin_agent_wire::limits::MESSAGE_BYTES_MAX;
-use welkin_agent_wire::{InstanceGoal, InstanceObserved, NodeGoal, VmState};
+use welkin_agent_wire::{DrainObserved, InstanceGoal, InstanceObserved, NodeGoal, VmState};
 use welkin_base::{Generation, InstanceId, Sha1Thumbprint};
 
 use crate::held::{Heard, Held, HeldNode, RunningVm, Vm};
@@ -32,6 +33,7 @@ fn not_yet(goal: &InstanceGoal, held: &HeldNode) -> InstanceObserved {
         vm_restarts: 0,
         role_restarts: 0,
         lacks: vec![],
+        passes: vec![],
     }
 }
 
@@ -50,11 +52,10 @@ fn existing(
         Vm::Running(vm) => vm.heard.as_ref(),
         Vm::Stopped => None,
     };
+    let wanted = goal.and_then(|goal| Some((goal, instance.wanted_vm(goal)?)));
+    let passes = wanted.map(|(goal, vm)| vm.passes(goal, now_ms).cloned().collect());
     let (vm, message) = match &instance.vm {
-        Vm::Running(vm) => {
-            let wanted = |goal: &InstanceGoal| goal.incarnation == instance.incarnation && vm.is_wanted(goal);
-            running(vm, goal.is_some_and(wanted), now_ms)
-        }
+        Vm::Running(vm) => running(vm, wanted.is_some(), now_ms),
         Vm::Stopped => stopped(instance, goal, held, now_ms),
     };
     InstanceObserved {
@@ -67,7 +68,26 @@ fn existing(
         vm_restarts: instance.restarts.total,
         role_restarts: heard.map_or(0, |h| h.observed.role_restarts),
         lacks: heard.map(|h| lacking(h, goal)).unwrap_or_default(),
+        passes: passes.unwrap_or_default(),
     }
+}
+
+/// What is left of the connections to each instance that drains. `counts` is empty when the node cannot count. Until the
+/// load balancer of this goal is in force there is nothing to say: new connections may still come.
+#[must_use]
+pub fn drained(
+    goal: &NodeGoal,
+    is_in_force: bool,
+    counts: Option<&BTreeMap<Ipv4Addr, u32>>,
+) -> Vec<DrainObserved> {
+    let draining = goal.draining.iter().filter(|_| is_in_force);
+    draining
+        .map(|draining| DrainObserved {
+            instance: draining.instance.clone(),
+            since: draining.since,
+            connections: counts.and_then(|counts| counts.get(&draining.address).copied()),
+        })
+        .collect()
 }
 
 /// Certificates that a guest says it lacks, as far as its goal names them: a guest may ask for what it likes.

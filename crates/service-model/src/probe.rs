@@ -79,6 +79,14 @@ fn read<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> Probe {
 fn kind<'d, 'i>(reader: &mut Reader<'d, 'i>, node: Node<'d, 'i>) -> ProbeKind {
     let is_http = reader.choice(node, "protocol", &[("http", true), ("tcp", false)]);
     match (is_http, node.attribute("path")) {
+        (Some(true), Some(path)) if !path.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            reader.bad_value(
+                node,
+                "path",
+                "the path of a URL, without blanks, other characters written as %..",
+            );
+            ProbeKind::Tcp
+        }
         (Some(true), Some(path)) if path.starts_with('/') => ProbeKind::Http { path: path.to_owned() },
         (Some(true), Some(path)) => ProbeKind::Http { path: format!("/{path}") },
         (Some(true), None) => {

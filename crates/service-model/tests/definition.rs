@@ -226,6 +226,13 @@ fn probes_and_traffic_rules() {
         probe + "<WorkerRole name=\"R\"/>"
     };
     check(&probe("protocol=\"http\""), &["2, column 21: an http probe needs path="]);
+    check(
+        &probe("protocol=\"http\" path=\"/a b\""),
+        &[
+            "2, column 61: path=\"/a b\" of <LoadBalancerProbe> must be the path of a URL, without blanks, other characters \
+           written as %..",
+        ],
+    );
     check(&probe("protocol=\"tcp\" path=\"/\""), &["2, column 21: a tcp probe has no path; remove path="]);
     check(
         &probe("protocol=\"tcp\" intervalInSeconds=\"4\" timeoutInSeconds=\"10\""),

@@ -133,7 +133,11 @@ pub fn is_settled(
         let (node, known) = (nodes.get(&instance.node), cluster.nodes.get(&instance.node));
         node.zip(known).is_some_and(|(node, known)| {
             node.goal.generation == known.record.generation
-                && node.held.ready(&node.goal, now_ms).contains(&deployment.instance_id(instance.name()))
+                && node
+                    .held
+                    .rotation(&node.goal, now_ms)
+                    .ready
+                    .contains(&deployment.instance_id(instance.name()))
         })
     };
     deployment.runs() && update_observed(deployment).is_none() && deployment.instances.iter().all(is_ready)
@@ -175,7 +179,7 @@ pub fn at_rest(
             return Err(format!("{name} does not hold its goal"));
         }
         let wanted: BTreeSet<&InstanceId> = node.goal.instances.iter().map(|instance| &instance.id).collect();
-        let ready = node.held.ready(&node.goal, now_ms);
+        let ready = node.held.rotation(&node.goal, now_ms).ready;
         if node.held.instances.keys().collect::<BTreeSet<_>>() != wanted
             || ready.iter().collect::<BTreeSet<_>>() != wanted
         {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use welkin_agent_wire::{Accelerator, GuestObserved, NodeCapacity, NodeGoal, NodeObserved, RoleState};
+use welkin_agent_wire::{
+    Accelerator, DrainObserved, GuestObserved, NodeCapacity, NodeGoal, NodeObserved, RoleState,
+};
 use welkin_base::{Generation, InstanceId, NodeName};
 use welkin_node::{
     Action, Drives, Heard, Held, HeldNode, NodeNetwork, RunningVm, Situation, Stop, StopStage, Vm, check,
-    plan, report,
+    drained, is_in_force, plan, report,
 };
 
 /// How long a guest takes from start to its first word, at most.
@@ -105,7 +107,15 @@ impl SimNode {
             instances: report(&self.goal, &self.held, now_ms),
             trouble: None,
             transport_recipient: String::new(),
+            draining: self.draining(now_ms),
         }
+    }
+
+    /// No connection lasts here: what drains is quiet as soon as it is left out.
+    fn draining(&self, now_ms: u64) -> Vec<DrainObserved> {
+        let situation = Situation { goal: &self.goal, held: &self.held, network: &self.network, now_ms };
+        let quiet = self.goal.draining.iter().map(|draining| (draining.address, 0)).collect();
+        drained(&self.goal, is_in_force(&situation), Some(&quiet))
     }
 
     /// Takes a goal, unless it holds a newer one.
@@ -139,7 +149,7 @@ impl SimNode {
                 self.updating.insert(goal.id.clone());
             }
         }
-        let ready = self.held.ready(&self.goal, now_ms);
+        let ready = self.held.rotation(&self.goal, now_ms).ready;
         self.updating
             .retain(|id| !ready.contains(id) && self.goal.instances.iter().any(|goal| goal.id == *id));
     }
@@ -184,6 +194,7 @@ impl SimNode {
                     since_ms: now_ms,
                     adopted: true,
                     heard: None,
+                    answers: BTreeMap::new(),
                     stop: None,
                     shape: vm.shape.clone(),
                 };
@@ -268,6 +279,7 @@ impl SimNode {
                         since_ms: now_ms,
                         adopted: false,
                         heard: None,
+                        answers: BTreeMap::new(),
                         stop: None,
                     };
                     held.vm = Vm::Running(Box::new(vm));
@@ -320,5 +332,7 @@ fn nothing(name: &NodeName) -> NodeGoal {
         generation: Generation::default(),
         instances: Vec::new(),
         vips: Vec::new(),
+        internal: Vec::new(),
+        draining: Vec::new(),
     }
 }

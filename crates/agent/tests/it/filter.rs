@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use welkin_agent_wire::{AccessRule, Endpoint, NodeGoal, Peer};
-use welkin_node::{Slot, ruleset};
+use welkin_agent_wire::node::Transport;
+use welkin_agent_wire::{AccessRule, Endpoint, InternalEndpoint, InternalNetwork, NodeGoal};
+use welkin_base::RoleName;
+use welkin_node::filter::Duty;
+use welkin_node::{Rotation, Slot, connection, ruleset};
 
 use crate::agent::Agent;
 use crate::namespace::ip;
@@ -55,7 +58,8 @@ impl Node {
             .map(|i| (self.goal.instances[i].id.clone(), Slot::new(i.try_into().unwrap()).unwrap()))
             .collect();
         let ready = ready.iter().map(|i| self.goal.instances[*i].id.clone()).collect();
-        let text = ruleset(&self.goal, &self.agent.config.network(), &slots, &ready);
+        let rotation = Rotation { ready, ..Rotation::default() };
+        let text = ruleset(&self.goal, &self.agent.config.network(), &slots, &rotation);
         self.agent.namespaces.run("node", "nft -f -", &text);
     }
 
@@ -121,25 +125,28 @@ impl Node {
 fn three() -> NodeGoal {
     let mut goal = goal(1, 3);
     goal.vips[0].backends.truncate(2);
-    let peer = |index: usize| {
-        let instance = &goal.instances[index];
-        Peer {
-            role: instance.guest.environment.role.clone(),
-            instance: instance.id.name().clone(),
-            endpoints: vec![Endpoint {
-                name: "internal".into(),
-                protocol: "tcp".into(),
-                address: instance.guest.network.address,
-                port: 7000,
-                public_port: None,
-            }],
-        }
-    };
-    let peers = vec![peer(0), peer(1)];
-    for index in 0..2 {
-        goal.instances[index].guest.environment.peers = peers.clone();
-    }
+    goal.internal =
+        vec![internal(&[("Web", &[0, 1])], &[(0, (7000, 7000), &["Web"]), (1, (7000, 7000), &["Web"])])];
     goal
+}
+
+/// A network of roles with the numbers of their guests, and internal endpoints: at which guest, ports, who may call.
+fn internal(roles: &[(&str, &[u8])], endpoints: &[(u8, (u16, u16), &[&str])]) -> InternalNetwork {
+    let address = |guest: &u8| Ipv4Addr::new(10, 177, 16, guest + 2);
+    let name = |role: &str| RoleName::new(role).unwrap();
+    InternalNetwork {
+        roles: roles.iter().map(|(role, of)| (name(role), of.iter().map(address).collect())).collect(),
+        endpoints: endpoints
+            .iter()
+            .map(|(guest, (first_port, last_port), from)| InternalEndpoint {
+                address: address(guest),
+                transport: Transport::Tcp,
+                first_port: *first_port,
+                last_port: *last_port,
+                from: from.iter().map(|role| name(role)).collect(),
+            })
+            .collect(),
+    }
 }
 
 fn even(words: [&str; 2], each: u32) -> BTreeMap<String, u32> {
@@ -216,8 +223,82 @@ fn access_rules_decide_who_reaches_a_virtual_ip() {
     assert!(node.dropped("access control") > 0);
 }
 
+/// Traffic rules: who may call which internal endpoint of its deployment, and at which ports.
+#[test]
+fn traffic_rules_decide_who_calls_whom() {
+    if !crate::namespace::can() {
+        return;
+    }
+    let mut node = Node::new();
+    for guest in ["g0", "g1", "g2"] {
+        for (port, word) in [(7000, "in"), (7105, "ra"), (7111, "no")] {
+            node.serve(guest, &format!("0.0.0.0:{port}"), word);
+        }
+    }
+    let roles: &[(&str, &[u8])] = &[("Web", &[0]), ("Cache", &[1]), ("Db", &[2])];
+    // The second range of Db overlaps the first: a role may declare such.
+    let endpoints: &[(u8, (u16, u16), &[&str])] = &[
+        (1, (7000, 7000), &["Web", "Cache", "Db"]),
+        (2, (7000, 7000), &["Cache"]),
+        (2, (7100, 7106), &["Web"]),
+        (2, (7104, 7110), &["Web"]),
+        (0, (7000, 7000), &[]),
+    ];
+    node.goal.internal = vec![internal(roles, endpoints)];
+    node.apply(&[]);
+    let check = |from, to: &str, expected| node.check(from, to, expected);
+    check("g0", "10.177.16.3:7000", Some("in"));
+    check("g2", "10.177.16.3:7000", Some("in"));
+    check("g1", "10.177.16.4:7000", Some("in"));
+    check("g0", "10.177.16.4:7000", None);
+    check("g0", "10.177.16.4:7105", Some("ra"));
+    check("g1", "10.177.16.4:7105", None);
+    check("g0", "10.177.16.4:7111", None);
+    check("g1", "10.177.16.2:7000", None);
+    check("g2", "10.177.16.2:7000", None);
+}
+
+/// What an edge leads here is let in where an endpoint of a virtual IP stands; also while the instance is out of the
+/// rotation, because the edge may not have heard of it yet.
+#[test]
+fn connections_that_an_edge_balances_are_let_in() {
+    if !crate::namespace::can() {
+        return;
+    }
+    let mut node = Node::new();
+    node.agent.config.duty = Duty::Compute;
+    for (index, port, public_port) in [(0, 8080, Some(80)), (1, 8080, None)] {
+        let address = node.goal.instances[index].guest.network.address;
+        let (name, protocol) = ("Http".into(), "http".into());
+        let endpoint = Endpoint { name, protocol, address, port, public_port };
+        node.goal.instances[index].guest.environment.endpoints.push(endpoint);
+    }
+    node.goal.vips[0].backends[0].out = true;
+    node.apply(&[]);
+    for (guest, word) in [("g0", "w0"), ("g1", "w1"), ("g2", "w2")] {
+        node.serve(guest, "0.0.0.0:8080", word);
+    }
+    node.check("host", "10.177.16.2:8080", Some("w0"));
+    node.check("host", "10.177.16.3:8080", None);
+    node.check("host", "10.177.16.4:8080", None);
+    // Guests do not get there past the virtual IP.
+    node.check("g2", "10.177.16.2:8080", None);
+}
+
+/// What the node counts as led to each of the first two guests, once it is as expected.
+fn check_connections(node: &Node, expected: [u32; 2]) {
+    let addresses = [Ipv4Addr::new(10, 177, 16, 2), Ipv4Addr::new(10, 177, 16, 3)];
+    crate::agent::wait("the connections are counted", 5, || {
+        let tracked = node.agent.namespaces.run("node", "cat /proc/self/net/nf_conntrack", "");
+        let mut counts = BTreeMap::from(addresses.map(|address| (address, 0)));
+        tracked.lines().for_each(|line| connection::count(line, &mut counts));
+        addresses.map(|address| counts[&address]) == expected
+    });
+}
+
 fn follows_readiness(node: &Node) {
     let (mut first, mut second) = (node.open("host", VIP).unwrap(), node.open("host", VIP).unwrap());
+    check_connections(node, [1, 1]);
     node.apply(&[1]);
     assert_eq!(node.spread("host", 6), BTreeMap::from([("w1".to_owned(), 6)]));
     // Connections from before go on, with the instance that left and with the one that stays.
@@ -227,6 +308,8 @@ fn follows_readiness(node: &Node) {
         stream.read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"x");
     }
+    drop((first, second));
+    check_connections(node, [0, 0]);
     node.apply(&[]);
     assert_eq!(node.spread("host", 2), BTreeMap::from([("nobody".to_owned(), 2)]));
     node.apply(&[0]);

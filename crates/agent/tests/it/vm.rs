@@ -35,6 +35,8 @@ pub fn goal(generation: u64, instances: u8) -> NodeGoal {
         port: 8080,
         ready: false,
         ignore_status: false,
+        out: false,
+        probe: None,
     };
     let vip = Vip {
         address: Ipv4Addr::new(10, 177, 240, 1),
@@ -44,7 +46,14 @@ pub fn goal(generation: u64, instances: u8) -> NodeGoal {
         backends: instances.iter().map(backend).collect(),
     };
     let node = NodeName::new("node0").unwrap();
-    NodeGoal { node, generation: Generation(generation), instances, vips: vec![vip] }
+    NodeGoal {
+        node,
+        generation: Generation(generation),
+        instances,
+        vips: vec![vip],
+        internal: vec![],
+        draining: vec![],
+    }
 }
 
 fn instance(generation: u64, index: u8, guest_os: &GuestOs) -> InstanceGoal {
@@ -88,6 +97,7 @@ fn instance(generation: u64, index: u8, guest_os: &GuestOs) -> InstanceGoal {
             variables: Values::default(),
             certificates: vec![],
         },
+        probes: vec![],
     }
 }
 

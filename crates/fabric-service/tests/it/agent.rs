@@ -130,6 +130,7 @@ fn observe(name: NodeName, held: &mut Held) -> NodeObserved {
             vm_restarts: 0,
             role_restarts: 0,
             lacks: Vec::new(),
+            passes: Vec::new(),
         });
     }
     NodeObserved {
@@ -140,5 +141,6 @@ fn observe(name: NodeName, held: &mut Held) -> NodeObserved {
         instances: held.instances.clone(),
         trouble: None,
         transport_recipient: String::new(),
+        draining: Vec::new(),
     }
 }

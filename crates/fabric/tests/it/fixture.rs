@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use welkin_agent_wire::{
-    Accelerator, GuestOs, InstanceObserved, NodeCapacity, NodeObserved, RoleState, VmState,
+    Accelerator, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, ProbeGoal,
+    ProbeKind, RoleState, VmState,
 };
 use welkin_base::{
     DeploymentId, Digest, Generation, NodeName, RoleName, ServiceName, SubscriptionId, Timestamp,
@@ -60,6 +61,7 @@ pub fn observed(cluster: &Cluster, number: u8, instances: Vec<InstanceObserved>)
         instances,
         trouble: None,
         transport_recipient: String::new(),
+        draining: Vec::new(),
     }
 }
 
@@ -72,7 +74,12 @@ pub fn answer(cluster: &mut Cluster, number: u8, second: u64, instances: Vec<Ins
 /// The node answers that all that its goal names is ready.
 pub fn answer_ready(cluster: &mut Cluster, number: u8, second: u64) {
     let goal = node_goal(cluster, &cluster.nodes[&node_name(number)], at(second));
-    let instances = goal.instances.iter().map(|goal| InstanceObserved {
+    answer(cluster, number, second, all_ready(&goal));
+}
+
+/// What a node says of whose instances all are ready.
+pub fn all_ready(goal: &NodeGoal) -> Vec<InstanceObserved> {
+    let ready = |goal: &InstanceGoal| InstanceObserved {
         id: goal.id.clone(),
         incarnation: goal.incarnation,
         vm: VmState::Running,
@@ -82,8 +89,9 @@ pub fn answer_ready(cluster: &mut Cluster, number: u8, second: u64) {
         vm_restarts: 0,
         role_restarts: 0,
         lacks: Vec::new(),
-    });
-    answer(cluster, number, second, instances.collect());
+        passes: goal.probes.iter().map(|probe| probe.name.clone()).collect(),
+    };
+    goal.instances.iter().map(ready).collect()
 }
 
 pub fn role(name: &str, count: u32, memory_mib: u32) -> Role {
@@ -104,6 +112,9 @@ pub fn role(name: &str, count: u32, memory_mib: u32) -> Role {
                 local_port: 8080,
                 reach: Reach::Input { port: 80, ignore_status: false },
                 access: Vec::new(),
+                last_port: None,
+                probe: None,
+                callers: None,
             },
             RoleEndpoint {
                 name: "Gossip".into(),
@@ -111,6 +122,9 @@ pub fn role(name: &str, count: u32, memory_mib: u32) -> Role {
                 local_port: 20_000,
                 reach: Reach::Internal,
                 access: Vec::new(),
+                last_port: None,
+                probe: None,
+                callers: None,
             },
         ],
         local_resources: Vec::new(),
@@ -119,6 +133,11 @@ pub fn role(name: &str, count: u32, memory_mib: u32) -> Role {
         variables: BTreeMap::new(),
         certificates: Vec::new(),
     }
+}
+
+pub fn probe() -> ProbeGoal {
+    let kind = ProbeKind::Http { path: "/live".into() };
+    ProbeGoal { name: "live:8080".into(), kind, port: 8080, interval_seconds: 15, timeout_seconds: 31 }
 }
 
 pub fn goal(generation: u64) -> DeploymentGoal {

@@ -1,4 +1,4 @@
-use welkin_agent_wire::{InstanceObserved, NodeObserved, VmState};
+use welkin_agent_wire::{DrainObserved, InstanceObserved, NodeObserved, VmState};
 use welkin_base::{Generation, InstanceId};
 use welkin_fabric::{Cluster, Health, Lie, health};
 
@@ -15,6 +15,7 @@ fn instance(id: InstanceId, incarnation: u64) -> InstanceObserved {
         vm_restarts: 0,
         role_restarts: 0,
         lacks: Vec::new(),
+        passes: Vec::new(),
     }
 }
 
@@ -66,6 +67,17 @@ fn lies_are_not_believed() {
         |lie| *lie == Lie::LongMessage(1025),
     );
     check("a long trouble", |o, _| o.trouble = Some("x".repeat(2000)), |lie| *lie == Lie::LongMessage(2000));
+    let passes = |o: &mut NodeObserved, names: Vec<String>| o.instances[0].passes = names;
+    check("many probes", |o, _| passes(o, vec!["p".into(); 26]), |lie| *lie == Lie::Excess);
+    check("a long probe", |o, _| passes(o, vec!["p".repeat(129)]), |lie| *lie == Lie::Excess);
+    check(
+        "much drains",
+        |o, id| {
+            let quiet = DrainObserved { instance: id.clone(), since: at(0), connections: Some(0) };
+            o.draining = vec![quiet; 1025];
+        },
+        |lie| *lie == Lie::Excess,
+    );
     check("a giant", |o, _| o.capacity.memory_mib = u32::MAX, |lie| matches!(lie, Lie::Capacity(_)));
     check("many cores", |o, _| o.capacity.cores = u32::MAX, |lie| matches!(lie, Lie::Capacity(_)));
     check("a vast disk", |o, _| o.capacity.disk_mib = u64::MAX, |lie| matches!(lie, Lie::Capacity(_)));

@@ -23,6 +23,7 @@ fn what_nodes_started_again_is_noted_once() {
             vm_restarts,
             role_restarts: 0,
             lacks: Vec::new(),
+            passes: Vec::new(),
         };
         answer(&mut cluster, 0, second, vec![seen]);
         settle(&mut cluster, second);

@@ -25,6 +25,7 @@ fn seen(vm: VmState, role: Option<RoleState>, role_restarts: u32) -> InstanceObs
         vm_restarts: 0,
         role_restarts,
         lacks: Vec::new(),
+        passes: Vec::new(),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The update walk, by scripts and by a property.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{ProptestConfig, any, proptest};
 use welkin_fabric::update::{Difference, difference};
 use welkin_fabric::{Refused, Role, Turn, update_observed};
 use welkin_fabric_wire::{DeploymentGoal, GoalStatus, UpdateGoal, UpdateMode};
 
-use crate::fixture::{at, digest, goal, node_name, role};
+use crate::fixture::{at, digest, goal, node_name, probe, role};
 use crate::world::World;
 
 fn application(byte: u8, count: u32) -> Vec<Role> {
@@ -48,6 +48,9 @@ fn what_a_change_means() {
         (|role| role.package = digest(99), Difference::None),
         (|role| role.settings = BTreeMap::new().into(), Difference::Settings),
         (|role| role.endpoints[0].access = access(), Difference::None),
+        (|role| role.endpoints[0].probe = Some(probe()), Difference::None),
+        (|role| role.endpoints[1].callers = Some(BTreeSet::new()), Difference::None),
+        (|role| role.endpoints[1].last_port = Some(20_009), Difference::Restart),
         (|role| role.application = digest(99), Difference::Restart),
         (|role| role.guest_os.root = digest(99), Difference::Restart),
         (|role| role.endpoints.clear(), Difference::Restart),
@@ -79,7 +82,7 @@ fn an_instance_is_drained_before_it_changes() {
     let backends = |world: &World| {
         let node = &world.cluster.nodes[&node_name(2)];
         let goal = welkin_fabric::node_goal(&world.cluster, node, at(world.second));
-        goal.vips[0].backends.iter().filter(|backend| backend.ready).count()
+        goal.vips[0].backends.iter().filter(|backend| backend.ready && !backend.out).count()
     };
     let mut drained_s = 0;
     while world.down().is_empty() {

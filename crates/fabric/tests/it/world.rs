@@ -101,6 +101,7 @@ impl World {
             vm_restarts: 0,
             role_restarts: 0,
             lacks: Vec::new(),
+            passes: goal.probes.iter().map(|probe| probe.name.clone()).filter(|_| ready).collect(),
         }
     }
 

@@ -7,8 +7,7 @@ use welkin_agent_wire::Values;
 use welkin_agent_wire::guest::GuestNetwork;
 use welkin_agent_wire::node::Transport;
 use welkin_agent_wire::{
-    Endpoint, GuestGoal, GuestObserved, GuestOs, InstanceGoal, NodeGoal, Peer, RoleEnvironment, RoleState,
-    Vip, VipBackend,
+    GuestGoal, GuestObserved, GuestOs, InstanceGoal, NodeGoal, RoleEnvironment, RoleState, Vip, VipBackend,
 };
 use welkin_base::{DeploymentId, Digest, Generation, InstanceId, InstanceName, NodeName, RoleName};
 
@@ -68,6 +67,7 @@ pub fn instance(index: u8) -> InstanceGoal {
             variables: Values::default(),
             certificates: vec![],
         },
+        probes: vec![],
     }
 }
 
@@ -86,21 +86,6 @@ fn environment(index: u8) -> RoleEnvironment {
     }
 }
 
-/// The internal endpoint of `of`, as its peers see it.
-pub fn peer(of: u8, protocol: &str, port: u16) -> Peer {
-    Peer {
-        role: RoleName::new("Web").unwrap(),
-        instance: id(of).name().clone(),
-        endpoints: vec![Endpoint {
-            name: "internal".into(),
-            protocol: protocol.into(),
-            address: address(of),
-            port,
-            public_port: None,
-        }],
-    }
-}
-
 pub fn vip(instances: u8) -> Vip {
     let backend = |i| VipBackend {
         instance: id(i),
@@ -108,6 +93,8 @@ pub fn vip(instances: u8) -> Vip {
         port: 8080,
         ready: false,
         ignore_status: false,
+        out: false,
+        probe: None,
     };
     Vip {
         address: Ipv4Addr::new(10, 177, 240, 1),
@@ -124,6 +111,8 @@ pub fn goal(generation: u64, instances: u8) -> NodeGoal {
         generation: Generation(generation),
         instances: (0..instances).map(instance).collect(),
         vips: vec![vip(instances)],
+        internal: vec![],
+        draining: vec![],
     }
 }
 

@@ -47,6 +47,7 @@ impl World {
                     since_ms: now_ms,
                     adopted: false,
                     heard: None,
+                    answers: BTreeMap::new(),
                     stop: None,
                 }));
             }
