@@ -6,7 +6,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use serde::Deserialize;
 use welkin_agent::{AcceleratorChoice, Duty};
 use welkin_base::AccountName;
-use welkin_fabric_service::NodeConfig;
+use welkin_fabric_service::{NodeConfig, StoreConfig};
 use welkin_fabric_wire::NodeKind;
 use welkin_management::{FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 use welkin_management_wire::location::OperatingSystem;
@@ -125,6 +125,9 @@ fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_servic
     Ok(welkin_fabric_service::Config {
         data: folder.join("data"),
         listen: cloud.fabric(),
+        name: Part::Fabric.folder(),
+        store: StoreConfig::Local,
+        peers: Vec::new(),
         identity: folder.join("identity"),
         clients: vec![identities.management, identities.operator],
         guest_os: cloud.path("images"),
@@ -140,7 +143,7 @@ fn management(cloud: &Cloud, identities: &Identities) -> Result<welkin_managemen
         identity: folder.join("identity"),
         listen: cloud.management(),
         location: LOCATION.to_owned(),
-        fabric: FabricConfig { address: cloud.fabric(), thumbprint: identities.fabric },
+        fabric: vec![FabricConfig { address: cloud.fabric(), thumbprint: identities.fabric }],
         storage: StorageConfig {
             address: cloud.storage_admin(),
             thumbprint: identities.storage,

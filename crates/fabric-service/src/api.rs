@@ -17,6 +17,7 @@ use welkin_fabric_wire::{DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTE
 use welkin_transport::{Body, BodyError, CallError, empty, json, read_json, stream, text};
 
 use crate::certificate::CertificateError;
+use crate::content::Kind;
 use crate::controller::Controller;
 use crate::deployment::{self, Answer};
 use crate::error::ContentError;
@@ -165,7 +166,8 @@ fn certificate_reply(done: Result<Response<Body>, CertificateError>) -> Response
             text(StatusCode::BAD_REQUEST, error.to_string())
         }
         Err(error @ CertificateError::Conflict) => text(StatusCode::CONFLICT, error.to_string()),
-        Err(error @ (CertificateError::Store(_) | CertificateError::Row(_))) => {
+        Err(CertificateError::Store(error)) => reply(deployment::unable(&error)),
+        Err(error @ CertificateError::Row(_)) => {
             tracing::error!(%error, "certificates cannot be read or kept");
             reply(Answer::Failed)
         }
@@ -174,10 +176,10 @@ fn certificate_reply(done: Result<Response<Body>, CertificateError>) -> Response
 
 async fn put_package(controller: &Controller, digest: &Digest, body: Incoming) -> Response<Body> {
     if controller.packages.has(digest).await {
-        return empty(StatusCode::OK);
+        return spread(controller, digest).await;
     }
     match controller.packages.receive(body, digest, PACKAGE_BYTES_MAX).await {
-        Ok(()) => empty(StatusCode::OK),
+        Ok(()) => spread(controller, digest).await,
         Err(error @ (ContentError::OtherDigest { .. } | ContentError::Broken(_))) => {
             text(StatusCode::BAD_REQUEST, error.to_string())
         }
@@ -186,6 +188,15 @@ async fn put_package(controller: &Controller, digest: &Digest, body: Incoming) -
             tracing::error!(%error, "a package cannot be kept");
             text(StatusCode::INTERNAL_SERVER_ERROR, "the package cannot be kept; see the controller's log")
         }
+    }
+}
+
+/// Taken is what outlives this controller.
+async fn spread(controller: &Controller, digest: &Digest) -> Response<Body> {
+    let file = controller.packages.file(digest);
+    match controller.peers.spread(Kind::Packages, digest, &file).await {
+        Ok(()) => empty(StatusCode::OK),
+        Err(error) => reply(Answer::NotNow(format!("the package is not safe yet: {error}"))),
     }
 }
 
@@ -276,6 +287,10 @@ fn reply(answer: Answer) -> Response<Body> {
         Answer::NotFound => not_found(),
         Answer::Conflict(why) => text(StatusCode::CONFLICT, why),
         Answer::Refused(refusal) => json(StatusCode::UNPROCESSABLE_ENTITY, &refusal),
+        Answer::Deposed => {
+            text(StatusCode::MISDIRECTED_REQUEST, "another fabric controller leads since; ask again")
+        }
+        Answer::NotNow(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
         Answer::Failed => {
             text(StatusCode::INTERNAL_SERVER_ERROR, "the fabric controller failed; its log says why")
         }

@@ -18,6 +18,7 @@ use welkin_service_model::{
     Package, PackageError, Problems, ServiceConfiguration, ServiceDefinition, ServiceModel, validate,
 };
 
+use crate::content::Kind;
 use crate::controller::Controller;
 use crate::image;
 
@@ -47,11 +48,12 @@ pub(crate) async fn prepare(
 ) -> Result<Prepared, PrepareError> {
     let mut packages = BTreeMap::new();
     for digest in goal.kept.values().chain([&goal.package]) {
-        if !controller.packages.has(digest).await {
+        let folder = &controller.packages;
+        if !folder.has(digest).await && !controller.peers.fetch(Kind::Packages, digest, folder).await {
             let message = format!("the package {digest} is not here; send it before the deployment");
             return Err(refused(RefusalReason::Package, vec![message]));
         }
-        packages.insert(*digest, controller.packages.file(digest));
+        packages.insert(*digest, folder.file(digest));
     }
     let running = held.and_then(|held| held.roles().first()).map(|role| role.guest_os.clone());
     let guest_os = match running {
@@ -191,6 +193,27 @@ fn make_folder(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
     }
+}
+
+/// Makes the image `image` of a role anew from its package.
+pub(crate) async fn rebuild(
+    controller: &Controller,
+    role: &RoleName,
+    package: &Digest,
+    image: &Digest,
+) -> Result<(), String> {
+    let folder = TempDir::new_in(&controller.work).map_err(|error| error.to_string())?;
+    let (file, key, name) = (controller.packages.file(package), controller.key.identity(), role.clone());
+    let unpacked = tokio::task::spawn_blocking(move || {
+        let file = fs::File::open(file).map_err(failed)?;
+        let mut package = Package::open(io::BufReader::new(file), &key).map_err(of_package)?;
+        unpack(&mut package, &name, folder.path())?;
+        Ok(folder)
+    });
+    let unpacked: Result<TempDir, PrepareError> = unpacked.await.map_err(|error| error.to_string())?;
+    let folder = unpacked.map_err(|error| format!("{error:?}"))?;
+    let made = build(controller, folder.path(), role).await.map_err(|error| format!("{error:?}"))?;
+    if made == *image { Ok(()) } else { Err(format!("its package makes {made} on this machine")) }
 }
 
 async fn build(controller: &Controller, folder: &Path, name: &RoleName) -> Result<Digest, PrepareError> {

@@ -61,7 +61,7 @@ pub(crate) type Owner<'a> = (&'a SubscriptionId, &'a ServiceName);
 #[derive(Debug)]
 pub(crate) struct Certificates {
     store: Store,
-    key: UnsealingKey,
+    key: Arc<UnsealingKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,7 +78,7 @@ fn partition((subscription, service): Owner<'_>) -> String {
 }
 
 impl Certificates {
-    pub fn new(store: Store, key: UnsealingKey) -> Self {
+    pub fn new(store: Store, key: Arc<UnsealingKey>) -> Self {
         Self { store, key }
     }
 
@@ -288,7 +288,7 @@ mod tests {
     async fn kept_under_one_seal_and_given_under_another() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_local(folder.path()).await.unwrap();
-        let certificates = Certificates::new(store, UnsealingKey::generate());
+        let certificates = Certificates::new(store, Arc::new(UnsealingKey::generate()));
         let subscription: SubscriptionId = "11111111-1111-1111-1111-111111111111".parse().unwrap();
         let (service, other): (ServiceName, ServiceName) =
             ("Guestbook".parse().unwrap(), "b".parse().unwrap());

@@ -20,6 +20,15 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Folder with the controller's own `cert.pem` and `key.pem`.
     pub identity: PathBuf,
+    /// What this controller calls itself where there are several; all names differ.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// Where its rows are.
+    #[serde(default)]
+    pub store: StoreConfig,
+    /// The other controllers, where there are several.
+    #[serde(default)]
+    pub peers: Vec<PeerConfig>,
     /// Thumbprints (SHA-256) of those who may call: management.
     pub clients: Vec<Thumbprint>,
     /// Folder with the guest OS: `kernel`, `initramfs`, `root` and `version.toml`.
@@ -29,6 +38,55 @@ pub struct Config {
     /// The nodes.
     #[serde(default)]
     pub nodes: Vec<NodeConfig>,
+}
+
+fn default_name() -> String {
+    "fabric".to_owned()
+}
+
+/// Where the rows are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum StoreConfig {
+    /// In the data folder, which one controller has alone.
+    #[default]
+    Local,
+    /// In etcd, for several controllers, of which one leads.
+    Etcd(EtcdConfig),
+}
+
+/// The etcd cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtcdConfig {
+    /// What all keys begin with: one cloud's.
+    pub prefix: String,
+    /// Folder with the `cert.pem` and `key.pem` that are shown to etcd.
+    pub identity: PathBuf,
+    /// Its members.
+    pub members: Vec<EtcdMemberConfig>,
+}
+
+/// A member of the etcd cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EtcdMemberConfig {
+    /// Where it serves clients.
+    pub address: SocketAddr,
+    /// Thumbprint (SHA-256) of its certificate.
+    pub thumbprint: Thumbprint,
+}
+
+/// Another controller of the same cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerConfig {
+    /// Its name.
+    pub name: String,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Thumbprint (SHA-256) of its certificate.
+    pub thumbprint: Thumbprint,
 }
 
 /// A node of the cluster.
@@ -54,6 +112,29 @@ impl Config {
     /// What is wrong with the configuration, if anything.
     #[must_use]
     pub fn mistake(&self) -> Option<String> {
+        match &self.store {
+            StoreConfig::Local if !self.peers.is_empty() => {
+                return Some(
+                    "several controllers need a store that they share; set store.kind to etcd".to_owned(),
+                );
+            }
+            StoreConfig::Etcd(etcd) if etcd.members.is_empty() => {
+                return Some("the etcd store has no members; list each with its address".to_owned());
+            }
+            StoreConfig::Local | StoreConfig::Etcd(_) => {}
+        }
+        let mut controllers = BTreeSet::from([self.name.as_str()]);
+        for peer in &self.peers {
+            if !controllers.insert(&peer.name) {
+                return Some(format!("two controllers are called {}; rename one", peer.name));
+            }
+            if self.clients.contains(&peer.thumbprint) {
+                return Some(format!(
+                    "{} is a client and a peer; give it a certificate of its own",
+                    peer.name
+                ));
+            }
+        }
         let mut names = BTreeSet::new();
         let mut numbers = BTreeSet::new();
         for node in &self.nodes {
@@ -108,6 +189,32 @@ mod tests {
         let twice = format!("{before}[[nodes]]{node}[[nodes]]{node}");
         let config: Config = toml::from_str(&twice).unwrap();
         assert!(config.mistake().unwrap().contains("two nodes are called node0"));
+        check(
+            "clients =",
+            "store = { kind = \"etcd\", prefix = \"w\", identity = \"i\", members = [] }\nclients =",
+            Some("no members"),
+        );
+        let zeros = "0".repeat(64);
+        let peer = |name: &str, thumbprint: &str| {
+            format!(
+                "[[peers]]\nname = \"{name}\"\naddress = \"127.0.0.1:1\"\nthumbprint = \"{thumbprint}\"\n[[nodes]]"
+            )
+        };
+        check("[[nodes]]", &peer("fabric1", &"1".repeat(64)), Some("store that they share"));
+        let etcd = format!(
+            "store = {{ kind = \"etcd\", prefix = \"w\", identity = \"i\", members = [{{ address = \"127.0.0.1:2\", thumbprint = \"{zeros}\" }}] }}\nclients ="
+        );
+        let several = TEXT.replace("clients =", &etcd);
+        for (name, thumbprint, expected) in [
+            ("fabric1", "1".repeat(64), None),
+            ("fabric", "1".repeat(64), Some("two controllers")),
+            ("fabric1", zeros, Some("a client and a peer")),
+        ] {
+            let text = several.replace("[[nodes]]", &peer(name, &thumbprint));
+            let mistake = toml::from_str::<Config>(&text).unwrap().mistake();
+            assert_eq!(mistake.is_some(), expected.is_some(), "{mistake:?}");
+            assert!(mistake.unwrap_or_default().contains(expected.unwrap_or_default()));
+        }
         assert!(toml::from_str::<Config>(&format!("color = 1\n{TEXT}")).is_err());
         assert!(toml::from_str::<Config>(&TEXT.replace("/16", "/24")).is_err());
     }

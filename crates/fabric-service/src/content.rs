@@ -11,14 +11,52 @@ use tempfile::NamedTempFile;
 use tokio::fs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use welkin_base::Digest;
+use welkin_fabric_wire::PACKAGE_BYTES_MAX;
 use welkin_transport::BoxError;
 
 use crate::error::{ContentError, on};
 
 /// What is read from a file at once.
 const PIECE_BYTES: usize = 256 << 10;
+/// An image in bytes, at most: more than a guest OS, or what the files of a package come to.
+const IMAGE_BYTES_MAX: u64 = 8 << 30;
 /// Files that are not whole yet begin so.
 const INCOMING: &str = ".incoming-";
+
+/// What content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Service packages, as they were sent.
+    Packages,
+    /// Images of roles and of guest OS versions.
+    Images,
+}
+
+impl Kind {
+    /// Its name in paths.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Packages => "packages",
+            Self::Images => "images",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Packages, Self::Images].into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// One content in bytes, at most.
+    #[must_use]
+    pub fn bytes_max(self) -> u64 {
+        match self {
+            Self::Packages => PACKAGE_BYTES_MAX,
+            Self::Images => IMAGE_BYTES_MAX,
+        }
+    }
+}
 
 /// A folder of files by digest.
 #[derive(Debug, Clone)]

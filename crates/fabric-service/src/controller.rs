@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, Notify, RwLock};
 use welkin_base::{NodeName, Timestamp};
 use welkin_fabric::health::is_settled;
-use welkin_fabric::{Change, Cluster};
+use welkin_fabric::{Change, Cluster, Deployment};
+use welkin_store::StoreError;
 
 use crate::agent::Agent;
 use crate::certificate::Certificates;
@@ -15,10 +17,12 @@ use crate::clock::Clock;
 use crate::content::ContentFolder;
 use crate::error::ContentError;
 use crate::key::PackageKey;
+use crate::peer::Peers;
+use crate::replica::Replica;
 use crate::row::{Rows, RowsError};
 
 /// A package that nothing refers to is kept this long: it is sent before the deployment that needs it.
-const PACKAGE_GRACE: Duration = Duration::from_secs(10 * 60);
+pub(crate) const PACKAGE_GRACE: Duration = Duration::from_secs(10 * 60);
 /// After a start, so long is waited for the nodes' first answers before a deployment is placed.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often that is looked at.
@@ -32,7 +36,8 @@ pub(crate) struct Controller {
     pub images: ContentFolder,
     /// Folder for what is only needed while a deployment is made ready.
     pub work: PathBuf,
-    pub key: PackageKey,
+    pub key: Arc<PackageKey>,
+    pub peers: Peers,
     pub certificates: Certificates,
     pub clock: Clock,
     pub agents: BTreeMap<NodeName, Agent>,
@@ -47,43 +52,64 @@ pub(crate) struct Controller {
 pub(crate) struct State {
     pub cluster: Cluster,
     rows: Rows,
+    /// A commit failed and the rows could not be read since.
+    is_stale: bool,
 }
 
 impl State {
     /// What `rows` hold, in a cluster that has its nodes.
     pub async fn load(mut cluster: Cluster, mut rows: Rows) -> Result<Self, RowsError> {
         rows.load(&mut cluster).await?;
-        Ok(Self { cluster, rows })
+        Ok(Self { cluster, rows, is_stale: false })
     }
 
-    /// Commits a change and takes it over. After a failure everything is read again, because whether the
-    /// commit happened is not known, or another controller was first.
-    pub async fn commit(&mut self, change: Change) -> Result<(), RowsError> {
-        let committed = self.rows.commit(&mut self.cluster, change).await;
-        if committed.is_err() {
+    /// Reads the rows again, if they could not be read when they should have been: nothing is decided before.
+    pub async fn refresh(&mut self) -> Result<(), RowsError> {
+        if self.is_stale {
             self.rows.load(&mut self.cluster).await?;
+            self.is_stale = false;
         }
-        committed
+        Ok(())
+    }
+
+    /// Commits a change and takes it over. After a failure everything is read again, because another controller was
+    /// first, or whether the commit happened is not known; what then is as it was to be did happen.
+    pub async fn commit(&mut self, change: Change) -> Result<(), RowsError> {
+        self.refresh().await?;
+        let Err(error) = self.rows.commit(&mut self.cluster, change.clone()).await else { return Ok(()) };
+        if matches!(error, RowsError::Store(StoreError::Deposed)) {
+            return Err(error);
+        }
+        self.is_stale = true;
+        self.refresh().await?;
+        let in_doubt = matches!(error, RowsError::Store(StoreError::Unavailable(_)));
+        if in_doubt && holds(&self.cluster, &change) { Ok(()) } else { Err(error) }
+    }
+}
+
+/// Whether the rows are as the change makes them.
+fn holds(cluster: &Cluster, change: &Change) -> bool {
+    let has = |deployment: &Deployment| cluster.deployments.get(&deployment.id) == Some(deployment);
+    match change {
+        Change::Deployment(deployment) => has(deployment),
+        Change::Swap(deployments) => deployments.iter().all(has),
+        Change::Remove(_, id) => !cluster.deployments.contains_key(id),
+        Change::Node(name, record) => cluster.nodes.get(name).is_some_and(|node| node.record == *record),
     }
 }
 
 impl Controller {
-    pub fn new(
-        state: State,
-        (packages, images, work): (ContentFolder, ContentFolder, PathBuf),
-        (key, certificates): (PackageKey, Certificates),
-        clock: Clock,
-        agents: BTreeMap<NodeName, Agent>,
-    ) -> Self {
+    pub fn new(replica: &Replica, state: State, certificates: Certificates) -> Self {
         Self {
             state: Mutex::new(state),
-            packages,
-            images,
-            work,
-            key,
+            packages: replica.packages.clone(),
+            images: replica.images.clone(),
+            work: replica.work.clone(),
+            key: Arc::clone(&replica.key),
+            peers: replica.peers.clone(),
             certificates,
-            clock,
-            agents,
+            clock: replica.clock,
+            agents: replica.agents.clone(),
             changed: Notify::new(),
             preparing: RwLock::new(()),
         }

@@ -6,6 +6,7 @@ use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason, Slots};
 use welkin_store::StoreError;
 
 use crate::application::{self, PrepareError};
+use crate::content::Kind;
 use crate::controller::Controller;
 use crate::row::RowsError;
 
@@ -22,6 +23,10 @@ pub(crate) enum Answer {
     Conflict(String),
     /// The customer must change something.
     Refused(Refusal),
+    /// Another controller leads since, so that this one may not answer.
+    Deposed,
+    /// Not now: ask again.
+    NotNow(String),
     /// This controller failed; the log says why.
     Failed,
 }
@@ -52,6 +57,13 @@ pub(crate) async fn put(
             return Answer::Failed;
         }
     };
+    // What a row names outlives this controller: before the row is.
+    for package in goal.kept.values().chain([&goal.package]) {
+        let file = controller.packages.file(package);
+        if let Err(error) = controller.peers.spread(Kind::Packages, package, &file).await {
+            return Answer::NotNow(format!("the package {package} is not safe yet: {error}"));
+        }
+    }
     match controller.certificates.missing((&goal.subscription, &goal.service), &prepared.roles).await {
         Ok(messages) if messages.is_empty() => {}
         Ok(messages) => {
@@ -136,6 +148,7 @@ fn stored(controller: &Controller, committed: Result<(), RowsError>, answer: Ans
         Err(RowsError::Conflict) => {
             Answer::Conflict("the deployment changed meanwhile; read it and ask again".to_owned())
         }
+        Err(RowsError::Store(error @ (StoreError::Deposed | StoreError::Unavailable(_)))) => unable(&error),
         Err(RowsError::Store(StoreError::TooLarge { .. })) => Answer::Refused(Refusal {
             reason: RefusalReason::Configuration,
             messages: vec![
@@ -144,6 +157,18 @@ fn stored(controller: &Controller, committed: Result<(), RowsError>, answer: Ans
         }),
         Err(error) => {
             tracing::error!(%error, "a deployment cannot be stored");
+            Answer::Failed
+        }
+    }
+}
+
+/// What is answered when the store does not do it.
+pub(crate) fn unable(error: &StoreError) -> Answer {
+    match error {
+        StoreError::Deposed => Answer::Deposed,
+        StoreError::Unavailable(_) => Answer::NotNow(error.to_string()),
+        error => {
+            tracing::error!(%error, "the store failed");
             Answer::Failed
         }
     }

@@ -9,6 +9,8 @@ use welkin_fabric::row::RowError;
 use welkin_pki::PkiError;
 use welkin_store::StoreError;
 
+use crate::row::RowsError;
+
 /// A file or folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} {path}: {source}")]
@@ -56,6 +58,15 @@ pub enum RunError {
         "{0} is not a key; restore it from a backup: packages or certificates sent before cannot be opened without it"
     )]
     Key(PathBuf),
+    /// One of several controllers has no key.
+    #[error("{0} is missing; copy it from another fabric controller, for all have the same")]
+    NoKey(PathBuf),
+    /// The keys are not those of the controllers that led before.
+    #[error(
+        "this fabric controller has another package.key or certificate.key than those that led before; copy both from \
+         one of them"
+    )]
+    OtherKeys,
     /// Files.
     #[error(transparent)]
     File(#[from] FileError),
@@ -71,6 +82,16 @@ pub enum RunError {
     /// Content.
     #[error(transparent)]
     Content(#[from] ContentError),
+}
+
+impl From<RowsError> for RunError {
+    fn from(error: RowsError) -> Self {
+        match error {
+            RowsError::Store(error) => Self::Store(error),
+            RowsError::Row(error) => Self::Row(error),
+            RowsError::Conflict => Self::Config("two fabric controllers use one store".to_owned()),
+        }
+    }
 }
 
 /// Why content is not taken.

@@ -10,6 +10,13 @@ mod clock;
 mod controller;
 mod row;
 
+mod agreed;
+mod front;
+mod leadership;
+mod mirror;
+mod peer;
+mod replica;
+
 mod api;
 mod certificate;
 mod deployment;
@@ -25,6 +32,6 @@ mod agent;
 mod node;
 mod reconcile;
 
-pub use config::{Config, NodeConfig};
+pub use config::{Config, EtcdConfig, EtcdMemberConfig, NodeConfig, PeerConfig, StoreConfig};
 pub use error::RunError;
 pub use run::run;

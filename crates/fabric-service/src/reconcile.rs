@@ -9,6 +9,8 @@ use welkin_agent_wire::NodeGoal;
 use welkin_base::{Digest, NodeName};
 use welkin_fabric::{Action, Change, plan, update_observed};
 
+use welkin_store::StoreError;
+
 use crate::controller::Controller;
 use crate::row::RowsError;
 
@@ -43,6 +45,9 @@ pub(crate) async fn run(
             Err(RowsError::Conflict) => {
                 tracing::warn!("another fabric controller changed a row; planning anew");
             }
+            Err(RowsError::Store(error @ (StoreError::Deposed | StoreError::Unavailable(_)))) => {
+                tracing::warn!(%error, "the plan is not stored");
+            }
             Err(error) => tracing::error!(%error, "the plan cannot be stored; trying again"),
         }
         tokio::select! {
@@ -73,6 +78,7 @@ async fn round(
     mailboxes: &BTreeMap<NodeName, Mailbox>,
 ) -> Result<Removed, RowsError> {
     let mut state = controller.state().await;
+    state.refresh().await?;
     let mut removed = Removed::Nothing;
     for _ in 0..PLANS_MAX {
         let mut said = Vec::new();

@@ -59,8 +59,13 @@ impl Rows {
     /// # Errors
     /// When the store fails, or a row cannot be read.
     pub async fn load(&mut self, cluster: &mut Cluster) -> Result<(), RowsError> {
-        self.versions.clear();
-        for row in self.scan(NODES).await? {
+        let (nodes, deployments) = (self.scan(NODES).await?, self.scan(DEPLOYMENTS).await?);
+        // Not before all could be read: otherwise everything stays as it was.
+        let rows = |space: Space, rows: &[Row]| -> Vec<(Place, Version)> {
+            rows.iter().map(|row| ((space, row.partition.clone(), row.key.clone()), row.version)).collect()
+        };
+        self.versions = rows(NODES, &nodes).into_iter().chain(rows(DEPLOYMENTS, &deployments)).collect();
+        for row in nodes {
             let record: NodeRecord = decode(&row.value)?;
             let name = std::str::from_utf8(&row.partition).ok().and_then(|text| NodeName::new(text).ok());
             if let Some(name) = name {
@@ -68,7 +73,7 @@ impl Rows {
             }
         }
         cluster.deployments.clear();
-        for row in self.scan(DEPLOYMENTS).await? {
+        for row in deployments {
             let deployment: Deployment = decode(&row.value)?;
             cluster.apply(Change::Deployment(Box::new(deployment)));
         }
@@ -105,7 +110,7 @@ impl Rows {
         Ok(())
     }
 
-    async fn scan(&mut self, space: Space) -> Result<Vec<Row>, RowsError> {
+    async fn scan(&self, space: Space) -> Result<Vec<Row>, RowsError> {
         let mut rows: Vec<Row> = Vec::new();
         loop {
             let from = match rows.last() {
@@ -114,9 +119,6 @@ impl Rows {
             };
             let more = self.store.scan(space, from, ROWS_MAX).await?;
             let ended = more.len() < ROWS_MAX;
-            for row in &more {
-                self.versions.insert((space, row.partition.clone(), row.key.clone()), row.version);
-            }
             rows.extend(more);
             if ended {
                 return Ok(rows);

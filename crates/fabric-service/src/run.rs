@@ -1,29 +1,20 @@
 //! Starts the controller and ends it.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use welkin_base::NodeName;
-use welkin_fabric::{Cluster, NodeRecord};
-use welkin_pki::{ClientAuth, Identity, ServerAuth, client_config, server_config};
-use welkin_store::Store;
-use welkin_transport::{Client, serve};
+use welkin_pki::{ClientAuth, Identity, server_config};
+use welkin_store::{Etcd, EtcdMember, Store};
+use welkin_transport::serve;
 
-use crate::agent::Agent;
-use crate::certificate::Certificates;
-use crate::clock::Clock;
-use crate::config::{Config, NodeConfig};
-use crate::content::ContentFolder;
-use crate::controller::{Controller, State};
+use crate::config::{Config, EtcdConfig, StoreConfig};
 use crate::error::{RunError, on};
-use crate::key::{self, PackageKey};
-use crate::reconcile::{self, Mailbox};
-use crate::row::{Rows, RowsError};
-use crate::{api, guest_os, image, node};
+use crate::front::{self, Front};
+use crate::leadership::{self, Leadership, Watched};
+use crate::replica::Replica;
+use crate::{image, mirror};
 
 /// Runs the fabric controller until `shutdown` resolves and running calls have ended. Instances run on.
 ///
@@ -38,73 +29,67 @@ pub async fn run(
     }
     image::probe().await?;
     let identity = Identity::load(&config.identity)?;
-    let tls = server_config(&identity, ClientAuth::Pinned(config.clients.clone()))?;
+    let peers = config.peers.iter().map(|peer| peer.thumbprint);
+    let callers = config.clients.iter().copied().chain(peers).collect();
+    let tls = server_config(&identity, ClientAuth::Pinned(callers))?;
     let address = config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     tokio::fs::create_dir_all(&config.data).await.map_err(on("make", &config.data))?;
-    let store = Store::open_local(&config.data.join("store")).await?;
-    let controller = Arc::new(open(&config, &identity, store.clone()).await?);
 
     let (end, ended) = watch::channel(false);
-    let mut tasks = start(&controller, &ended);
-    let handler = {
-        let controller = Arc::clone(&controller);
-        move |_peer, request| api::answer(Arc::clone(&controller), request)
+    let unknown = Leadership::Unknown("this fabric controller has just started".to_owned());
+    let (leads, leadership) = watch::channel(unknown);
+    let mut tasks = JoinSet::new();
+    let (replica, local) = match &config.store {
+        StoreConfig::Local => {
+            let store = Store::open_local(&config.data.join("store")).await?;
+            let replica = Arc::new(Box::pin(Replica::open(&config, &identity)).await?);
+            let controller = Arc::new(Box::pin(replica.controller(store.clone())).await?);
+            let mut known = leadership.clone();
+            tasks.spawn(leadership::alone(Arc::clone(&replica), controller, leads, ended));
+            let _ = known.wait_for(|leads| matches!(leads, Leadership::Ours(..))).await;
+            (replica, Some(store))
+        }
+        StoreConfig::Etcd(etcd) => {
+            let etcd = open(etcd)?;
+            let replica = Arc::new(Box::pin(Replica::open(&config, &identity)).await?);
+            elect(&mut tasks, &replica, etcd, leads, &leadership, &ended);
+            (replica, None)
+        }
     };
-    tracing::info!(%address, nodes = config.nodes.len(), "the fabric controller serves");
+    let front = Arc::new(Front { replica, leadership, clients: config.clients.clone() });
+    let handler = move |peer, request| front::answer(Arc::clone(&front), peer, request);
+    tracing::info!(%address, nodes = config.nodes.len(), peers = config.peers.len(), "the fabric controller serves");
     serve(listener, tls, handler, shutdown).await;
     let _ = end.send(true);
     while tasks.join_next().await.is_some() {}
-    Ok(store.close().await?)
+    match local {
+        Some(store) => Ok(store.close().await?),
+        None => Ok(()),
+    }
 }
 
-async fn open(config: &Config, identity: &Identity, store: Store) -> Result<Controller, RunError> {
-    let images = ContentFolder::open(&config.data.join("images")).await?;
-    let packages = ContentFolder::open(&config.data.join("packages")).await?;
-    let work = work_folder(&config.data.join("work")).await?;
-    let key = PackageKey::open(&config.data.join("package.key"))?;
-    let certificate_key = key::certificate_key(&config.data.join("certificate.key"))?;
-    let certificates = Certificates::new(store.clone(), certificate_key);
-    let os = guest_os::load(&config.guest_os, &images, &config.data).await?;
-    let clock = Clock::start();
-    let mut cluster = Cluster::new(config.network, os, clock.now());
-    let mut agents = BTreeMap::new();
-    for NodeConfig { name, kind, number, fault_domain, address, thumbprint } in &config.nodes {
-        let number = u32::from(*number);
-        cluster.add_node(name.clone(), *kind, number, *fault_domain, NodeRecord::default());
-        let tls = client_config(Some(identity), ServerAuth::Pinned(*thumbprint))?;
-        agents.insert(name.clone(), Agent::new(Client::new(*address, tls)));
-    }
-    let state = State::load(cluster, Rows::new(store)).await.map_err(|error| match error {
-        RowsError::Store(error) => RunError::Store(error),
-        RowsError::Row(error) => RunError::Row(error),
-        RowsError::Conflict => RunError::Config("two fabric controllers use one store".to_owned()),
-    })?;
-    Ok(Controller::new(state, (packages, images, work), (key, certificates), clock, agents))
+fn open(config: &EtcdConfig) -> Result<Etcd, RunError> {
+    let identity = Identity::load(&config.identity)?;
+    let member = |member: &crate::config::EtcdMemberConfig| EtcdMember {
+        address: member.address,
+        thumbprint: member.thumbprint,
+    };
+    let members: Vec<_> = config.members.iter().map(member).collect();
+    Ok(Etcd::new(&members, &identity, &config.prefix)?)
 }
 
-/// An empty folder: what a controller that ended left in it is removed.
-async fn work_folder(path: &Path) -> Result<PathBuf, RunError> {
-    if tokio::fs::try_exists(path).await.map_err(on("read", path))? {
-        tokio::fs::remove_dir_all(path).await.map_err(on("remove", path))?;
-    }
-    tokio::fs::create_dir(path).await.map_err(on("make", path))?;
-    Ok(path.to_owned())
-}
-
-/// The loop, and two tasks for each node.
-fn start(controller: &Arc<Controller>, ended: &watch::Receiver<bool>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let mut mailboxes: BTreeMap<NodeName, Mailbox> = BTreeMap::new();
-    for (name, agent) in &controller.agents {
-        let mailbox = Mailbox::default();
-        let shared = || (Arc::clone(controller), name.clone(), agent.clone(), mailbox.clone(), ended.clone());
-        let (controller, node, agent, box_of_node, end) = shared();
-        tasks.spawn(node::follow(controller, node, agent, box_of_node, end));
-        let (controller, node, agent, box_of_node, end) = shared();
-        tasks.spawn(node::supply(controller, node, agent, box_of_node, end));
-        mailboxes.insert(name.clone(), mailbox);
-    }
-    tasks.spawn(reconcile::run(Arc::clone(controller), mailboxes, ended.clone()));
-    tasks
+/// One of several replicas.
+fn elect(
+    tasks: &mut JoinSet<()>,
+    replica: &Arc<Replica>,
+    etcd: Etcd,
+    leads: watch::Sender<Leadership>,
+    leadership: &Watched,
+    ended: &watch::Receiver<bool>,
+) {
+    let store = Store::over_etcd(&etcd, None);
+    let mirror = mirror::of_follower(Arc::clone(replica), store, leadership.clone(), ended.clone());
+    tasks.spawn(mirror);
+    tasks.spawn(leadership::elected(Arc::clone(replica), etcd, leads, ended.clone()));
 }

@@ -10,6 +10,7 @@
 //! | `PUT /v1/certificates/{subscription}/{service}/{sha1}` | [`ServiceCertificate`](certificate::ServiceCertificate) is kept; 400 when it contradicts itself |
 //! | `DELETE /v1/certificates/{subscription}/{service}/{sha1}`, `…/{service}` | it, or all of the service, are kept no longer |
 //! | `GET /v1/certificates` | list of [`KeptCertificate`](certificate::KeptCertificate) |
+//! | `GET /v1/controller` | [`ControllerStatus`], of every replica; one that does not lead answers all else with 421 or 503 |
 //! | `GET /v1/nodes` | list of [`NodeStatus`] |
 //! | `POST /v1/nodes/{name}/drain`, `…/undrain` | [`NodeStatus`] as it is then; 404 for an unknown node |
 //! | `POST /v1/nodes/{name}/retire`, `…/retire?force=true` | the same; 409 with a text while something is on the node and it is not forced |
@@ -20,6 +21,7 @@
 //! | `GET /v1/packages/{sha256}` | a package, as it was sent |
 
 pub mod certificate;
+mod controller;
 mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,7 @@ use welkin_base::{
     Timestamp,
 };
 
+pub use controller::ControllerStatus;
 pub use node::{HealthChange, NodeHealth, NodeKind, NodeState, NodeStatus};
 
 /// A service package as sent, in bytes, at most.

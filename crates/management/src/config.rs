@@ -20,8 +20,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The name of this cloud's only location.
     pub location: String,
-    /// The fabric controller.
-    pub fabric: FabricConfig,
+    /// The fabric controller: each of its replicas.
+    pub fabric: Vec<FabricConfig>,
     /// The storage service.
     pub storage: StorageConfig,
     /// How much one subscription may ask for.
@@ -63,7 +63,7 @@ impl Default for Limits {
     }
 }
 
-/// How the fabric controller is reached.
+/// How a replica of the fabric controller is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FabricConfig {

@@ -1,13 +1,17 @@
 //! The fabric controller (FC), as management speaks to it.
 
 use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use sha2::Digest as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio_util::io::ReaderStream;
+use tokio::time::timeout;
 use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName, Sha1Thumbprint, SubscriptionId};
 use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
@@ -16,10 +20,11 @@ use welkin_fabric_wire::{
 };
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_pki::{Identity, PkiError, ServerAuth, client_config};
-use welkin_transport::{Body, CallError, Client, full, read_body, stream};
+use welkin_transport::{CALL_TIMEOUT_MS, CallError, Client, read_body, read_json};
 
 use crate::config::FabricConfig;
 use crate::failure::Failure;
+use crate::leader::{Replicas, Sent};
 
 /// An answer of the FC in bytes, at most: what it says is bounded before it is read.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -27,8 +32,6 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 const LOG_BYTES_MAX: usize = 1 << 20;
 /// Of a refusal this much is read.
 const REFUSAL_BYTES_MAX: usize = 256 << 10;
-/// Bytes of a package that are read from disk at once.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// Whose a service certificate is.
 type Owner<'a> = (&'a SubscriptionId, &'a ServiceName);
@@ -37,22 +40,25 @@ fn certificates_of((subscription, service): Owner<'_>) -> String {
     format!("/v1/certificates/{subscription}/{service}")
 }
 
-/// A client of the FC.
+/// A client of the FC, in however many replicas.
 #[derive(Debug, Clone)]
 pub struct Fabric {
-    client: Client,
+    replicas: Replicas,
 }
 
 impl Fabric {
     /// A client with management's own certificate.
-    pub fn new(config: &FabricConfig, identity: &Identity) -> Result<Self, PkiError> {
-        let tls = client_config(Some(identity), ServerAuth::Pinned(config.thumbprint))?;
-        Ok(Self { client: Client::new(config.address, tls) })
+    pub fn new(config: &[FabricConfig], identity: &Identity) -> Result<Self, PkiError> {
+        let client = |config: &FabricConfig| {
+            let tls = client_config(Some(identity), ServerAuth::Pinned(config.thumbprint))?;
+            Ok(Client::new(config.address, tls))
+        };
+        Ok(Self { replicas: Replicas::new(config.iter().map(client).collect::<Result<_, PkiError>>()?) })
     }
 
     /// Who the FC is to those who send it packages.
     pub async fn identity(&self) -> Result<FabricIdentity, Failure> {
-        self.client.get_json("/v1/identity", ANSWER_BYTES_MAX).await.map_err(Failure::Fabric)
+        self.get("/v1/identity").await
     }
 
     /// Gives the FC a package, as it was sent.
@@ -61,14 +67,11 @@ impl Fabric {
     /// sender. So it is asked with an empty body first: that has another digest, and is refused by one that has not.
     pub async fn put_package(&self, digest: Digest, file: &Path) -> Result<(), Failure> {
         let path = format!("/v1/packages/{digest}");
-        match self.ask(Method::PUT, &path, full("")).await {
+        match self.ask(Method::PUT, &path, Sent::Bytes(Bytes::new())).await {
             Err(Failure::Fabric(CallError::Refused { status: StatusCode::BAD_REQUEST, .. })) => {}
             other => return other,
         }
-        let open = tokio::fs::File::open(file).await;
-        let file = open.map_err(|source| Failure::File { doing: "read a package", source })?;
-        let body = stream(ReaderStream::with_capacity(file, PIECE_BYTES));
-        self.ask(Method::PUT, &path, body).await
+        self.ask(Method::PUT, &path, Sent::File(file)).await
     }
 
     /// Gives the FC the goal of a deployment. What it refuses is the customer's to put right.
@@ -80,22 +83,22 @@ impl Fabric {
         cores_max: u32,
     ) -> Result<(), Failure> {
         let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
-        let body = full(serde_json::to_vec(goal).map_err(malformed)?);
+        let body = Sent::Bytes(serde_json::to_vec(goal).map_err(malformed)?.into());
         self.ask(Method::PUT, &format!("/v1/deployments/{id}?cores_max={cores_max}"), body).await
     }
 
     /// A deployment as the FC sees it; `None` when it does not have it.
     pub async fn observed(&self, id: &DeploymentId) -> Result<Option<DeploymentObserved>, Failure> {
-        match self.client.get_json(&format!("/v1/deployments/{id}"), ANSWER_BYTES_MAX).await {
+        match self.get(&format!("/v1/deployments/{id}")).await {
             Ok(observed) => Ok(Some(observed)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(Failure::Fabric(error)),
+            Err(Failure::Fabric(error)) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Has the FC remove a deployment. That it is gone already is no error.
     pub async fn delete(&self, id: &DeploymentId) -> Result<(), Failure> {
-        match self.ask(Method::DELETE, &format!("/v1/deployments/{id}"), full("")).await {
+        match self.ask(Method::DELETE, &format!("/v1/deployments/{id}"), Sent::Bytes(Bytes::new())).await {
             Err(Failure::Fabric(error)) if error.is_not_found() => Ok(()),
             other => other,
         }
@@ -104,23 +107,23 @@ impl Fabric {
     /// Has the FC put the deployments of a service into these slots.
     pub async fn put_slots(&self, service: &ServiceName, slots: &Slots) -> Result<(), Failure> {
         let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
-        let body = full(serde_json::to_vec(slots).map_err(malformed)?);
+        let body = Sent::Bytes(serde_json::to_vec(slots).map_err(malformed)?.into());
         self.ask(Method::PUT, &format!("/v1/services/{service}/slots"), body).await
     }
 
     /// VMs of a deployment that were started again; `None` when the FC does not have it.
     pub async fn events(&self, id: &DeploymentId) -> Result<Option<Vec<RebootEvent>>, Failure> {
-        match self.client.get_json(&format!("/v1/deployments/{id}/events"), ANSWER_BYTES_MAX).await {
+        match self.get(&format!("/v1/deployments/{id}/events")).await {
             Ok(events) => Ok(Some(events)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(Failure::Fabric(error)),
+            Err(Failure::Fabric(error)) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Writes a package, as it was sent, into `file`.
     pub async fn get_package(&self, digest: Digest, file: &mut tokio::fs::File) -> Result<(), Failure> {
         let path = format!("/v1/packages/{digest}");
-        let response = self.client.send(Method::GET, &path, full("")).await.map_err(Failure::Fabric)?;
+        let response = self.replicas.send(Method::GET, &path, Sent::Bytes(Bytes::new())).await?;
         let mut body = success(response).await?.into_body();
         let (mut hash, mut length_bytes) = (sha2::Sha256::new(), 0u64);
         let failed = |source| Failure::File { doing: "keep a package", source };
@@ -151,7 +154,7 @@ impl Fabric {
         certificate: &ServiceCertificate,
     ) -> Result<(), Failure> {
         let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
-        let body = full(serde_json::to_vec(certificate).map_err(malformed)?);
+        let body = Sent::Bytes(serde_json::to_vec(certificate).map_err(malformed)?.into());
         self.ask(Method::PUT, &format!("{}/{thumbprint}", certificates_of(owner)), body).await
     }
 
@@ -161,34 +164,39 @@ impl Fabric {
         owner: Owner<'_>,
         thumbprint: &Sha1Thumbprint,
     ) -> Result<(), Failure> {
-        self.ask(Method::DELETE, &format!("{}/{thumbprint}", certificates_of(owner)), full("")).await
+        self.ask(
+            Method::DELETE,
+            &format!("{}/{thumbprint}", certificates_of(owner)),
+            Sent::Bytes(Bytes::new()),
+        )
+        .await
     }
 
     /// Has the FC forget every certificate of a hosted service.
     pub async fn delete_certificates(&self, owner: Owner<'_>) -> Result<(), Failure> {
-        self.ask(Method::DELETE, &certificates_of(owner), full("")).await
+        self.ask(Method::DELETE, &certificates_of(owner), Sent::Bytes(Bytes::new())).await
     }
 
     /// The service certificates that the FC keeps.
     pub async fn certificates(&self) -> Result<Vec<KeptCertificate>, Failure> {
-        self.client.get_json("/v1/certificates", ANSWER_BYTES_MAX).await.map_err(Failure::Fabric)
+        self.get("/v1/certificates").await
     }
 
     /// The cluster's nodes.
     pub async fn nodes(&self) -> Result<Vec<NodeStatus>, Failure> {
-        self.client.get_json("/v1/nodes", ANSWER_BYTES_MAX).await.map_err(Failure::Fabric)
+        self.get("/v1/nodes").await
     }
 
     /// Has the FC reboot, reimage or rebuild an instance.
     pub async fn act(&self, id: &DeploymentId, instance: &InstanceName, action: &str) -> Result<(), Failure> {
         let path = format!("/v1/deployments/{id}/instances/{instance}/{action}");
-        self.ask(Method::POST, &path, full("")).await
+        self.ask(Method::POST, &path, Sent::Bytes(Bytes::new())).await
     }
 
     /// The end of an instance's console; `None` when there is no such instance.
     pub async fn log(&self, id: &DeploymentId, instance: &InstanceName) -> Result<Option<String>, Failure> {
         let path = format!("/v1/deployments/{id}/instances/{instance}/log");
-        let response = self.client.send(Method::GET, &path, full("")).await.map_err(Failure::Fabric)?;
+        let response = self.replicas.send(Method::GET, &path, Sent::Bytes(Bytes::new())).await?;
         match success(response).await {
             Ok(response) => {
                 let bytes = read_body(response.into_body(), LOG_BYTES_MAX).await;
@@ -200,8 +208,17 @@ impl Fabric {
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Body) -> Result<(), Failure> {
-        let response = self.client.send(method, path, body).await.map_err(Failure::Fabric)?;
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let response = self.replicas.send(Method::GET, path, Sent::Bytes(Bytes::new())).await?;
+        let read = read_json(success(response).await?.into_body(), ANSWER_BYTES_MAX);
+        let late = || CallError::Malformed("the answer does not come to an end".to_owned());
+        let read = timeout(Duration::from_millis(CALL_TIMEOUT_MS), Box::pin(read)).await;
+        let read = read.map_err(|_| Failure::Fabric(late()))?;
+        read.map_err(|error| Failure::Fabric(CallError::Malformed(error.to_string())))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Sent<'_>) -> Result<(), Failure> {
+        let response = self.replicas.send(method, path, body).await?;
         let response = success(response).await?;
         // Read to the end, so that the connection serves the next call.
         let _ = read_body(response.into_body(), REFUSAL_BYTES_MAX).await;

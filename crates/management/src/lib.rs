@@ -37,6 +37,7 @@ mod update;
 mod cloud_status;
 
 mod fabric;
+mod leader;
 mod package;
 mod storage;
 

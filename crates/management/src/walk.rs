@@ -102,7 +102,7 @@ impl World {
             identity: self.folder.path().to_owned(),
             listen: nobody,
             location: "Earth".to_owned(),
-            fabric: FabricConfig { address: nobody, thumbprint: self.own.thumbprint() },
+            fabric: vec![FabricConfig { address: nobody, thumbprint: self.own.thumbprint() }],
             storage: StorageConfig {
                 address: nobody,
                 thumbprint: self.own.thumbprint(),

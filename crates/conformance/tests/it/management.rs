@@ -110,7 +110,7 @@ impl Services {
             identity: saved(folder.path(), "management-identity", &own),
             listen,
             location: LOCATION.to_owned(),
-            fabric: FabricConfig { address: fabric.address, thumbprint: fabric.thumbprint },
+            fabric: vec![FabricConfig { address: fabric.address, thumbprint: fabric.thumbprint }],
             storage: StorageConfig {
                 address: admin,
                 thumbprint: storage_identity.thumbprint(),

@@ -49,9 +49,9 @@ impl Drop for FakeAgent {
 }
 
 impl FakeAgent {
-    pub async fn start(name: &str, controller: Thumbprint) -> Self {
+    pub async fn start(name: &str, controllers: Vec<Thumbprint>) -> Self {
         let identity = Identity::self_signed(name).unwrap();
-        let tls = server_config(&identity, ClientAuth::Pinned(vec![controller])).unwrap();
+        let tls = server_config(&identity, ClientAuth::Pinned(controllers)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let name = NodeName::new(name).unwrap();

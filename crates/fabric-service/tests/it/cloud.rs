@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use welkin_base::{DeploymentId, Digest, Generation, RoleName, ServiceName, SubscriptionId};
-use welkin_fabric_service::{Config, NodeConfig, RunError, run};
+use welkin_fabric_service::{Config, NodeConfig, RunError, StoreConfig, run};
 use welkin_fabric_wire::{
     DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InstanceState, Refusal, Slot, UpdateGoal,
 };
@@ -76,13 +76,16 @@ impl Cloud {
         std::fs::write(guest_os.join("version.toml"), "version = \"TEST-OS-1\"").unwrap();
         let mut agents = Vec::new();
         for number in 0..nodes {
-            agents.push(FakeAgent::start(&format!("node{number}"), own.thumbprint()).await);
+            agents.push(FakeAgent::start(&format!("node{number}"), vec![own.thumbprint()]).await);
         }
         let management = Identity::self_signed("management").unwrap();
         let listen = free_address().await;
         let config = Config {
             data: folder.path().join("data"),
             listen,
+            name: "fabric".to_owned(),
+            store: StoreConfig::Local,
+            peers: Vec::new(),
             identity: identity_folder,
             clients: vec![management.thumbprint()],
             guest_os,
@@ -194,7 +197,7 @@ impl Cloud {
     }
 }
 
-fn seal(recipient: &str, page: &str) -> Vec<u8> {
+pub fn seal(recipient: &str, page: &str) -> Vec<u8> {
     let recipient = package::recipient(recipient).unwrap();
     let mut writer = PackageWriter::seal(Vec::new(), &recipient, DEFINITION).unwrap();
     let web = RoleName::new("Web").unwrap();

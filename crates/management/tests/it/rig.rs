@@ -108,7 +108,7 @@ impl Rig {
             identity,
             listen: free_address(),
             location: "Earth".to_owned(),
-            fabric: FabricConfig { address: fabric.address, thumbprint: fabric.thumbprint },
+            fabric: vec![FabricConfig { address: fabric.address, thumbprint: fabric.thumbprint }],
             storage: StorageConfig {
                 address: storage.address,
                 thumbprint: storage.thumbprint,

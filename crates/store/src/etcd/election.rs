@@ -60,7 +60,7 @@ pub struct Term {
     etcd: Etcd,
     fence: Fence,
     lease: Int64,
-    hold: watch::Receiver<Hold>,
+    hold: watch::Sender<Hold>,
     keeper: JoinHandle<()>,
 }
 
@@ -131,9 +131,9 @@ impl Election {
 
 impl Term {
     fn begin(etcd: Etcd, fence: Fence, lease: Int64, asked: Instant) -> Self {
-        let (hold, watched) = watch::channel(Hold::Until(asked + Duration::from_secs(LEASE_SECONDS)));
-        let keeper = tokio::spawn(keep(etcd.clone(), lease, hold));
-        Self { etcd, fence, lease, hold: watched, keeper }
+        let hold = watch::Sender::new(Hold::Until(asked + Duration::from_secs(LEASE_SECONDS)));
+        let keeper = tokio::spawn(keep(etcd.clone(), lease, hold.clone()));
+        Self { etcd, fence, lease, hold, keeper }
     }
 
     pub(crate) fn fence(&self) -> Fence {
@@ -148,13 +148,14 @@ impl Term {
 
     /// Resolves when the term is lost.
     pub async fn lost(&self) {
-        // The keeper ends when it is.
-        let _ = self.hold.clone().wait_for(|hold| *hold == Hold::Lost).await;
+        // The sender is ours, so that there is no other end than this.
+        let _ = self.hold.subscribe().wait_for(|hold| *hold == Hold::Lost).await;
     }
 
     /// Ends the term, so that another may lead at once.
-    pub async fn resign(self) {
+    pub async fn resign(&self) {
         self.keeper.abort();
+        self.hold.send_replace(Hold::Lost);
         revoke(&self.etcd, self.lease).await;
     }
 }
