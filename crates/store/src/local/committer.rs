@@ -1,23 +1,22 @@
-//! The one thread that commits: it takes all that wait, checks them in order, appends one group
-//! to the log, makes it durable with one flush, and answers all.
-//!
-//! It never waits for a fuller group: while one is flushed the next gathers, so groups grow with load.
+//! What commits: it takes the commits that wait, checks them in order, appends one group to the log, makes it
+//! durable with one flush, and answers all. Who has it do so is decided in `line`.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::commit::CommitError;
 use crate::error::StoreError;
 use crate::local::background::Background;
+use crate::local::calm::Calm;
 use crate::local::counters::Counters;
 use crate::local::group::{GroupBuilder, HEAD_BYTES, StoredWrite, commit_bytes};
 use crate::local::health::Health;
 use crate::local::log::Log;
-use crate::local::options::{GROUP_BYTES, LocalOptions};
+use crate::local::options::LocalOptions;
 use crate::local::tables::Tables;
 use crate::row::Version;
 
@@ -60,13 +59,6 @@ pub(crate) struct Request {
     pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
-/// What reaches the committer.
-pub(crate) enum Message {
-    Commit(Request),
-    /// Seal the memtable, let it be flushed, and end.
-    Close,
-}
-
 /// The committer's state.
 pub(crate) struct Committer {
     pub(crate) log: Log,
@@ -80,6 +72,7 @@ pub(crate) struct Committer {
     /// Internal requests that found no room in the log.
     owed: VecDeque<Request>,
     group: GroupBuilder,
+    calm: Calm,
 }
 
 /// A request that was decided.
@@ -110,26 +103,30 @@ impl Committer {
             extent_bytes,
             owed: VecDeque::new(),
             group: GroupBuilder::default(),
+            calm: Calm::default(),
         }
     }
 
-    /// Runs until told to close, or until nobody can send any more.
-    pub(crate) fn run(mut self, mut queue: mpsc::UnboundedReceiver<Message>) {
-        let mut is_open = true;
-        while is_open {
-            let mut requests = std::mem::take(&mut self.owed);
-            is_open = gather(&mut queue, &mut requests);
-            if !requests.is_empty() {
-                self.commit_group(requests);
-            }
-        }
+    /// Internal requests that found no room before; they come first.
+    pub(crate) fn take_owed(&mut self) -> VecDeque<Request> {
+        std::mem::take(&mut self.owed)
+    }
+
+    /// Whether a commit of `bytes` bytes would not wait for anything but its flush, going by how it went lately.
+    pub(crate) fn is_at_hand(&self, bytes: usize) -> bool {
+        self.calm.is_calm() && self.log.has_room(bytes + HEAD_BYTES) && !self.is_seal_due()
+    }
+
+    /// Seals the memtable and ends the background work.
+    pub(crate) fn close(mut self) {
         if !self.health.is_poisoned() {
             self.seal_memtable();
         }
         self.background.close();
     }
 
-    fn commit_group(&mut self, requests: VecDeque<Request>) {
+    /// Commits what waited. [`Self::seal_when_large`] is due afterwards.
+    pub(crate) fn commit_group(&mut self, requests: VecDeque<Request>) {
         if self.health.is_poisoned() {
             return refuse(requests, || StoreError::Poisoned);
         }
@@ -158,7 +155,6 @@ impl Committer {
             }
             let _ = decided.answer.send(decided.outcome);
         }
-        self.seal_when_large();
     }
 
     /// Decides each request in order; a later one sees what earlier ones will have written.
@@ -222,7 +218,9 @@ impl Committer {
         let Some((last, _)) = writes.last() else {
             return Ok(());
         };
+        let begin = Instant::now();
         let written = self.log.append(&mut self.group)?;
+        self.calm.note(writes.len(), begin.elapsed());
         self.counters.log_flushes.add(1);
         self.counters.log_bytes.add(written);
         self.counters.commits.add(writes.len() as u64);
@@ -243,14 +241,19 @@ impl Committer {
         self.seal_memtable();
     }
 
-    fn seal_when_large(&mut self) {
+    /// Whether the memtable has grown so much that it must be sealed.
+    pub(crate) fn is_seal_due(&self) -> bool {
         let is_large = self.tables.memtable_bytes() >= self.options.memtable_bytes;
         let memtables = self.tables.sealed_memtables() + 1;
-        if !is_large && self.log.segments() <= SEGMENTS_PER_MEMTABLE * memtables {
-            return;
+        is_large || self.log.segments() > SEGMENTS_PER_MEMTABLE * memtables
+    }
+
+    /// Seals a memtable that has grown; may wait for flushes that are behind.
+    pub(crate) fn seal_when_large(&mut self) {
+        if self.is_seal_due() && !self.health.is_poisoned() {
+            self.wait_for_flushes();
+            self.seal_memtable();
         }
-        self.wait_for_flushes();
-        self.seal_memtable();
     }
 
     /// Writers wait when flushes or compactions are behind: memory and reads stay bounded.
@@ -268,29 +271,6 @@ impl Committer {
             self.tables.seal_memtable(self.log.next() - 1);
             self.background.flush(self.log.next() - 1);
         }
-    }
-}
-
-/// Takes what waits, at least one request. Answers whether more may come.
-fn gather(queue: &mut mpsc::UnboundedReceiver<Message>, requests: &mut VecDeque<Request>) -> bool {
-    let mut bytes = 0;
-    let mut message = queue.blocking_recv();
-    loop {
-        match message {
-            Some(Message::Commit(request)) => {
-                bytes += commit_bytes(&request.writes);
-                requests.push_back(request);
-            }
-            Some(Message::Close) | None => return false,
-        }
-        if bytes >= GROUP_BYTES {
-            return true;
-        }
-        message = match queue.try_recv() {
-            Ok(message) => Some(message),
-            Err(mpsc::error::TryRecvError::Empty) => return true,
-            Err(mpsc::error::TryRecvError::Disconnected) => None,
-        };
     }
 }
 

@@ -93,6 +93,13 @@ impl Log {
         self.full.len() + 1
     }
 
+    /// Whether a group of `bytes` bytes fits into the segment in use, whose first half is not full yet or which has one
+    /// to follow it.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let needed = bytes.next_multiple_of(LOG_PAGE_BYTES) as u64;
+        self.offset + needed <= self.segment_bytes
+    }
+
     /// Makes room for a group of `bytes` bytes. Commits up to `flushed` are in tables;
     /// `other_bytes` is what the rest of the store takes of the disk.
     ///

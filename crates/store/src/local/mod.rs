@@ -9,12 +9,13 @@
 //! folder/extents/  preallocated files in which extents have their places
 //! ```
 //!
-//! A commit goes queue → [`committer`] → [`log`] (one write and one flush for all that wait) →
+//! A commit goes queue → [`line`] → [`committer`] → [`log`] (one write and one flush for all that wait) →
 //! memtable → [`background`] flush → tables; then its log segment is used again. Which extents
 //! exist is kept in rows too, so one log orders everything.
 
 mod background;
 mod calls;
+mod calm;
 mod committer;
 mod counters;
 mod extents;
@@ -23,6 +24,7 @@ mod group;
 mod health;
 mod kept;
 mod key;
+mod line;
 mod log;
 mod options;
 mod pace;
@@ -281,15 +283,29 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn after_a_failed_flush_nothing_is_acknowledged_until_reopened() {
+    #[test]
+    fn after_a_failed_flush_nothing_is_acknowledged_until_reopened() {
+        // With two threads callers commit by themselves, after some commits that came one at a time.
+        for (threads, commits_before) in [(1, 1), (2, 64)] {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(threads)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(check_failed_flush(commits_before));
+        }
+    }
+
+    async fn check_failed_flush(commits_before: u32) {
         const SPACE: Space = Space::new(1, "test");
         let folder = tempfile::tempdir().unwrap();
         let (mut opened, locked) = Opened::open(folder.path(), LocalOptions::default()).unwrap();
         opened.log.set_flush(flush);
         let store = Local::start(opened, locked).unwrap();
         let put = |key: &'static str| store.commit(Commit::new(SPACE, "p").put(key, "value"));
-        put("before").await.unwrap();
+        for _ in 0..commits_before {
+            put("before").await.unwrap();
+        }
         FLUSH_FAILS.store(true, Ordering::SeqCst);
         assert!(matches!(put("failed").await, Err(CommitError::Store(StoreError::Poisoned))));
         FLUSH_FAILS.store(false, Ordering::SeqCst);

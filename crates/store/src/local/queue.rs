@@ -3,17 +3,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::commit::CommitError;
 use crate::error::StoreError;
 use crate::local::background::spawn;
-use crate::local::committer::{Answer, Committer, Expect, Message, Request};
+use crate::local::committer::{Answer, Committer, Expect, Request};
 use crate::local::folder::Folder;
 use crate::local::group::{StoredWrite, commit_bytes};
 use crate::local::health::Health;
+use crate::local::line::Line;
 use crate::local::options::{COMMIT_BYTES_MAX, QUEUE_BYTES_MAX};
-use crate::row::Version;
 
 /// One permit of the queue stands for this many bytes.
 const PERMIT_BYTES: usize = 1024;
@@ -27,7 +28,7 @@ const _: () = assert!(COMMIT_BYTES_MAX <= HALF_BYTES);
 /// Sends commits to the committer; bounded in bytes, so that memory is.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    sender: mpsc::UnboundedSender<Message>,
+    line: Arc<Line>,
     room_for_small: Arc<Semaphore>,
     room_for_large: Arc<Semaphore>,
     health: Arc<Health>,
@@ -43,11 +44,13 @@ impl Queue {
         health: Arc<Health>,
         folder: Folder,
     ) -> Result<Self, StoreError> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let thread = spawn("store-commit", move || committer.run(receiver))?;
+        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        let line = Arc::new(Line::new(committer, threads > 1));
+        let of_thread = line.clone();
+        let thread = spawn("store-commit", move || of_thread.run())?;
         let half = || Arc::new(Semaphore::new(HALF_BYTES / PERMIT_BYTES));
         Ok(Self {
-            sender,
+            line,
             room_for_small: half(),
             room_for_large: half(),
             health,
@@ -63,7 +66,12 @@ impl Queue {
         let permits = bytes.div_ceil(PERMIT_BYTES) as u32;
         let room = if bytes <= SMALL_BYTES_MAX { &self.room_for_small } else { &self.room_for_large };
         let room = room.clone().acquire_many_owned(permits).await.map_err(|_| StoreError::Closed)?;
-        let answer = self.send(checks, writes, Some(room));
+        let (request, answer) = request(checks, writes, Some(room));
+        if bytes <= SMALL_BYTES_MAX {
+            self.line.push_and_lead(request);
+        } else {
+            self.line.push(request);
+        }
         answer.await.unwrap_or(Err(CommitError::Store(StoreError::Closed)))
     }
 
@@ -73,28 +81,16 @@ impl Queue {
         checks: Vec<(Vec<u8>, Expect)>,
         writes: Vec<StoredWrite>,
     ) -> oneshot::Receiver<Answer> {
-        self.send(checks, writes, None)
-    }
-
-    fn send(
-        &self,
-        checks: Vec<(Vec<u8>, Expect)>,
-        writes: Vec<StoredWrite>,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> oneshot::Receiver<Answer> {
-        let (answer, receiver) = oneshot::channel::<Result<Version, CommitError>>();
-        let is_internal = room.is_none();
-        let request = Request { checks, writes, is_internal, answer, room };
-        // When the committer has ended, the request is dropped with its answer, and the receiver knows.
-        let _ = self.sender.send(Message::Commit(request));
-        receiver
+        let (request, answer) = request(checks, writes, None);
+        self.line.push(request);
+        answer
     }
 
     /// Ends the committer after what was sent before, and waits for it.
     pub(crate) fn close(&self) -> Result<(), StoreError> {
         self.room_for_small.close();
         self.room_for_large.close();
-        let _ = self.sender.send(Message::Close);
+        self.line.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the committer panicked");
@@ -110,6 +106,17 @@ impl Drop for Queue {
             tracing::error!(%error, "the store did not close well; the next start recovers it");
         }
     }
+}
+
+/// A request, and where its answer comes: nothing but an error when the request is dropped, because the line ended.
+fn request(
+    checks: Vec<(Vec<u8>, Expect)>,
+    writes: Vec<StoredWrite>,
+    room: Option<OwnedSemaphorePermit>,
+) -> (Request, oneshot::Receiver<Answer>) {
+    let (answer, receiver) = oneshot::channel();
+    let is_internal = room.is_none();
+    (Request { checks, writes, is_internal, answer, room }, receiver)
 }
 
 #[cfg(test)]
