@@ -1,5 +1,6 @@
 //! What the storage service is told when it starts.
 
+mod store;
 mod timeouts;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use welkin_pki::Thumbprint;
 use welkin_storage_wire::admin::AccountSettings;
 
+pub use store::StoreConfig;
 pub use timeouts::Timeouts;
 
 /// Connections at a time, of all addresses together. One that is idle takes some 20 KB (measured with 9,500), so that
@@ -73,6 +75,9 @@ pub struct Config {
     /// Bytes of blobs that are read ahead of clients, of all together. Beyond, each client is read for in small pieces.
     #[serde(default = "read_ahead_bytes_max")]
     pub read_ahead_bytes_max: usize,
+    /// How much memory and disk the store takes.
+    #[serde(default)]
+    pub store: StoreConfig,
     /// Serves the well-known development account `devstoreaccount1`, whose key is public. Only on loopback.
     #[serde(default)]
     pub dev: bool,
@@ -126,6 +131,7 @@ impl Default for Config {
             account_requests_max: ACCOUNT_REQUESTS_MAX,
             partition_requests_max: PARTITION_REQUESTS_MAX,
             read_ahead_bytes_max: READ_AHEAD_BYTES_MAX,
+            store: StoreConfig::default(),
             dev: false,
             dev_settings: None,
             tls: None,

@@ -48,6 +48,9 @@ pub enum RunError {
         #[source]
         source: StoreError,
     },
+    /// A setting cannot be.
+    #[error("the configuration of the storage service: {0}")]
+    Config(String),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}; end what uses it, or configure another address")]
     Listen {
@@ -91,6 +94,7 @@ pub async fn run(
     if let Some(address) = config.dev.then(|| addresses(&config).find(|a| !a.ip().is_loopback())).flatten() {
         return Err(RunError::DevNotLoopback(address));
     }
+    let options = config.store.options().map_err(RunError::Config)?;
     let issuer = config.openid.clone().map(Issuer::new).transpose()?.map(Arc::new);
     let copies = Copies::new(&config)?;
     let admission = Admission::new(&config);
@@ -104,7 +108,7 @@ pub async fn run(
         Some(ref admin) => Some(admin::bind(admin).await?),
         None => None,
     };
-    let store = Store::open_local(&config.data_folder)
+    let store = Store::open_local_with(&config.data_folder, options)
         .await
         .map_err(|source| RunError::Store { folder: config.data_folder.clone(), source })?;
     let storage = Storage::over(store);

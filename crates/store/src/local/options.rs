@@ -45,6 +45,9 @@ pub struct LocalOptions {
     pub cache_bytes: u64,
     /// Bytes of extents that were read lately kept in memory.
     pub read_cache_bytes: u64,
+    /// Bytes of extents that are being written kept in memory, of all writers together; each has up to 4 MiB. Beyond,
+    /// each has two pieces of 64 KiB.
+    pub write_buffer_bytes: u64,
     /// Size of an extent file.
     pub extent_file_bytes: u64,
     /// An extent file grows by this, preallocated.
@@ -64,6 +67,8 @@ impl Default for LocalOptions {
             segment_bytes: 32 * 1024 * 1024,
             cache_bytes: 64 * 1024 * 1024,
             read_cache_bytes: 64 * 1024 * 1024,
+            // 64 writers at full speed, more than a disk needs.
+            write_buffer_bytes: 256 * 1024 * 1024,
             extent_file_bytes: 1024 * 1024 * 1024,
             extent_step_bytes: 64 * 1024 * 1024,
             // A small part of what a disk takes, and a TiB in nine hours.

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::commit::CommitError;
 use crate::error::StoreError;
@@ -67,6 +67,8 @@ pub(crate) struct Extents {
     space: Mutex<Space>,
     deferred: Mutex<Deferred>,
     cache: ReadCache,
+    /// Room for the buffers of all writers.
+    write_room: Arc<Semaphore>,
     /// Held while a file grows, so that only one does.
     growth: Mutex<()>,
     /// Extents whose rows are on their way to the log.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::error::StoreError;
 use crate::local::counters::Counters;
@@ -13,6 +13,7 @@ use crate::local::extents::cache::ReadCache;
 use crate::local::extents::file::ExtentFile;
 use crate::local::extents::layout::{EXTENTS, Layout, PAGE_BYTES, damaged};
 use crate::local::extents::space::{Run, Space};
+use crate::local::extents::writer::PERMIT_BYTES;
 use crate::local::extents::{Extents, file_path, parse_id, parse_layout};
 use crate::local::folder::create_folder;
 use crate::local::health::Health;
@@ -101,6 +102,7 @@ impl Opened {
     ) -> Extents {
         Extents {
             cache: ReadCache::new(self.options.read_cache_bytes),
+            write_room: Arc::new(Semaphore::new(self.options.write_buffer_bytes as usize / PERMIT_BYTES)),
             folder: self.folder,
             options: self.options,
             health: self.health,

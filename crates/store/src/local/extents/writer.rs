@@ -1,4 +1,5 @@
-//! Writes one extent: buffers of bounded size go to the disk as they fill.
+//! Writes one extent: buffers of bounded size go to the disk as they fill. All writers together have room for so much;
+//! who finds none writes small pieces, one after the other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::backend::ExtentSink;
@@ -18,10 +20,12 @@ use crate::local::extents::reservation::Reservation;
 use crate::local::extents::space::Run;
 use crate::local::options::EXTENT_BYTES_MAX;
 
-/// Bytes of one write.
+/// Bytes of one write, where there is room.
 const BUFFER_BYTES: usize = 1024 * 1024;
 /// Writes under way per writer; with the buffer that fills this bounds its memory.
 const WRITES_MAX: usize = 3;
+/// One permit of the room of all writers stands for so many bytes.
+pub(crate) const PERMIT_BYTES: usize = CHUNK_BYTES;
 /// Longest run; also the most that is reserved ahead when the length is not known.
 const RUN_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const _: () =
@@ -37,6 +41,11 @@ pub(crate) struct Writer {
     /// Expected length, as long as no more came.
     expected: Option<u64>,
     received: u64,
+    /// Bytes of one write, and how many may be under way.
+    write_bytes: usize,
+    writes_max: usize,
+    /// What it has of the room of all.
+    _room: Option<OwnedSemaphorePermit>,
     buffer: Option<AlignedBuffer>,
     writes: VecDeque<JoinHandle<Result<Vec<u32>, StoreError>>>,
     checksums: Vec<u32>,
@@ -49,12 +58,18 @@ impl Writer {
     /// A writer that has taken nothing yet.
     pub(crate) fn new(extents: Arc<Extents>, expected: Option<u64>) -> Self {
         let reservation = Arc::new(Reservation::new(extents.clone()));
+        let room = room(&extents.write_room, expected);
+        let (write_bytes, writes_max) =
+            if room.is_some() { (BUFFER_BYTES, WRITES_MAX) } else { (CHUNK_BYTES, 1) };
         Self {
             extents,
             reservation,
             id: None,
             expected,
             received: 0,
+            write_bytes,
+            writes_max,
+            _room: room,
             buffer: None,
             writes: VecDeque::new(),
             checksums: Vec::new(),
@@ -72,9 +87,9 @@ impl Writer {
         check_length(self.received + bytes.len() as u64)?;
         while !bytes.is_empty() {
             let buffer = match self.buffer.take() {
-                None => AlignedBuffer::new(buffer_bytes(self.expected, self.received)),
+                None => AlignedBuffer::new(buffer_bytes(self.expected, self.received, self.write_bytes)),
                 // More came than was expected.
-                Some(full) if full.room() == 0 => full.with_capacity(BUFFER_BYTES),
+                Some(full) if full.room() == 0 => full.with_capacity(self.write_bytes),
                 Some(buffer) => buffer,
             };
             let buffer = self.buffer.insert(buffer);
@@ -82,7 +97,7 @@ impl Writer {
             buffer.push(&part);
             self.received += part.len() as u64;
             // Only whole buffers are written before the end, so that runs have whole chunks.
-            if buffer.bytes().len() == BUFFER_BYTES {
+            if buffer.bytes().len() == self.write_bytes {
                 self.write_buffer().await?;
             }
         }
@@ -94,7 +109,7 @@ impl Writer {
         let Some(mut buffer) = self.buffer.take() else {
             return Ok(());
         };
-        while self.writes.len() >= WRITES_MAX {
+        while self.writes.len() >= self.writes_max {
             self.wait_for_write().await?;
         }
         let length = buffer.bytes().len();
@@ -132,7 +147,7 @@ impl Writer {
             };
             let wanted = missing.min(RUN_BYTES_MAX).div_ceil(PAGE_BYTES as u64) as u32;
             // A buffer that is not full is the last, so the run needs nothing beyond it.
-            let is_last = (pages as usize * PAGE_BYTES) < BUFFER_BYTES;
+            let is_last = (pages as usize * PAGE_BYTES) < self.write_bytes;
             let run_pages = if is_last { pages } else { round_to_buffers(wanted.max(pages)) };
             let run = self.reservation.reserve(run_pages, pages).await?;
             self.runs.push(run);
@@ -188,13 +203,21 @@ pub(crate) fn check_length(length_bytes: u64) -> Result<(), StoreError> {
 }
 
 /// Size of the buffer for what follows byte `received`: no larger than needed when that is known.
-fn buffer_bytes(expected: Option<u64>, received: u64) -> usize {
+fn buffer_bytes(expected: Option<u64>, received: u64, write_bytes: usize) -> usize {
     match expected.and_then(|expected| expected.checked_sub(received)) {
-        Some(missing) if missing > 0 && missing < BUFFER_BYTES as u64 => {
+        Some(missing) if missing > 0 && missing < write_bytes as u64 => {
             (missing as usize).next_multiple_of(PAGE_BYTES)
         }
-        _ => BUFFER_BYTES,
+        _ => write_bytes,
     }
+}
+
+/// Room for the buffers of a writer, if there is.
+fn room(all: &Arc<Semaphore>, expected: Option<u64>) -> Option<OwnedSemaphorePermit> {
+    let most = (1 + WRITES_MAX) * BUFFER_BYTES;
+    let bytes = expected.map_or(most, |expected| usize::try_from(expected).unwrap_or(most).min(most));
+    let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
+    all.clone().try_acquire_many_owned(permits).ok()
 }
 
 /// Whole buffers, so that every run but the last is filled.
