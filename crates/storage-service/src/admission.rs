@@ -1,12 +1,14 @@
 //! Who may take how much of the service, so that one account, or one hot blob, queue or table, starves no other.
 //!
 //! * An account, and one partition of it, have so many requests in hand, answers that are still sent among them.
-//! * Lists and queries of an account take turns: each keeps a processor busy for a while.
+//! * Lists and queries of an account take turns: each keeps a processor busy for a while. One processor is left to others;
+//!   while there is nothing but lists and queries, it is theirs as well.
 //! * Queries of contents, which keep a thread as long as their client reads, are few.
 //! * What is read ahead of clients has room of a fixed size; who finds none is read for piece by piece.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -38,7 +40,36 @@ pub(crate) struct InHand(#[allow(dead_code, reason = "held, never read")] Handle
 pub(crate) struct Entered {
     pub(crate) in_hand: InHand,
     _partition: Handled<(Uid, u64)>,
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: Turn,
+}
+
+/// How a request came to be handled now.
+#[derive(Debug)]
+#[allow(dead_code, reason = "held, never read")]
+enum Turn {
+    /// It is one that takes turns, and holds one.
+    Its(OwnedSemaphorePermit),
+    /// It takes none, and is counted.
+    Free(Counted),
+    /// The service ends.
+    Over,
+}
+
+/// Counts one, until it is dropped.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn one(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What a query of contents holds.
@@ -57,6 +88,10 @@ pub(crate) struct Admission {
     queries: Arc<Semaphore>,
     turns: Mutex<HashMap<Uid, Arc<Semaphore>>>,
     turns_at_once: usize,
+    /// The turn on the processor that is left to requests that take no turns.
+    spare: Arc<Semaphore>,
+    /// Requests that take no turns and are handled now.
+    others: Arc<AtomicUsize>,
     read_ahead: Arc<Semaphore>,
 }
 
@@ -71,6 +106,8 @@ impl Admission {
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             turns: Mutex::default(),
             turns_at_once: (processors - 1).max(1),
+            spare: Arc::new(Semaphore::new(usize::from(processors > 1))),
+            others: Arc::default(),
             read_ahead: Arc::new(Semaphore::new(config.read_ahead_bytes_max / PERMIT_BYTES)),
         })
     }
@@ -85,8 +122,8 @@ impl Admission {
         let in_hand = InHand(self.accounts.enter(account).ok_or_else(busy)?);
         let partition = self.partitions.enter((account, partition(head))).ok_or_else(busy)?;
         let turn = match takes_turns(operation) {
-            true => self.turns_of(account).acquire_owned().await.ok(),
-            false => None,
+            true => self.turn(account).await,
+            false => Turn::Free(Counted::one(&self.others)),
         };
         Ok(Entered { in_hand, _partition: partition, _turn: turn })
     }
@@ -102,6 +139,23 @@ impl Admission {
     pub(crate) fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).ok()?;
         self.read_ahead.clone().try_acquire_many_owned(permits).ok()
+    }
+
+    async fn turn(&self, account: Uid) -> Turn {
+        let turns = self.turns_of(account);
+        let turn = async {
+            // Nobody needs what is left to others. One that comes now waits for a turn at most.
+            if turns.available_permits() == 0 && self.others.load(Ordering::Relaxed) == 0 {
+                tokio::select! {
+                    biased;
+                    turn = turns.acquire_owned() => turn,
+                    spare = self.spare.clone().acquire_owned() => spare,
+                }
+            } else {
+                turns.acquire_owned().await
+            }
+        };
+        turn.await.map_or(Turn::Over, Turn::Its)
     }
 
     fn turns_of(&self, account: Uid) -> Arc<Semaphore> {
@@ -167,6 +221,7 @@ mod tests {
         let config = Config { account_requests_max: 8, partition_requests_max: 3, ..Config::default() };
         let mut admission = Arc::into_inner(Admission::new(&config)).unwrap();
         admission.turns_at_once = 1;
+        admission.spare = Arc::new(Semaphore::new(1));
         Arc::new(admission)
     }
 
@@ -210,6 +265,7 @@ mod tests {
         let admission = admission();
         let [a, b] = [1, 2].map(|n| Uid::from_bytes([n; 16]));
         let list = blob("/c?restype=container&comp=list");
+        let other = admission.enter(b, GET, &blob("/c/b")).await.unwrap();
         let first = admission.enter(a, LIST, &list).await.unwrap();
         let mut second = Box::pin(admission.enter(a, LIST, &list));
         let soon = tokio::time::timeout(std::time::Duration::from_millis(20), &mut second).await;
@@ -218,6 +274,26 @@ mod tests {
         assert!(admission.enter(b, LIST, &list).await.is_ok());
         drop(first);
         assert!(second.await.is_ok());
+        drop(other);
+    }
+
+    #[tokio::test]
+    async fn lists_take_the_last_processor_while_nothing_else_is_handled() {
+        let admission = admission();
+        let account = Uid::from_bytes([1; 16]);
+        let list = blob("/c?restype=container&comp=list");
+        let enter = || admission.enter(account, LIST, &list);
+        let first = enter().await.unwrap();
+        let second = enter().await.unwrap();
+        let soon = tokio::time::timeout(std::time::Duration::from_millis(20), enter()).await;
+        assert!(soon.is_err(), "both processors are taken");
+        let waiting = tokio::spawn({
+            let (admission, list) = (admission.clone(), list.clone());
+            async move { admission.enter(account, LIST, &list).await.is_ok() }
+        });
+        drop(second);
+        assert!(waiting.await.unwrap());
+        drop(first);
     }
 
     #[test]
