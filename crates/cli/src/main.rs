@@ -37,6 +37,10 @@ use crate::client::{Client, Settings};
 use crate::error::{CliError, chain};
 use crate::manage::ManageError;
 
+/// A fifth of the time of a small read was the C library's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A cloud operating system for machines that you own.
 #[derive(Debug, Parser)]
 #[command(name = "welkin", version, arg_required_else_help = true, after_help = exit::HELP)]

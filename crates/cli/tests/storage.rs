@@ -1,9 +1,10 @@
 //! `welkin storage check`, `backup`, `restore` and `stats` by the real program: beside a service that runs, after one
-//! that was killed, and without one.
+//! that was killed, and without one. And how a service ends that is told to.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -17,6 +18,8 @@ use welkin_storage::blob::BlobPath;
 use welkin_storage::blob::container::NewContainer;
 use welkin_storage::blob::write::NewBlob;
 use welkin_storage::{Account, NewKeys, Storage, Uid};
+use welkin_storage_wire::Service as Kind;
+use welkin_storage_wire::shared_key::{self, AccountKey};
 use welkin_store::Store;
 
 const WELKIN: &str = env!("CARGO_BIN_EXE_welkin");
@@ -72,7 +75,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A running service; killed when this is dropped.
-struct Service(Child);
+struct Service(Child, SocketAddr);
 
 impl Drop for Service {
     fn drop(&mut self) {
@@ -87,10 +90,12 @@ fn serve(folder: &Path) -> Service {
     let offset = std::iter::repeat_with(|| NEXT_OFFSET.fetch_add(97, Ordering::SeqCst)).find(|offset| {
         [10_000, 10_001, 10_002].iter().all(|port| TcpListener::bind(("127.0.0.1", port + offset)).is_ok())
     });
+    let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + offset.unwrap()));
     let offset = offset.unwrap().to_string();
     let mut command = Command::new(WELKIN);
     command.args(["storage", "--dev", "--data", "data", "--port-offset", &offset]).current_dir(folder);
-    let service = Service(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let service = Service(child, address);
     while !ok_stats(folder).contains("running for") {
         assert!(started.elapsed() < START_LIMIT, "the service does not start");
         std::thread::sleep(Duration::from_millis(50));
@@ -203,4 +208,56 @@ async fn what_cannot_be_done_is_said() {
     // Into a folder that is there and empty, it works.
     ok(folder, &["restore", "--from", "good.backup", "--data", "empty"]);
     assert!(ok(folder, &["check", "--data", "empty"]).contains("3 blobs"));
+}
+
+/// Sends a request's head and, once the service asks for it, half of its body.
+fn half_an_upload(address: SocketAddr, path: &str, body: &[u8]) -> TcpStream {
+    let key = AccountKey::from_bytes(vec![1; 64]);
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    let uri: http::Uri = path.parse().unwrap();
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [
+        ("x-ms-date", date.as_str()),
+        ("x-ms-version", "2021-12-02"),
+        ("x-ms-blob-type", "BlockBlob"),
+        ("content-length", &body.len().to_string()),
+        ("expect", "100-continue"),
+    ] {
+        headers.insert(name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    let signed =
+        shared_key::authorize("owner", &key, Kind::Blob, &http::Method::PUT, &uri, &headers).unwrap();
+    headers.insert("authorization", signed.parse().unwrap());
+    let head: String =
+        headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "PUT {path} HTTP/1.1\r\nhost: {address}\r\n{head}\r\n").unwrap();
+    let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut asked).unwrap();
+    assert!(asked.starts_with(b"HTTP/1.1 100 "), "{}", text(&asked));
+    stream.write_all(&body[..body.len() / 2]).unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_stop_finishes_the_upload_in_hand() {
+    let sample = sample().await;
+    let folder = sample.path();
+    let body: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let mut service = serve(folder);
+    let mut upload = half_an_upload(service.1, "/owner/photos/slow", &body);
+    let pid = rustix::process::Pid::from_child(&service.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    // From now on nobody new is let in.
+    while TcpStream::connect(service.1).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(service.0.try_wait().unwrap(), None, "it waits for the upload");
+    upload.write_all(&body[body.len() / 2..]).unwrap();
+    let mut answer = String::new();
+    upload.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(service.0.wait().unwrap().success());
+    let printed = ok(folder, &["check", "--data", "data"]);
+    assert!(printed.contains("4 blobs") && printed.contains("0 damaged"), "{printed}");
 }
