@@ -314,13 +314,17 @@ impl Client {
     ///
     /// # Errors
     /// When it failed, or runs longer than `limit`.
-    pub fn wait(&self, operation: &Answer, what: &str, limit: Duration) -> Result<(), ClientError> {
+    pub fn wait(&self, operation: &Answer, what: &str, limit: Duration) -> Result<Vec<String>, ClientError> {
         let path = format!("operations/{}", operation.request_id);
         let end = Instant::now() + limit;
         loop {
             let answer = self.get(&path)?;
             match answer::outcome(&answer.text) {
-                Some(Outcome::Succeeded) => return Ok(()),
+                Some(Outcome::Succeeded) => {
+                    // What a name has must not steer the terminal.
+                    let plain = |warning: String| warning.replace(char::is_control, " ");
+                    return Ok(answer::warnings(&answer.text).into_iter().map(plain).collect());
+                }
                 Some(Outcome::Failed(code, message)) => {
                     return Err(ClientError::Refused { what: MANAGEMENT, status: 400, code, message });
                 }

@@ -16,6 +16,7 @@ use welkin_management_wire::cloud_status::{CloudStatus, DeploymentStatus, Fabric
 use welkin_management_wire::{Element, answer, xml};
 
 use crate::client::{Client, ClientError, Settings};
+use crate::manage::deployment::Warnings;
 use crate::package;
 
 pub use show::Show;
@@ -59,6 +60,8 @@ pub struct DeployArgs {
     /// How long to wait until every instance is ready, in seconds
     #[arg(long, default_value_t = 900)]
     pub timeout: u64,
+    #[command(flatten)]
+    pub warnings: Warnings,
 }
 
 /// Why a deployment did not come to its end.
@@ -194,7 +197,10 @@ fn deploy(args: &DeployArgs, client: &Client, show: &Show, undo: &mut Undo) -> R
         create_deployment(args, &url, &configuration),
     );
     let operation = created.at("creating the deployment")?;
-    client.wait(&operation, "creating the deployment", OPERATION_LIMIT).at("creating the deployment")?;
+    let ended = client.wait(&operation, "creating the deployment", OPERATION_LIMIT);
+    for warning in ended.at("creating the deployment")? {
+        show.line(&format!("warning: {warning}"));
+    }
     // The FC has the package by now.
     undo.remove_blob();
     undo.keep();
@@ -285,10 +291,8 @@ fn sources(
     show.step(&format!("packaging {}", definition.display()));
     let key: FabricKey = client.get_json("welkin/fabric-key").at("asking for the fabric controller's key")?;
     let package = scratch.join("package.cspkg");
-    let made = package::make(&definition, &key.recipient, &package);
-    for warning in made.map_err(|source| DeployError::Package { source })?.warnings {
-        show.line(&format!("warning: {warning}"));
-    }
+    // Its warnings come with those of the configuration, from the cloud.
+    package::make(&definition, &key.recipient, &package).map_err(|source| DeployError::Package { source })?;
     Ok((package, configuration))
 }
 
@@ -376,7 +380,7 @@ fn create_deployment(args: &DeployArgs, url: &str, configuration: &str) -> Eleme
         .with("Label", xml::encode_text(&name))
         .with("Configuration", xml::encode_text(configuration))
         .with("StartDeployment", true)
-        .with("TreatWarningsAsError", false)
+        .with("TreatWarningsAsError", args.warnings.warnings_as_errors)
 }
 
 /// The deployment in a slot of a service.

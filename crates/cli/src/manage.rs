@@ -2,7 +2,7 @@
 
 mod affinity_group;
 mod certificate;
-mod deployment;
+pub mod deployment;
 mod instance;
 mod listing;
 mod location;

@@ -13,13 +13,13 @@ use welkin_base::{
 };
 use welkin_fabric::{Begin, deployment_observed};
 use welkin_fabric_wire::certificate::CERTIFICATE_BYTES_MAX;
-use welkin_fabric_wire::{DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTES_MAX};
+use welkin_fabric_wire::{DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTES_MAX, Warnings};
 use welkin_transport::{Body, BodyError, CallError, empty, json, read_json, stream, text};
 
 use crate::certificate::CertificateError;
 use crate::content::Kind;
 use crate::controller::Controller;
-use crate::deployment::{self, Answer};
+use crate::deployment::{self, Answer, Terms};
 use crate::error::ContentError;
 use crate::inventory::{self, Order};
 
@@ -61,10 +61,13 @@ pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incomin
         Call::Identity => identity(&controller),
         Call::PutPackage(digest) => put_package(&controller, &digest, request.into_body()).await,
         Call::PutDeployment(id) => {
-            let Ok(cores_max) = cores_max(request.uri().query()) else {
-                return text(StatusCode::BAD_REQUEST, "cores_max is not a number");
+            let Some(terms) = terms(request.uri().query().unwrap_or("")) else {
+                return text(
+                    StatusCode::BAD_REQUEST,
+                    "the query must be cores_max=N or warnings=told|refused",
+                );
             };
-            put_deployment(&controller, &id, cores_max, request.into_body()).await
+            put_deployment(&controller, &id, terms, request.into_body()).await
         }
         Call::GetDeployment(id) => get_deployment(&controller, &id).await,
         Call::DeleteDeployment(id) => reply(deployment::delete(&controller, &id).await),
@@ -200,19 +203,27 @@ async fn spread(controller: &Controller, digest: &Digest) -> Response<Body> {
     }
 }
 
-/// The quota of the subscription, which comes beside the goal because it is no part of it.
-fn cores_max(query: Option<&str>) -> Result<Option<u32>, std::num::ParseIntError> {
-    query.and_then(|query| query.strip_prefix("cores_max=")).map(str::parse).transpose()
+/// What the query says beside the goal.
+fn terms(query: &str) -> Option<Terms> {
+    let mut terms = Terms::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=')? {
+            ("cores_max", max) => terms.cores_max = Some(max.parse().ok()?),
+            ("warnings", warnings) => terms.warnings = Warnings::parse(warnings)?,
+            _ => return None,
+        }
+    }
+    Some(terms)
 }
 
 async fn put_deployment(
     controller: &Controller,
     id: &DeploymentId,
-    cores_max: Option<u32>,
+    terms: Terms,
     body: Incoming,
 ) -> Response<Body> {
     match read_json(body, DEPLOYMENT_GOAL_BYTES_MAX).await {
-        Ok(goal) => reply(deployment::put(controller, id, goal, cores_max).await),
+        Ok(goal) => reply(deployment::put(controller, id, goal, terms).await),
         Err(error @ BodyError::TooLarge { .. }) => text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
     }
@@ -282,7 +293,8 @@ async fn log(controller: &Controller, id: &DeploymentId, name: &InstanceName) ->
 
 fn reply(answer: Answer) -> Response<Body> {
     match answer {
-        Answer::Taken => empty(StatusCode::OK),
+        Answer::Goal(taken) => found(&taken),
+        Answer::Done => empty(StatusCode::OK),
         Answer::Accepted => empty(StatusCode::ACCEPTED),
         Answer::NotFound => not_found(),
         Answer::Conflict(why) => text(StatusCode::CONFLICT, why),
@@ -311,6 +323,22 @@ mod tests {
 
     fn check(method: &str, path: &str, expected: impl Into<Option<Call>>) {
         assert_eq!(parse(&method.parse().unwrap(), path), expected.into(), "{method} {path}");
+    }
+
+    #[test]
+    fn queries() {
+        let both = Terms { cores_max: Some(8), warnings: Warnings::Refused };
+        for (query, expected) in [
+            ("", Some(Terms::default())),
+            ("cores_max=8", Some(Terms { cores_max: Some(8), ..Terms::default() })),
+            ("cores_max=8&warnings=refused", Some(both)),
+            ("warnings=told", Some(Terms::default())),
+            ("warnings=maybe", None),
+            ("cores_max=-1", None),
+            ("cores=1", None),
+        ] {
+            assert_eq!(terms(query), expected, "{query}");
+        }
     }
 
     #[test]

@@ -12,10 +12,10 @@ use welkin_agent_wire::GuestOs;
 use welkin_base::{Digest, RoleName};
 use welkin_fabric::compile::{self, Application};
 use welkin_fabric::{Deployment, Role};
-use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason};
+use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason, WARNINGS_MAX};
 use welkin_service_model::package::Identity;
 use welkin_service_model::{
-    Package, PackageError, Problems, ServiceConfiguration, ServiceDefinition, ServiceModel, validate,
+    Package, PackageError, Problem, Problems, ServiceConfiguration, ServiceDefinition, ServiceModel, validate,
 };
 
 use crate::content::Kind;
@@ -28,6 +28,8 @@ pub(crate) struct Prepared {
     pub roles: Vec<Role>,
     /// Update domains, at most.
     pub update_domains_max: u32,
+    /// What has no effect here, for the customer.
+    pub warnings: Vec<String>,
 }
 
 /// Why there are none.
@@ -82,7 +84,19 @@ pub(crate) async fn prepare(
     }
     let roles = compile::roles(&opened.service, &guest_os, &applications)
         .map_err(|lines| refused(RefusalReason::Configuration, lines))?;
-    Ok(Prepared { roles, update_domains_max: opened.service.update_domain_count_max })
+    let warnings = told(&opened.service.warnings);
+    Ok(Prepared { roles, update_domains_max: opened.service.update_domain_count_max, warnings })
+}
+
+/// Warnings as lines, and not without end.
+fn told(warnings: &[Problem]) -> Vec<String> {
+    let mut lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    if lines.len() > WARNINGS_MAX {
+        let more = lines.len() - (WARNINGS_MAX - 1);
+        lines.truncate(WARNINGS_MAX - 1);
+        lines.push(format!("and {more} more"));
+    }
+    lines
 }
 
 /// The package that a role comes from.

@@ -2,7 +2,7 @@
 
 use welkin_base::{DeploymentId, InstanceName, ServiceName};
 use welkin_fabric::{Asked, Begin, Change, NotSwapped, Refused, check_cores, compare, deploy};
-use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason, Slots};
+use welkin_fabric_wire::{DeploymentGoal, Refusal, RefusalReason, Slots, Taken, Warnings};
 use welkin_store::StoreError;
 
 use crate::application::{self, PrepareError};
@@ -13,8 +13,10 @@ use crate::row::RowsError;
 /// What management is told.
 #[derive(Debug)]
 pub(crate) enum Answer {
+    /// A goal was taken, or it was before.
+    Goal(Taken),
     /// Done, or already so.
-    Taken,
+    Done,
     /// It will be done.
     Accepted,
     /// There is no such deployment or instance.
@@ -31,32 +33,48 @@ pub(crate) enum Answer {
     Failed,
 }
 
-/// Takes a goal: the deployment exists with it afterwards, or nothing has changed. The deployments of its subscription
-/// have `cores_max` cores together.
+/// What is asked beside a goal, because it is no part of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// All deployments of the subscription have so many cores together.
+    pub cores_max: Option<u32>,
+    /// What becomes of a goal of which something has no effect.
+    pub warnings: Warnings,
+}
+
+/// Takes a goal: the deployment exists with it afterwards, or nothing has changed.
 pub(crate) async fn put(
     controller: &Controller,
     id: &DeploymentId,
     goal: DeploymentGoal,
-    cores_max: Option<u32>,
+    terms: Terms,
 ) -> Answer {
-    let held = {
+    let (asked, held) = {
         let state = controller.state().await;
         match compare(&state.cluster, id, &goal) {
-            Ok(Asked::Same) => return Answer::Taken,
-            Ok(Asked::New | Asked::Changed) => {}
+            Ok(asked) => (asked, state.cluster.deployments.get(id).cloned()),
             Err(refused) => return refusal(&refused),
         }
-        state.cluster.deployments.get(id).cloned()
     };
     let _images_are_not_swept = controller.preparing.read().await;
     let prepared = match application::prepare(controller, &goal, held.as_ref()).await {
         Ok(prepared) => prepared,
+        // It was taken before, whatever has become of its package here since.
+        Err(_) if asked == Asked::Same => return Answer::Goal(Taken::default()),
         Err(PrepareError::Refused(refusal)) => return Answer::Refused(refusal),
         Err(PrepareError::Failed(error)) => {
             tracing::error!(deployment = %id, error, "a deployment cannot be made ready");
             return Answer::Failed;
         }
     };
+    let taken = Taken { warnings: prepared.warnings };
+    if asked == Asked::Same {
+        return Answer::Goal(taken);
+    }
+    if terms.warnings == Warnings::Refused && !taken.warnings.is_empty() {
+        let (reason, messages) = (RefusalReason::Configuration, taken.warnings);
+        return Answer::Refused(Refusal { reason, messages });
+    }
     // What a row names outlives this controller: before the row is.
     for package in goal.kept.values().chain([&goal.package]) {
         let file = controller.packages.file(package);
@@ -82,13 +100,13 @@ pub(crate) async fn put(
         Ok(deployment) => deployment,
         Err(refused) => return refusal(&refused),
     };
-    if let Some(Err(why)) = cores_max.map(|max| check_cores(&state.cluster, &deployment, max)) {
+    if let Some(Err(why)) = terms.cores_max.map(|max| check_cores(&state.cluster, &deployment, max)) {
         return Answer::Refused(Refusal { reason: RefusalReason::Capacity, messages: vec![why.to_string()] });
     }
     tracing::info!(deployment = %id, instances = deployment.instances.len(), "a deployment's goal is taken");
     let committed = state.commit(Change::Deployment(Box::new(deployment))).await;
     drop(state);
-    stored(controller, committed, Answer::Taken)
+    stored(controller, committed, Answer::Goal(taken))
 }
 
 /// The goal is that the deployment be gone.
@@ -128,7 +146,7 @@ pub(crate) async fn swap(controller: &Controller, service: &ServiceName, slots: 
     let mut state = controller.state().await;
     let change = match welkin_fabric::swap(&state.cluster, service, slots) {
         Ok(Some(change)) => change,
-        Ok(None) => return Answer::Taken,
+        Ok(None) => return Answer::Done,
         Err(why @ NotSwapped::Endpoints { .. }) => {
             let (reason, messages) = (RefusalReason::Configuration, vec![why.to_string()]);
             return Answer::Refused(Refusal { reason, messages });
@@ -138,7 +156,7 @@ pub(crate) async fn swap(controller: &Controller, service: &ServiceName, slots: 
     tracing::info!(%service, production = %slots.production, "slots change");
     let committed = state.commit(change).await;
     drop(state);
-    stored(controller, committed, Answer::Taken)
+    stored(controller, committed, Answer::Done)
 }
 
 fn stored(controller: &Controller, committed: Result<(), RowsError>, answer: Answer) -> Answer {

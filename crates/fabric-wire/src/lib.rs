@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /v1/identity` | [`FabricIdentity`] |
 //! | `PUT /v1/packages/{sha256}` | an encrypted service package, by the digest of its bytes as sent |
-//! | `PUT /v1/deployments/{id}?cores_max=N` | [`DeploymentGoal`] of a subscription that has so many cores; 200 when taken, 409 for an older generation, 422 with [`Refusal`] when it cannot be |
+//! | `PUT /v1/deployments/{id}?cores_max=N&warnings=W` | [`DeploymentGoal`] of a subscription that has so many cores, and [`Warnings`]; 200 with [`Taken`], 409 for an older generation, 422 with [`Refusal`] when it cannot be |
 //! | `GET /v1/deployments/{id}` | [`DeploymentObserved`]; 404 when it does not exist or is wholly gone |
 //! | `DELETE /v1/deployments/{id}` | the goal is that it be gone; 202, and 404 from `GET` once it is |
 //! | `PUT /v1/certificates/{subscription}/{service}/{sha1}` | [`ServiceCertificate`](certificate::ServiceCertificate) is kept; 400 when it contradicts itself |
@@ -41,6 +41,8 @@ pub use node::{HealthChange, NodeHealth, NodeKind, NodeState, NodeStatus};
 pub const PACKAGE_BYTES_MAX: u64 = 600 << 20;
 /// A deployment goal in bytes of JSON, at most.
 pub const DEPLOYMENT_GOAL_BYTES_MAX: usize = 4 << 20;
+/// Warnings of a goal, at most; the last line says how many more there are.
+pub const WARNINGS_MAX: usize = 100;
 
 /// Who the FC is to those who send it packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +121,42 @@ impl fmt::Debug for DeploymentGoal {
             .field("update", &self.update)
             .finish_non_exhaustive()
     }
+}
+
+/// What becomes of a goal of which something has no effect here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Warnings {
+    /// It is taken, and the warnings are told.
+    #[default]
+    Told,
+    /// It is refused with the warnings.
+    Refused,
+}
+
+impl Warnings {
+    /// The word for it in a query.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Reads [`Self::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Told, Self::Refused].into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+/// A goal was taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Taken {
+    /// What of its package and configuration has no effect here: one line each, with the place.
+    pub warnings: Vec<String>,
 }
 
 /// Slot of a deployment.

@@ -34,6 +34,12 @@ pub fn text(answer: &str, path: &[&str]) -> Option<String> {
     texts(answer, path).into_iter().next()
 }
 
+/// The warnings of an operation's status, or of a deployment.
+#[must_use]
+pub fn warnings(answer: &str) -> Vec<String> {
+    texts(answer, &["Warnings", "Warning"])
+}
+
 /// Code and message of an error answer.
 #[must_use]
 pub fn error(answer: &str) -> Option<(String, String)> {
@@ -68,7 +74,7 @@ mod tests {
         let failed = Progress::Failed { at, error: ApiError::bad_request("a < b\nc") };
         for (progress, expected) in [
             (Progress::InProgress, Outcome::InProgress),
-            (Progress::Succeeded { at }, Outcome::Succeeded),
+            (Progress::Succeeded { at, warnings: vec!["a".to_owned()] }, Outcome::Succeeded),
             (failed, Outcome::Failed("BadRequest".to_owned(), "a < b\nc".to_owned())),
         ] {
             let document =

@@ -8,7 +8,7 @@ use std::fmt;
 use welkin_base::{DeploymentId, DeploymentName, Timestamp};
 use welkin_fabric_wire::{
     DeploymentObserved, GoalStatus, InputEndpoint, InstanceState, InstanceStatus, RoleObserved, Slot,
-    UpdateObserved,
+    UpdateObserved, Warnings,
 };
 
 use crate::error::ApiError;
@@ -29,6 +29,8 @@ pub struct CreateDeployment {
     pub configuration: String,
     /// Whether instances start at once.
     pub start: bool,
+    /// Whether what has no effect is an error.
+    pub warnings: Warnings,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
 }
@@ -51,8 +53,6 @@ impl CreateDeployment {
                 DeploymentName::new(&name).map_err(|error| ApiError::bad_request(error.to_string()))?;
             let label = fields.required_base64("Label")?;
             check_texts(Some(&label), None)?;
-            // Warnings are not told apart from errors, so there is nothing that the flag could change.
-            fields.flag("TreatWarningsAsError")?;
             if fields.one("ExtensionConfiguration")?.is_some_and(Fields::has_children) {
                 return Err(ApiError::bad_request(
                     "there are no extensions: leave ExtensionConfiguration out",
@@ -65,10 +65,22 @@ impl CreateDeployment {
                 label,
                 configuration: fields.required_base64("Configuration")?,
                 start: fields.flag("StartDeployment")?,
+                warnings: warnings(fields)?,
                 extended_properties: properties.unwrap_or_default(),
             })
         })
     }
+}
+
+/// `TreatWarningsAsError`.
+fn warnings(fields: Fields<'_, '_>) -> Result<Warnings, ApiError> {
+    Ok(if fields.flag("TreatWarningsAsError")? { Warnings::Refused } else { Warnings::Told })
+}
+
+/// The element `Warnings`, which is Welkin's own: there only when something has no effect.
+pub(crate) fn warnings_element(warnings: &[String]) -> Option<Element> {
+    let each = warnings.iter().map(|warning| Element::of("Warning", warning));
+    (!warnings.is_empty()).then(|| Element::new("Warnings").children(each))
 }
 
 /// Reads the body of "Update Deployment Status".
@@ -135,6 +147,8 @@ pub struct Deployment {
     pub modified: Timestamp,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+    /// What of the package and the configuration has no effect.
+    pub warnings: Vec<String>,
 }
 
 impl Deployment {
@@ -194,6 +208,7 @@ impl Deployment {
             .with("LastModifiedTime", self.modified.to_iso_seconds())
             .child(extended_property::element(&self.extended_properties))
             .child(virtual_ips(vip))
+            .children(warnings_element(&self.warnings))
     }
 }
 

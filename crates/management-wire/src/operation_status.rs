@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use welkin_base::Timestamp;
 
+use crate::deployment::warnings_element;
 use crate::error::ApiError;
 use crate::xml::Element;
 
@@ -23,6 +24,9 @@ pub enum Progress {
     Succeeded {
         /// When.
         at: Timestamp,
+        /// What of a package and a configuration has no effect.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
     },
     /// It did not, and left nothing behind.
     Failed {
@@ -40,7 +44,10 @@ pub fn element(id: &str, progress: &Progress) -> Element {
     let operation = Element::new("Operation").with("ID", guid(id));
     match progress {
         Progress::InProgress => operation.with("Status", IN_PROGRESS),
-        Progress::Succeeded { .. } => operation.with("Status", SUCCEEDED).with("HttpStatusCode", 200),
+        Progress::Succeeded { warnings, .. } => operation
+            .with("Status", SUCCEEDED)
+            .with("HttpStatusCode", 200)
+            .children(warnings_element(warnings)),
         Progress::Failed { error, .. } => operation
             .with("Status", FAILED)
             .with("HttpStatusCode", error.code.status().as_u16())
@@ -67,8 +74,13 @@ mod tests {
         for (progress, expected) in [
             (Progress::InProgress, "<Status>InProgress</Status></Operation>"),
             (
-                Progress::Succeeded { at },
+                Progress::Succeeded { at, warnings: Vec::new() },
                 "<Status>Succeeded</Status><HttpStatusCode>200</HttpStatusCode></Operation>",
+            ),
+            (
+                Progress::Succeeded { at, warnings: vec!["a < b".to_owned()] },
+                "<Status>Succeeded</Status><HttpStatusCode>200</HttpStatusCode>\
+                 <Warnings><Warning>a &lt; b</Warning></Warnings></Operation>",
             ),
             (
                 Progress::Failed { at, error },

@@ -124,7 +124,7 @@ impl SubscriptionOperation {
             .with("ClientIP", &self.client);
         let (completed, code) = match &self.progress {
             Progress::InProgress => (None, None),
-            Progress::Succeeded { at } => (Some(at), Some(200)),
+            Progress::Succeeded { at, .. } => (Some(at), Some(200)),
             Progress::Failed { at, error } => (Some(at), Some(error.code.status().as_u16())),
         };
         let status = Element::new("OperationStatus")

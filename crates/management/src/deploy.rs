@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 use welkin_base::{DeploymentId, Digest, ServiceName, SubscriptionId};
-use welkin_fabric_wire::{DeploymentGoal, Slot};
+use welkin_fabric_wire::{DeploymentGoal, Slot, Warnings};
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_store::Commit;
 
@@ -80,8 +80,8 @@ pub async fn carry_out(management: &Arc<Management>, service: &str, slot: Slot) 
     let deployment =
         Held { management, service: owner.name, subscription: owner.subscription, slot, read, hold };
     match deployment.hold.change.clone() {
-        Change::Create { package_url } => deployment.create(&package_url).await,
-        Change::Goal { fetch, before } => deployment.change_goal(fetch, *before).await,
+        Change::Create { package_url, warnings } => deployment.create(&package_url, warnings).await,
+        Change::Goal { fetch, before, warnings } => deployment.change_goal(fetch, *before, warnings).await,
         Change::Swap => swap::work(deployment).await,
         Change::GetPackage(target) => get_package::work(deployment, &target).await,
         Change::Delete => deployment.delete().await,
@@ -108,8 +108,8 @@ pub struct Held<'a> {
 }
 
 impl Held<'_> {
-    async fn create(mut self, package_url: &str) -> Result<(), Failure> {
-        match self.hand_over(package_url).await {
+    async fn create(mut self, package_url: &str, warnings: Warnings) -> Result<(), Failure> {
+        match self.hand_over(package_url, warnings).await {
             Ok(()) => self.end(Ok(())).await,
             Err(failure) => {
                 let error = failure.told();
@@ -122,9 +122,10 @@ impl Held<'_> {
     }
 
     /// Fetches the package and gives it and the goal to the FC.
-    async fn hand_over(&mut self, package_url: &str) -> Result<(), Failure> {
+    async fn hand_over(&mut self, package_url: &str, warnings: Warnings) -> Result<(), Failure> {
         self.read.record.package = Some(self.fetch(package_url).await?);
-        self.put_goal(&self.read.record).await
+        self.read.record.warnings = self.put_goal(&self.read.record, warnings).await?;
+        Ok(())
     }
 
     /// Fetches a package and gives it to the FC.
@@ -138,7 +139,12 @@ impl Held<'_> {
 
     /// Gives the FC another goal. The FC is told of it only once nothing else is to be done, so that what fails before
     /// leaves it as it was.
-    async fn change_goal(mut self, fetch: Option<Fetch>, before: DeploymentRecord) -> Result<(), Failure> {
+    async fn change_goal(
+        mut self,
+        fetch: Option<Fetch>,
+        before: DeploymentRecord,
+        warnings: Warnings,
+    ) -> Result<(), Failure> {
         if let Some(Fetch { package_url, kept }) = fetch {
             match self.fetch(&package_url).await {
                 Ok(digest) => {
@@ -151,7 +157,7 @@ impl Held<'_> {
                     return self.end(Err(error)).await;
                 }
             }
-            self.hold.change = Change::Goal { fetch: None, before: Box::new(before.clone()) };
+            self.hold.change = Change::Goal { fetch: None, before: Box::new(before.clone()), warnings };
             self.read.record.held = Some(self.hold.clone());
             let change = self.unchanged().put(slot_key(self.slot), encode(&self.read.record)?);
             self.management.state.commit(change).await?;
@@ -160,14 +166,20 @@ impl Held<'_> {
             };
             self.read = read;
         }
-        let Err(failure) = self.put_goal(&self.read.record).await else { return self.end(Ok(())).await };
+        let failure = match self.put_goal(&self.read.record, warnings).await {
+            Ok(warnings) => {
+                self.read.record.warnings = warnings;
+                return self.end(Ok(())).await;
+            }
+            Err(failure) => failure,
+        };
         let error = failure.told();
         let mut generation = self.read.record.generation;
         if error.code == ErrorCode::ServerBusy {
             // The FC may have taken it though its answer was lost: the goal before is the newest again.
             generation = generation.next();
             let back = DeploymentRecord { generation, ..before.clone() };
-            persistently(|| self.put_goal(&back)).await;
+            persistently(|| async { self.put_goal(&back, Warnings::Told).await.map(drop) }).await;
         }
         tracing::info!(%error, "the deployment stays as it was");
         self.read.record = DeploymentRecord { generation, ..before };
@@ -185,7 +197,8 @@ impl Held<'_> {
         self.management.state.commit(self.unchanged().delete(slot_key(self.slot))).await
     }
 
-    async fn put_goal(&self, record: &DeploymentRecord) -> Result<(), Failure> {
+    /// Gives the FC a goal; what of it has no effect is answered.
+    async fn put_goal(&self, record: &DeploymentRecord, warnings: Warnings) -> Result<Vec<String>, Failure> {
         let Some(package) = record.package else {
             return Err(ApiError::bad_request("the deployment has no package").into());
         };
@@ -202,7 +215,7 @@ impl Held<'_> {
             update: record.update,
         };
         let quotas = subscription::read(&self.management.state, &self.subscription).await?.record.quotas;
-        patiently(|| self.management.fabric.put_goal(&record.id, &goal, quotas.cores)).await
+        patiently(|| self.management.fabric.put_goal(&record.id, &goal, quotas.cores, warnings)).await
     }
 
     /// Has the FC remove the deployment and waits until it is gone, however long that takes: nothing is left behind.
@@ -250,6 +263,9 @@ impl Held<'_> {
     pub async fn finish(self, change: Commit, result: Result<(), ApiError>) -> Result<(), Failure> {
         let (state, service) = (&self.management.state, self.service.as_str());
         let succeeded = result.is_ok();
+        let has_goal = matches!(self.hold.change, Change::Create { .. } | Change::Goal { .. });
+        let warnings = if has_goal { self.read.record.warnings.clone() } else { Vec::new() };
+        let result = result.map(|()| warnings);
         let change =
             operation::finish(state, change, SERVICES, service, &self.hold.operation, result).await?;
         state.commit(change).await?;

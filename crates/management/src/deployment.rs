@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use welkin_base::{DeploymentId, DeploymentName, Digest, Generation, InstanceName, RoleName, Timestamp};
-use welkin_fabric_wire::{DeploymentObserved, GoalStatus, Slot, UpdateGoal};
+use welkin_fabric_wire::{DeploymentObserved, GoalStatus, Slot, UpdateGoal, Warnings};
 use welkin_management_wire::deployment::{CreateDeployment, Deployment, Phase, slot_name};
 use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::operation_status::Progress;
@@ -67,6 +67,9 @@ pub struct DeploymentRecord {
     pub modified: Timestamp,
     /// The customer's own.
     pub extended_properties: ExtendedProperties,
+    /// What of the package and the configuration has no effect, as the FC says.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// What an update replaces, and a rollback brings back. `Debug` leaves out the configuration.
@@ -104,6 +107,9 @@ pub enum Change {
     Create {
         /// Where the package is.
         package_url: String,
+        /// What becomes of it when something has no effect.
+        #[serde(default)]
+        warnings: Warnings,
     },
     /// It gets another goal: it is started, suspended, updated.
     Goal {
@@ -111,6 +117,9 @@ pub enum Change {
         fetch: Option<Fetch>,
         /// The deployment as it was before.
         before: Box<DeploymentRecord>,
+        /// What becomes of it when something has no effect.
+        #[serde(default)]
+        warnings: Warnings,
     },
     /// It goes to the production slot, and what is there to the staging slot.
     Swap,
@@ -215,6 +224,7 @@ pub fn describe(record: DeploymentRecord, slot: Slot, observed: Option<Deploymen
         created: record.created,
         modified: record.modified,
         extended_properties: record.extended_properties,
+        warnings: record.warnings,
     }
 }
 
@@ -287,7 +297,7 @@ fn new_record(asked: CreateDeployment, operation: &RequestId) -> Result<Deployme
     let id = DeploymentId::new(&Uuid::new_v4().simple().to_string())
         .map_err(|error| ApiError::bad_request(error.to_string()))?;
     let at = now();
-    let change = Change::Create { package_url: asked.package_url };
+    let change = Change::Create { package_url: asked.package_url, warnings: asked.warnings };
     Ok(DeploymentRecord {
         name: asked.name,
         id,
@@ -304,6 +314,7 @@ fn new_record(asked: CreateDeployment, operation: &RequestId) -> Result<Deployme
         created: at,
         modified: at,
         extended_properties: asked.extended_properties,
+        warnings: Vec::new(),
     })
 }
 

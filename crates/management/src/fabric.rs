@@ -16,7 +16,7 @@ use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName, Sha1Thumbprin
 use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
     DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, PACKAGE_BYTES_MAX, RebootEvent, Refusal,
-    Slots,
+    Slots, Taken, Warnings,
 };
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_pki::{Identity, PkiError, ServerAuth, client_config};
@@ -75,16 +75,21 @@ impl Fabric {
     }
 
     /// Gives the FC the goal of a deployment. What it refuses is the customer's to put right.
-    /// All deployments of the subscription have `cores_max` cores together.
+    /// All deployments of the subscription have `cores_max` cores together. The warnings are answered.
     pub async fn put_goal(
         &self,
         id: &DeploymentId,
         goal: &DeploymentGoal,
         cores_max: u32,
-    ) -> Result<(), Failure> {
+        warnings: Warnings,
+    ) -> Result<Vec<String>, Failure> {
         let malformed = |error: serde_json::Error| Failure::Fabric(CallError::Malformed(error.to_string()));
         let body = Sent::Bytes(serde_json::to_vec(goal).map_err(malformed)?.into());
-        self.ask(Method::PUT, &format!("/v1/deployments/{id}?cores_max={cores_max}"), body).await
+        let path = format!("/v1/deployments/{id}?cores_max={cores_max}&warnings={}", warnings.as_str());
+        let response = success(self.replicas.send(Method::PUT, &path, body).await?).await?;
+        let taken = read_json(response.into_body(), ANSWER_BYTES_MAX).await;
+        let taken: Taken = taken.map_err(|e| Failure::Fabric(CallError::Malformed(e.to_string())))?;
+        Ok(taken.warnings)
     }
 
     /// A deployment as the FC sees it; `None` when it does not have it.

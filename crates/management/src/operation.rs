@@ -125,17 +125,17 @@ pub fn record(
 
 /// An operation that did at once what was asked.
 pub fn done() -> Progress {
-    Progress::Succeeded { at: now() }
+    Progress::Succeeded { at: now(), warnings: Vec::new() }
 }
 
-/// Adds to a commit how an operation ended.
+/// Adds to a commit how an operation ended: well, perhaps with warnings, or not.
 pub async fn finish(
     state: &State,
     commit: Commit,
     space: Space,
     object: &str,
     id: &RequestId,
-    result: Result<(), ApiError>,
+    result: Result<Vec<String>, ApiError>,
 ) -> Result<Commit, Failure> {
     let row_key = key(id);
     let Some(read): Option<Read<OperationRecord>> = state.get(space, object, &row_key).await? else {
@@ -143,7 +143,7 @@ pub async fn finish(
     };
     let at = now();
     let progress = match result {
-        Ok(()) => Progress::Succeeded { at },
+        Ok(warnings) => Progress::Succeeded { at, warnings },
         Err(error) => Progress::Failed { at, error },
     };
     let record = OperationRecord { progress, ..read.record };
@@ -232,7 +232,7 @@ async fn forget(
 fn is_old(record: &OperationRecord, now: Timestamp) -> bool {
     match &record.progress {
         Progress::InProgress => false,
-        Progress::Succeeded { at } | Progress::Failed { at, .. } => now.since(*at) > KEPT,
+        Progress::Succeeded { at, .. } | Progress::Failed { at, .. } => now.since(*at) > KEPT,
     }
 }
 
@@ -255,10 +255,11 @@ mod tests {
         };
         let at = Timestamp::from_ticks(0);
         let day = |days: u64| at.plus(Duration::from_secs(days * 24 * 3600));
+        let succeeded = Progress::Succeeded { at, warnings: Vec::new() };
         let failed = Progress::Failed { at, error: ApiError::bad_request("") };
         for (progress, now, old) in [
-            (Progress::Succeeded { at }, day(90), false),
-            (Progress::Succeeded { at }, day(91), true),
+            (succeeded.clone(), day(90), false),
+            (succeeded, day(91), true),
             (failed, day(91), true),
             (Progress::InProgress, day(1000), false),
         ] {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use welkin_base::{Digest, InstanceName, RoleName};
-use welkin_fabric_wire::{DeploymentObserved, Slot, UpdateGoal, UpdateMode, UpdateObserved};
+use welkin_fabric_wire::{DeploymentObserved, Slot, UpdateGoal, UpdateMode, UpdateObserved, Warnings};
 use welkin_management_wire::deployment::change::{
     ChangeConfiguration, Rollback, UpgradeDeployment, parse_instances, parse_walk,
 };
@@ -33,6 +33,13 @@ struct Found {
     slot: Slot,
     read: Read<DeploymentRecord>,
     observed: Option<DeploymentObserved>,
+}
+
+/// How the FC comes to a goal.
+#[derive(Default)]
+struct How {
+    fetch: Option<Fetch>,
+    warnings: Warnings,
 }
 
 impl Found {
@@ -64,11 +71,11 @@ impl Found {
         management: &Arc<Management>,
         request: &Request,
         mut record: DeploymentRecord,
-        fetch: Option<Fetch>,
+        How { fetch, warnings }: How,
     ) -> Result<Reply, Failure> {
         record.generation = record.generation.next();
         let before = Box::new(self.read.record);
-        let record = held(record, &request.id, Change::Goal { fetch, before });
+        let record = held(record, &request.id, Change::Goal { fetch, before, warnings });
         let service = self.service.name.as_str();
         let change = State::change(SERVICES, service)
             .check_version(slot_key(self.slot), self.read.version)
@@ -116,7 +123,7 @@ pub async fn status(management: &Arc<Management>, request: &Request) -> Result<R
     free(&read.record)?;
     let found = Found { service, slot, read, observed: None };
     let record = DeploymentRecord { goal, ..found.read.record.clone() };
-    found.begin(management, request, record, None).await
+    found.begin(management, request, record, How::default()).await
 }
 
 /// "Change Deployment Configuration".
@@ -130,7 +137,8 @@ pub async fn configuration(management: &Arc<Management>, request: &Request) -> R
         extended_properties: asked.extended_properties.unwrap_or(record.extended_properties.clone()),
         ..record
     };
-    found.begin(management, request, record, None).await
+    let how = How { fetch: None, warnings: asked.warnings };
+    found.begin(management, request, record, how).await
 }
 
 /// "Upgrade Deployment".
@@ -150,7 +158,8 @@ pub async fn upgrade(management: &Arc<Management>, request: &Request) -> Result<
         extended_properties: asked.extended_properties.unwrap_or(record.extended_properties.clone()),
         ..record
     };
-    found.begin(management, request, record, Some(Fetch { package_url: asked.package_url, kept })).await
+    let fetch = Some(Fetch { package_url: asked.package_url, kept });
+    found.begin(management, request, record, How { fetch, warnings: asked.warnings }).await
 }
 
 /// The package of every role but one.
@@ -186,7 +195,7 @@ pub async fn walk(management: &Arc<Management>, request: &Request) -> Result<Rep
     }
     let mut record = found.read.record.clone();
     record.update.mode = UpdateMode::Manual { domain: Some(domain) };
-    found.begin(management, request, record, None).await
+    found.begin(management, request, record, How::default()).await
 }
 
 /// "Rollback Update Or Upgrade": 200, as clients want it, and the way back is an update like others.
@@ -203,7 +212,7 @@ pub async fn roll_back(management: &Arc<Management>, request: &Request) -> Resul
     let Content { label, configuration, package, kept } = content;
     let update = UpdateGoal { mode, force };
     let record = DeploymentRecord { label, configuration, package, kept, update, replaced: None, ..record };
-    found.begin(management, request, record, None).await?;
+    found.begin(management, request, record, How::default()).await?;
     Ok(Reply::OK)
 }
 
@@ -216,7 +225,7 @@ pub async fn delete_instances(management: &Arc<Management>, request: &Request) -
     let mut record = found.read.record.clone();
     record.configuration = with_instance_counts(&record.configuration, &counts);
     record.removed.extend(names);
-    found.begin(management, request, record, None).await
+    found.begin(management, request, record, How::default()).await
 }
 
 /// How many instances each role has without these.

@@ -51,6 +51,7 @@ pub(crate) fn read_declarations<'d, 'i>(
             store_name: reader.name(node, "storeName"),
             elevated_only: reader.choice(node, "permissionLevel", &levels).unwrap_or(false),
         };
+        warn_of_store(reader, node, &certificate);
         if certificates.iter().any(|other| other.name == certificate.name) {
             let message = format!("certificate {} is declared twice; rename one", echo(&certificate.name));
             reader.problem(node, message);
@@ -58,6 +59,29 @@ pub(crate) fn read_declarations<'d, 'i>(
         certificates.push(certificate);
     }
     certificates
+}
+
+/// A guest has one place for all certificates. `LocalMachine` and `My` mean the role's own, and so does that place;
+/// another store means something else, such as whom Windows trusts.
+fn warn_of_store<'d, 'i>(
+    reader: &mut Reader<'d, 'i>,
+    node: Node<'d, 'i>,
+    certificate: &CertificateDeclaration,
+) {
+    let CertificateDeclaration { name, store_location, store_name, .. } = certificate;
+    let elsewhere = [("storeLocation", store_location, "LocalMachine"), ("storeName", store_name, "My")];
+    for (attribute, value, own) in elsewhere {
+        if !value.is_empty() && !value.eq_ignore_ascii_case(own) {
+            let message = format!(
+                "{attribute}={} of the certificate {} has no effect: a Linux guest has no certificate stores, and \
+                 nothing trusts this one more for it; its role finds it through its role socket, as with \
+                 {attribute}=\"{own}\"",
+                echo(value),
+                echo(name)
+            );
+            reader.warning(node, message);
+        }
+    }
 }
 
 /// Reads the thumbprints that `role` of a configuration gives.

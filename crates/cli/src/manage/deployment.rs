@@ -78,6 +78,14 @@ pub enum Deployment {
     Events(Events),
 }
 
+/// What becomes of a package or configuration of which something has no effect here.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Warnings {
+    /// Fail when something of the package or the configuration has no effect, instead of telling it
+    #[arg(long)]
+    pub warnings_as_errors: bool,
+}
+
 /// A deployment: by its slot, or by its name.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Which {
@@ -149,6 +157,8 @@ pub struct Source {
     /// A name for people [default: the deployment's name or the date]
     #[arg(long)]
     label: Option<String>,
+    #[command(flatten)]
+    warnings: Warnings,
 }
 
 /// Arguments of `welkin deployment create`.
@@ -182,6 +192,8 @@ pub struct Configure {
     /// auto: one update domain after the other; manual: each by `welkin deployment walk`; simultaneous: all at once
     #[arg(long, default_value = "auto", value_parser = ["auto", "manual", "simultaneous"])]
     mode: String,
+    #[command(flatten)]
+    warnings: Warnings,
     #[command(flatten)]
     wait: Wait,
 }

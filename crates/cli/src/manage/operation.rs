@@ -67,6 +67,7 @@ const STATUS: &[Column] = &[
     form("http status", "httpStatus", "HttpStatusCode", Form::Number),
     text("error", "code", "Error/Code"),
     text("message", "message", "Error/Message"),
+    form("warnings", "warnings", "Warnings/Warning", Form::List),
 ];
 
 impl Operation {
@@ -86,7 +87,9 @@ impl Operation {
                 let ended =
                     client.wait(&operation, &format!("operation {id}"), Duration::from_secs(*timeout));
                 show.clear();
-                ended?;
+                for warning in ended? {
+                    eprintln!("warning: {warning}");
+                }
                 eprintln!("the operation {id} succeeded");
                 Ok(())
             }

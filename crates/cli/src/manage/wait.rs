@@ -36,7 +36,9 @@ impl Wait {
         show.step(doing);
         let ended = client.wait(answer, doing, Duration::from_secs(self.timeout));
         show.clear();
-        ended?;
+        for warning in ended? {
+            eprintln!("warning: {warning}");
+        }
         eprintln!("{done}");
         Ok(())
     }

@@ -1,5 +1,5 @@
 use http::{Method, StatusCode};
-use welkin_fabric_wire::{GoalStatus, InstanceState, NodeStatus, RefusalReason};
+use welkin_fabric_wire::{GoalStatus, InstanceState, NodeStatus, Refusal, RefusalReason, Taken};
 
 use crate::cloud::{Cloud, configuration, deployment_path, eventually, goal};
 
@@ -71,6 +71,32 @@ async fn a_subscription_has_so_many_cores() {
     assert_eq!(put(2, 1, "many").await.0, StatusCode::BAD_REQUEST);
     assert!(cloud.get(2).await.is_none());
     assert_eq!(put(2, 1, "3").await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_effect_is_told_or_refused() {
+    let cloud = Cloud::start(1).await;
+    let package = cloud.send_package().await;
+    let mut asked = goal(package, 1, 1);
+    let network = "<NetworkConfiguration><VirtualNetworkSite name=\"lan\"/></NetworkConfiguration></ServiceC";
+    asked.configuration = asked.configuration.replace("</ServiceC", network);
+    let body = serde_json::to_vec(&asked).unwrap();
+    let put = async |warnings: &str| {
+        let path = format!("{}?cores_max=8&warnings={warnings}", deployment_path(1));
+        cloud.call(Method::PUT, &path, body.clone()).await
+    };
+    let (status, text) = put("refused").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{text}");
+    let refusal: Refusal = serde_json::from_str(&text).unwrap();
+    assert!(refusal.messages[0].contains("<VirtualNetworkSite> has no effect"), "{refusal:?}");
+    assert!(cloud.get(1).await.is_none());
+    // Told again to who did not hear the first answer, although it was taken by then.
+    for warnings in ["told", "told", "refused"] {
+        let (status, text) = put(warnings).await;
+        assert_eq!(status, StatusCode::OK, "{text}");
+        let taken: Taken = serde_json::from_str(&text).unwrap();
+        assert_eq!(taken.warnings, refusal.messages);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

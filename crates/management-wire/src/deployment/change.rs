@@ -4,8 +4,9 @@
 use std::fmt;
 
 use welkin_base::{DeploymentName, InstanceName, RoleName};
-use welkin_fabric_wire::UpdateMode;
+use welkin_fabric_wire::{UpdateMode, Warnings};
 
+use super::warnings;
 use crate::error::ApiError;
 use crate::extended_property::{self, ExtendedProperties, PROPERTIES_MAX};
 use crate::hosted_service::check_texts;
@@ -21,6 +22,8 @@ pub struct ChangeConfiguration {
     pub configuration: String,
     /// How instances come to follow it.
     pub mode: UpdateMode,
+    /// Whether what has no effect is an error.
+    pub warnings: Warnings,
     /// The customer's own, instead of those that are there.
     pub extended_properties: Option<ExtendedProperties>,
 }
@@ -40,6 +43,8 @@ pub struct UpgradeDeployment {
     pub role: Option<RoleName>,
     /// Go on even where local data are lost.
     pub force: bool,
+    /// Whether what has no effect is an error.
+    pub warnings: Warnings,
     /// The customer's own, instead of those that are there.
     pub extended_properties: Option<ExtendedProperties>,
 }
@@ -85,10 +90,11 @@ impl ChangeConfiguration {
     /// When it is not such a body or breaks a rule.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         read(body, "ChangeConfiguration", |fields| {
-            check_common(fields)?;
+            check_extensions(fields)?;
             Ok(Self {
                 configuration: fields.required_base64("Configuration")?,
                 mode: mode(fields)?,
+                warnings: warnings(fields)?,
                 extended_properties: extended_property::read(fields, PROPERTIES_MAX / 2)?,
             })
         })
@@ -102,7 +108,7 @@ impl UpgradeDeployment {
     /// When it is not such a body or breaks a rule.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         read(body, "UpgradeDeployment", |fields| {
-            check_common(fields)?;
+            check_extensions(fields)?;
             let label = fields.required_base64("Label")?;
             check_texts(Some(&label), None)?;
             let role = fields.text("RoleToUpgrade")?.filter(|name| !name.is_empty());
@@ -114,6 +120,7 @@ impl UpgradeDeployment {
                 label,
                 role: role.map_err(|error| ApiError::bad_request(error.to_string()))?,
                 force: fields.flag("Force")?,
+                warnings: warnings(fields)?,
                 extended_properties: extended_property::read(fields, PROPERTIES_MAX / 2)?,
             })
         })
@@ -189,10 +196,8 @@ fn mode(fields: Fields<'_, '_>) -> Result<UpdateMode, ApiError> {
     }
 }
 
-/// What both bodies may say and what changes nothing here.
-fn check_common(fields: Fields<'_, '_>) -> Result<(), ApiError> {
-    // Warnings are not told apart from errors, so there is nothing that the flag could change.
-    fields.flag("TreatWarningsAsError")?;
+/// What both bodies may say and must leave empty.
+fn check_extensions(fields: Fields<'_, '_>) -> Result<(), ApiError> {
     if fields.one("ExtensionConfiguration")?.is_some_and(Fields::has_children) {
         return Err(ApiError::bad_request("there are no extensions: leave ExtensionConfiguration out"));
     }
@@ -227,8 +232,15 @@ mod tests {
             let body = format!("<ChangeConfiguration>{inner}</ChangeConfiguration>");
             ChangeConfiguration::parse(body.as_bytes())
         };
-        let expected =
-            |mode| ChangeConfiguration { configuration: "<c/>".into(), mode, extended_properties: None };
+        let expected = |mode| ChangeConfiguration {
+            configuration: "<c/>".into(),
+            mode,
+            warnings: Warnings::Told,
+            extended_properties: None,
+        };
+        let strict = ChangeConfiguration { warnings: Warnings::Refused, ..expected(UpdateMode::Automatic) };
+        let flag = "<TreatWarningsAsError>true</TreatWarningsAsError>";
+        check(parse(&format!("<Configuration>PGMvPg==</Configuration>{flag}")), Ok(strict));
         check(parse("<Configuration>PGMvPg==</Configuration>"), Ok(expected(UpdateMode::Automatic)));
         check(
             parse("<Mode>manual</Mode><Configuration>PGMvPg==</Configuration>"),
@@ -258,6 +270,7 @@ mod tests {
             label: "l".into(),
             role: role.map(|name| RoleName::new(name).unwrap()),
             force,
+            warnings: Warnings::Told,
             extended_properties: None,
         };
         check(parse(""), Ok(expected(None, false)));

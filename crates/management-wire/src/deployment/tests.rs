@@ -88,6 +88,7 @@ fn deployment(phase: Phase, goal: GoalStatus, observed: Option<DeploymentObserve
         created: at,
         modified: at,
         extended_properties: ExtendedProperties::new(),
+        warnings: vec!["a < b".to_owned()],
     }
 }
 
@@ -126,6 +127,7 @@ fn the_element() {
         "<ConfigurationSet i:type=\"NetworkConfigurationSet\">",
         "<CreatedTime>2026-11-24T10:00:00Z</CreatedTime>",
         "<VirtualIPs><VirtualIP><Address>10.177.240.1</Address>",
+        "</VirtualIPs><Warnings><Warning>a &lt; b</Warning></Warnings></Deployment>",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }

@@ -76,7 +76,7 @@ pub fn start(management: &Arc<Management>, name: ServiceName) {
     let span = tracing::info_span!("service", %name);
     let own = Arc::clone(management);
     let work = async move {
-        if let Err(failure) = run(&own, &name).await {
+        if let Err(failure) = Box::pin(run(&own, &name)).await {
             tracing::error!(error = chain(&failure), "the operation stops here until the next start");
         }
     };
@@ -92,7 +92,8 @@ async fn run(management: &Arc<Management>, name: &ServiceName) -> Result<(), Fai
     let Some(read) = read else { return Ok(()) };
     let Some(operation) = read.record.held.clone() else { return Ok(()) };
     let change = service_certificate::leave_none(management, name.as_str(), gone(name, &read)).await?;
-    let change = operation::finish(state, change, SERVICES, name.as_str(), &operation, Ok(())).await?;
+    let change =
+        operation::finish(state, change, SERVICES, name.as_str(), &operation, Ok(Vec::new())).await?;
     state.commit(change).await?;
     quota::give_back(state, &read.record.subscription, Counted::Service, name.as_str()).await?;
     service_certificate::forget_all(management, &read.record).await;

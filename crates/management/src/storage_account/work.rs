@@ -75,7 +75,7 @@ async fn run(management: &Management, name: &AccountName) -> Result<Result<(), A
         true => change.put(KEY, encode(&AccountRecord { held: None, ..read.record })?),
         false => change.delete(KEY),
     };
-    let (state, told) = (&management.state, result.clone());
+    let (state, told) = (&management.state, result.clone().map(|()| Vec::new()));
     let change = operation::finish(state, change, ACCOUNTS, name.as_str(), &hold.operation, told).await?;
     state.commit(change).await?;
     if !stays {

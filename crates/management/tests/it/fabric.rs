@@ -15,7 +15,7 @@ use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
     DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InputEndpoint, InstanceState,
     InstanceStatus, NodeHealth, NodeKind, NodeState, NodeStatus, RebootEvent, RebootReason, Refusal,
-    RefusalReason, RoleObserved, Slot, Slots, UpdateMode, UpdateObserved,
+    RefusalReason, RoleObserved, Slot, Slots, Taken, UpdateMode, UpdateObserved,
 };
 use welkin_pki::{ClientAuth, Identity, Thumbprint, UnsealingKey, server_config};
 use welkin_transport::{Body, empty, full, json, read_body, serve, text};
@@ -191,9 +191,12 @@ impl State {
 
 async fn handle(state: Arc<Mutex<State>>, recipient: String, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    if let Some(max) = request.uri().query().and_then(|query| query.strip_prefix("cores_max=")) {
+    let query = request.uri().query().unwrap_or("").to_owned();
+    let of = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    if let Some(max) = of("cores_max") {
         state.lock().unwrap().cores_max = Some(max.to_owned());
     }
+    let refuses_warnings = of("warnings") == Some("refused");
     let body = read_body(request.into_body(), 64 << 20).await.unwrap();
     let parts: Vec<&str> = path.trim_matches('/').split('/').skip(1).collect();
     // An FC that has the package says so to an empty body: no step of its own.
@@ -212,7 +215,7 @@ async fn handle(state: Arc<Mutex<State>>, recipient: String, request: Request<In
         let package_recipient = "age1test".to_owned();
         return json(StatusCode::OK, &FabricIdentity { package_recipient, certificate_recipient: recipient });
     }
-    let answer = answer(&mut state.lock().unwrap(), &method, &parts, body);
+    let answer = answer(&mut state.lock().unwrap(), &method, &parts, body, refuses_warnings);
     match trap {
         Some(Trap::Lost) => text(StatusCode::SERVICE_UNAVAILABLE, "trapped"),
         Some(Trap::EndsAfter) => std::future::pending().await,
@@ -220,7 +223,13 @@ async fn handle(state: Arc<Mutex<State>>, recipient: String, request: Request<In
     }
 }
 
-fn answer(state: &mut State, method: &Method, parts: &[&str], body: Bytes) -> Response<Body> {
+fn answer(
+    state: &mut State,
+    method: &Method,
+    parts: &[&str],
+    body: Bytes,
+    refuses_warnings: bool,
+) -> Response<Body> {
     if state.silent {
         return text(StatusCode::SERVICE_UNAVAILABLE, "silent");
     }
@@ -253,7 +262,7 @@ fn answer(state: &mut State, method: &Method, parts: &[&str], body: Bytes) -> Re
             None => empty(StatusCode::NOT_FOUND),
         },
         (&Method::PUT, ["services", _, "slots"]) => put_slots(state, &body),
-        (&Method::PUT, ["deployments", name]) => put(state, id(name), &body),
+        (&Method::PUT, ["deployments", name]) => put(state, id(name), &body, refuses_warnings),
         (&Method::GET, ["deployments", name]) => look(state, &id(name)),
         (&Method::GET, ["deployments", _, "events"]) => json(StatusCode::OK, &events()),
         (&Method::DELETE, ["deployments", name]) if state.quick => {
@@ -318,7 +327,7 @@ fn events() -> Vec<RebootEvent> {
     vec![event(0, "2026-11-24T10:00:00Z"), event(1, "2026-11-25T10:00:00Z")]
 }
 
-fn put(state: &mut State, id: DeploymentId, body: &[u8]) -> Response<Body> {
+fn put(state: &mut State, id: DeploymentId, body: &[u8], refuses_warnings: bool) -> Response<Body> {
     let goal: DeploymentGoal = serde_json::from_slice(body).unwrap();
     let refuse = |reason, message: &str| {
         let refusal = Refusal { reason, messages: vec![message.to_owned(), "and more".to_owned()] };
@@ -334,8 +343,16 @@ fn put(state: &mut State, id: DeploymentId, body: &[u8]) -> Response<Body> {
         return empty(StatusCode::CONFLICT);
     }
     let held = state.deployments.get(&id);
+    let warnings = match goal.configuration.contains("Useless") {
+        true => vec!["line 1: <Useless> has no effect".to_owned()],
+        false => Vec::new(),
+    };
     if held.is_some_and(|held| held.goal == goal) {
-        return empty(StatusCode::OK);
+        return json(StatusCode::OK, &Taken { warnings });
+    }
+    if refuses_warnings && !warnings.is_empty() {
+        let refusal = Refusal { reason: RefusalReason::Configuration, messages: warnings };
+        return json(StatusCode::UNPROCESSABLE_ENTITY, &refusal);
     }
     let content = |goal: &DeploymentGoal| (goal.package, goal.configuration.clone(), goal.kept.clone());
     let update = match held.filter(|held| held.goal.status == GoalStatus::Running) {
@@ -346,7 +363,7 @@ fn put(state: &mut State, id: DeploymentId, body: &[u8]) -> Response<Body> {
     let free = (1..).find(|vip| !vips.contains(vip)).unwrap();
     let vip = held.map_or(free, |held| held.vip);
     state.deployments.insert(id, Deployment { goal, deleting: false, looks: 0, vip, update });
-    empty(StatusCode::OK)
+    json(StatusCode::OK, &Taken { warnings })
 }
 
 /// How far an update of two domains is that has just begun.

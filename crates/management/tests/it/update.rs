@@ -2,7 +2,7 @@
 
 use http::Method;
 use welkin_fabric_wire::{Slot, UpdateMode};
-use welkin_management_wire::answer::{Outcome, text, texts};
+use welkin_management_wire::answer::{Outcome, text, texts, warnings};
 
 use crate::rig::{Answer, Customer, Rig, base64, deployment_body};
 use crate::steps::upgrade_body;
@@ -126,6 +126,47 @@ fn what_the_fabric_refuses_changes_nothing() {
     let after = alice.get(PRODUCTION).text;
     assert_eq!(text(&before, &["Configuration"]), text(&after, &["Configuration"]));
     done(&alice, &alice.post(&format!("{PRODUCTION}/?comp=config"), &configuration_body("<fine/>", "Auto")));
+}
+
+#[test]
+fn warnings_are_told_or_refused() {
+    let rig = Rig::start();
+    let alice = rig.alice();
+    alice.make_service("guestbook");
+    let url = format!("{}/public/c/p.cspkg", rig.storage.blob_endpoint);
+    let strict = |body: String, root: &str| {
+        let flag = "<TreatWarningsAsError>true</TreatWarningsAsError>";
+        body.replace(&format!("</{root}>"), &format!("{flag}</{root}>"))
+    };
+    let warning = "line 1: <Useless> has no effect".to_owned();
+    let fails = |accepted: Answer| match alice.outcome(&accepted) {
+        Outcome::Failed(code, message) => assert_eq!((code.as_str(), &message), ("BadRequest", &warning)),
+        other => panic!("{other:?}"),
+    };
+    let told = |path: &str| warnings(&alice.get(path).text);
+    let of = |accepted: &Answer| told(&format!("/operations/{}", accepted.request_id));
+
+    let create = deployment_body("v1", &url, "<Useless/>", true);
+    fails(alice.post(PRODUCTION, &strict(create.clone(), "CreateDeployment")));
+    assert_eq!(alice.get(PRODUCTION).status, 404);
+    let accepted = alice.post(PRODUCTION, &create);
+    done(&alice, &accepted);
+    assert_eq!((of(&accepted), told(PRODUCTION)), (vec![warning.clone()], vec![warning.clone()]));
+
+    let (config, upgrade) = (format!("{PRODUCTION}/?comp=config"), format!("{PRODUCTION}/?comp=upgrade"));
+    let accepted = alice.post(&config, &strict(configuration_body("<c/>", "Auto"), "ChangeConfiguration"));
+    done(&alice, &accepted);
+    assert_eq!((of(&accepted), told(PRODUCTION)), (Vec::new(), Vec::new()));
+    fails(alice.post(&config, &strict(configuration_body("<Useless/>", "Auto"), "ChangeConfiguration")));
+    let useless = upgrade_body(&url).replace(&base64("<upgraded/>"), &base64("<Useless/>"));
+    fails(alice.post(&upgrade, &strict(useless.clone(), "UpgradeDeployment")));
+    assert_eq!(told(PRODUCTION), Vec::<String>::new());
+    let accepted = alice.post(&upgrade, &useless);
+    done(&alice, &accepted);
+    assert_eq!((of(&accepted), told(PRODUCTION)), (vec![warning.clone()], vec![warning]));
+    let deleted = alice.delete(PRODUCTION);
+    done(&alice, &deleted);
+    assert_eq!(of(&deleted), Vec::<String>::new());
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub(super) fn create(client: &Client, create: &Create) -> Result<(), ManageError
         .with("Label", xml::encode_text(label))
         .with("Configuration", xml::encode_text(&configuration))
         .with("StartDeployment", !create.stopped)
-        .with("TreatWarningsAsError", false);
+        .with("TreatWarningsAsError", create.source.warnings.warnings_as_errors);
     let path = format!("services/hostedservices/{}/deploymentslots/{}", create.service, create.slot);
     let done =
         format!("made the deployment {name} of {}; `welkin status` shows its instances", create.service);
@@ -97,6 +97,7 @@ pub(super) fn upgrade(client: &Client, upgrade: &Upgrade) -> Result<(), ManageEr
         .with("Configuration", xml::encode_text(&configuration))
         .with("Label", xml::encode_text(&label))
         .maybe("RoleToUpgrade", role.as_ref())
+        .with("TreatWarningsAsError", source.warnings.warnings_as_errors)
         .with("Force", update.force);
     let path = format!("{}?comp=upgrade", which.path());
     let done = format!("{which} is upgraded");
@@ -104,11 +105,11 @@ pub(super) fn upgrade(client: &Client, upgrade: &Upgrade) -> Result<(), ManageEr
 }
 
 pub(super) fn configure(client: &Client, configure: &Configure) -> Result<(), ManageError> {
-    let Configure { which, configuration, mode: asked, wait } = configure;
+    let Configure { which, configuration, mode: asked, warnings, wait } = configure;
     let configuration = read_configuration(configuration)?;
     let body = Element::new("ChangeConfiguration")
         .with("Configuration", xml::encode_text(&configuration))
-        .with("TreatWarningsAsError", false)
+        .with("TreatWarningsAsError", warnings.warnings_as_errors)
         .with("Mode", mode(asked));
     let answer = client.post(&format!("{}?comp=config", which.path()), body)?;
     let done = format!("{which} has its new configuration");

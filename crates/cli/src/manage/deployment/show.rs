@@ -34,6 +34,7 @@ const COLUMNS: &[Column] = &[
     form("rollback allowed", "rollbackAllowed", "RollbackAllowed", Form::Flag),
     text("created", "created", "CreatedTime"),
     text("changed", "changed", "LastModifiedTime"),
+    form("warnings", "warnings", "Warnings/Warning", Form::List),
 ];
 const LISTED: &[Column] = &[
     text("service", "service", "service"),
