@@ -3,6 +3,7 @@
 
 mod engine;
 mod load;
+mod management;
 mod page;
 mod raw;
 mod report;
@@ -32,6 +33,8 @@ enum What {
     Storage(StorageArguments),
     /// How the cost of the storage service grows with what is stored.
     Growth(StorageArguments),
+    /// The management API, with one client and with 64, and as services grow.
+    Management(ManagementArguments),
     /// All, as the page of the documentation.
     Page(PageArguments),
 }
@@ -53,6 +56,18 @@ struct StorageArguments {
     common: Common,
     #[command(flatten)]
     storage: storage::Arguments,
+}
+
+/// How to measure the management API.
+#[derive(Debug, clap::Args)]
+struct ManagementArguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    management: management::Arguments,
+    /// The page whose section is to be written anew
+    #[arg(long, value_name = "FILE")]
+    into: Option<PathBuf>,
 }
 
 /// How to measure everything.
@@ -110,8 +125,22 @@ fn run(what: What) -> Result<String, Box<dyn Error>> {
             let machine = storage::Machine::look(None);
             Ok(storage::measure_growth(&storage, &common.folder, common.rounds, &machine)?.to_string())
         }
+        What::Management(arguments) => measure_management(&arguments),
         What::Page(arguments) => page(arguments),
     }
+}
+
+fn measure_management(arguments: &ManagementArguments) -> Result<String, Box<dyn Error>> {
+    let ManagementArguments { common, management, into } = arguments;
+    let machine = storage::Machine::look(None);
+    let figures = management::run(management, &common.folder, common.rounds)?;
+    let section = page::Management { machine: Some(machine), rounds: common.rounds, figures }.to_string();
+    if let Some(path) = into {
+        let last = std::fs::read_to_string(path)?;
+        let page = page::with_management(&last, &section).ok_or("the page has no such section")?;
+        std::fs::write(path, page)?;
+    }
+    Ok(section)
 }
 
 fn page(arguments: PageArguments) -> Result<String, Box<dyn Error>> {
@@ -122,13 +151,21 @@ fn page(arguments: PageArguments) -> Result<String, Box<dyn Error>> {
     let engine = engine::run(&common.folder, common.rounds, duration)?;
     let figures = storage::run(&storage, &common.folder, common.rounds)?;
     let (rounds, seconds) = (common.rounds, storage.seconds);
+    eprintln!("management");
+    let management = management::Arguments {
+        welkin: storage.welkin.clone(),
+        seconds: storage.seconds,
+        port_offset: storage.port_offset,
+    };
+    let management = management::run(&management, &common.folder, common.rounds)?;
+    let management = page::Management { machine: None, rounds: common.rounds, figures: management };
     let growth = if scale {
         storage::measure_growth(&storage, &common.folder, common.rounds, &machine)?.to_string()
     } else {
         let last = std::fs::read_to_string(&out).unwrap_or_default();
         page::growth_of(&last).unwrap_or("Not measured yet.").to_owned()
     };
-    let page = Page { machine, rounds, seconds, engine, storage: figures, growth }.to_string();
+    let page = Page { machine, rounds, seconds, engine, storage: figures, management, growth }.to_string();
     std::fs::write(&out, &page)?;
     Ok(page)
 }

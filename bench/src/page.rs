@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use crate::management::Report as ManagementReport;
 use crate::report::Report as EngineReport;
 use crate::storage::{Machine, Report as StorageReport};
 
 /// Begins the section that is measured by itself and kept by other runs.
 const GROWTH: &str = "## How cost grows\n";
+
+/// Begins the section of the management API.
+const MANAGEMENT: &str = "## The management API\n";
 
 /// Everything of one run.
 #[derive(Debug)]
@@ -21,8 +25,28 @@ pub struct Page {
     pub engine: EngineReport,
     /// The storage service beside its peers and the disk.
     pub storage: StorageReport,
+    /// The management API.
+    pub management: Management,
     /// The section on growth.
     pub growth: String,
+}
+
+/// The section on the management API.
+#[derive(Debug)]
+pub struct Management {
+    /// What it was measured on, when that was in a run of its own.
+    pub machine: Option<Machine>,
+    /// Rounds.
+    pub rounds: usize,
+    /// The figures.
+    pub figures: ManagementReport,
+}
+
+/// A page with another section on the management API.
+pub fn with_management(page: &str, section: &str) -> Option<String> {
+    let (before, after) = page.split_once(MANAGEMENT)?;
+    let (_, after) = after.split_once("\n## ")?;
+    Some(format!("{before}{MANAGEMENT}\n{}\n\n## {after}", section.trim()))
 }
 
 /// The section on growth of an older page, without its title.
@@ -31,9 +55,29 @@ pub fn growth_of(page: &str) -> Option<&str> {
     Some(section.split_once("\n## ").map_or(section, |(section, _)| section).trim())
 }
 
+impl fmt::Display for Management {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { machine, rounds, figures } = self;
+        if let Some(machine) = machine {
+            writeln!(f, "In a run of its own, {rounds} rounds. Machine: {machine}.\n")?;
+        }
+        write!(
+            f,
+            "Management, fabric controller and storage are processes of their own, with durable stores and their logs on. The one
+node is a stand-in that takes goals and says that every instance is ready: no VM starts. Clients keep their TLS connections
+(mutual TLS, one request at a time each), so that no handshake is in a figure but in that of connections that wait. Limits of
+the throttle are raised by configuration. There are 64 services with a deployment each; each client changes one of its own,
+and \"Change Configuration\" counts from the request until \"Get Operation Status\" says that the fabric controller has the new
+goal.
+
+{figures}"
+        )
+    }
+}
+
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, rounds, seconds, engine, storage, growth } = self;
+        let Self { machine, rounds, seconds, engine, storage, management, growth } = self;
         let (targets, details) = (storage.targets(), storage.details());
         write!(
             f,
@@ -72,6 +116,8 @@ more, and the true ratio is further from 1 than the one shown. The servers have 
 The embedded engine without the protocol, beside system calls that move the same bytes.
 
 {engine}
+{MANAGEMENT}
+{management}
 {GROWTH}
 {growth}
 
@@ -81,6 +127,7 @@ The embedded engine without the protocol, beside system calls that move the same
 ./x bench                          # this page; \"How cost grows\" stays as it was
 ./x bench --scale                  # this page with \"How cost grows\" measured again
 ./x bench --rounds 1 --seconds 1   # a quick look
+./x bench management               # the management API alone, into this page
 ```
 "
         )
@@ -90,6 +137,14 @@ The embedded engine without the protocol, beside system calls that move the same
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_section_on_management_is_replaced() {
+        let page = "# P\n\n## The management API\n\nold\n\n## How cost grows\n\nA\n";
+        let expected = "# P\n\n## The management API\n\nnew\n\n## How cost grows\n\nA\n";
+        assert_eq!(with_management(page, "new\n").as_deref(), Some(expected));
+        assert_eq!(with_management("# P\n\n## How cost grows\n", "new"), None);
+    }
 
     #[test]
     fn the_section_on_growth_is_found() {

@@ -17,7 +17,13 @@ mod slice;
 mod work;
 mod worker;
 
+pub use account::{Account, Call, NAME as ACCOUNT_NAME};
+pub use connection::Keep;
+pub use error::StorageError;
 pub use growth::run as measure_growth;
 pub use machine::Machine;
-pub use report::Report;
+pub use process::{Process, Program};
+pub use report::{Report, shown};
 pub use run::{Arguments, run};
+pub use slice::{Figures, Worker, figures_of, measure};
+pub use worker::StorageWorker;

@@ -63,6 +63,11 @@ pub async fn measure<W: Worker>(workers: Vec<W>, duration: Duration) -> Result<F
     Ok(figures(all, start.elapsed(), cpu_s() - cpu_start))
 }
 
+/// The figures of operations that took so long, in so much time.
+pub fn figures_of(latencies: Vec<Duration>, elapsed: Duration) -> Figures {
+    figures(latencies, elapsed, f64::NAN)
+}
+
 /// The time of processors that this process has used, in seconds.
 fn cpu_s() -> f64 {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);

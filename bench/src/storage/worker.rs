@@ -84,6 +84,11 @@ impl StorageWorker {
         })
     }
 
+    /// Connects, to put blobs that are not of the run.
+    pub async fn putting(account: &Account) -> Result<Self, StorageError> {
+        Self::reading(Work::PutBlob(0), account, String::new(), Vec::new()).await
+    }
+
     /// Sends a signed request; the answer must have the status `wanted`.
     pub async fn call(
         &mut self,
