@@ -15,23 +15,16 @@
 
 pub mod client;
 
-use std::convert::Infallible;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixListener;
-use tokio::task::JoinSet;
 use welkin_base::{SubscriptionId, Timestamp};
 use welkin_management_wire::ApiError;
+use welkin_transport::control::ControlSocket;
+pub use welkin_transport::control::SOCKET_FILE;
 use welkin_transport::{Body, empty, json, read_body, text};
 
 use crate::config::Quotas;
@@ -39,16 +32,10 @@ use crate::failure::Failure;
 use crate::management::Management;
 use crate::operator;
 
-/// The socket's name in the data folder.
-pub const SOCKET_FILE: &str = "control.sock";
-/// A client that sends no request for this long is given up.
-const HEAD_TIME: Duration = Duration::from_secs(10);
 /// A body must arrive within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// A request or an answer about one subscription in bytes, at most: 25 certificates are the largest part.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// After a failed accept the service breathes before it tries again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A subscription, as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,63 +84,10 @@ pub struct Change {
     pub quotas: Option<Quotas>,
 }
 
-/// The socket, not answering yet.
-#[derive(Debug)]
-pub struct Control {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-/// Makes the socket in a folder that this process has locked, in place of one that a crash left.
-pub fn bind(folder: &Path) -> io::Result<Control> {
-    let path = folder.join(SOCKET_FILE);
-    // Nobody connects before it has its mode and its name.
-    let unnamed = folder.join("control.new");
-    match std::fs::remove_file(&unnamed) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&unnamed)?;
-    std::fs::set_permissions(&unnamed, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&unnamed, &path)?;
-    Ok(Control { listener, path })
-}
-
-impl Control {
-    /// Answers for as long as it is polled.
-    pub async fn serve(self, management: Arc<Management>) {
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = self.listener.accept().await;
-            while connections.try_join_next().is_some() {}
-            let Ok((stream, _)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let management = Arc::clone(&management);
-            connections.spawn(async move {
-                let service = service_fn(move |request| {
-                    let management = Arc::clone(&management);
-                    async move { Ok::<_, Infallible>(handle(management, request).await) }
-                });
-                let served = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIME)
-                    .keep_alive(false)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = served.await {
-                    tracing::debug!(%error, "a client of the control socket went away");
-                }
-            });
-        }
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        // The next start does so too.
-        let _ = std::fs::remove_file(&self.path);
-    }
+/// Answers at the socket for as long as it is polled.
+pub async fn serve(socket: ControlSocket, management: Arc<Management>) {
+    let handler = move |request| handle(Arc::clone(&management), request);
+    socket.serve(handler, std::future::pending()).await;
 }
 
 async fn handle(management: Arc<Management>, request: Request<Incoming>) -> Response<Body> {

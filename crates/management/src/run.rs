@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use welkin_pki::{ClientAuth, Identity, PkiError, server_config};
 use welkin_store::{Store, StoreError};
+use welkin_transport::control::ControlSocket;
 use welkin_transport::descriptors::enough_for;
 use welkin_transport::serve_many;
 
@@ -104,8 +105,8 @@ pub async fn run(
     prepare(&management).await?;
     deploy::resume(&management).await.map_err(|failure| RunError::Resume(chain(&failure)))?;
     management.jobs.start(forget(management.state.clone()));
-    match control::bind(&management.config.data) {
-        Ok(control) => management.jobs.start(control.serve(Arc::clone(&management))),
+    match ControlSocket::bind(&management.config.data) {
+        Ok(socket) => management.jobs.start(control::serve(socket, Arc::clone(&management))),
         Err(error) => tracing::error!(%error, "there is no control socket: nobody can change subscriptions"),
     }
     management.jobs.start(service_certificate::sweep_often(Arc::clone(&management)));

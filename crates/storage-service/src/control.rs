@@ -8,31 +8,19 @@
 pub mod access;
 pub mod client;
 
-use std::convert::Infallible;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
-use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use welkin_storage::check::{Checked, Finding};
 use welkin_storage::{EngineError, Storage};
 use welkin_store::StoreStats;
+use welkin_transport::control::ControlSocket;
 use welkin_transport::{Body, json, stream, text};
 
-/// The socket's name in the data folder.
-pub const SOCKET_FILE: &str = "control.sock";
-/// A client that sends no request for this long is given up.
-const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Pieces of a backup or findings that wait for a slow reader.
 const WAITING_PIECES: usize = 4;
 
@@ -56,62 +44,15 @@ pub(crate) enum Line {
     Failed(String),
 }
 
-/// The socket, not answering yet.
-pub(crate) struct Control {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-/// Makes the socket in a folder that this process has locked, in place of one that a crash left.
-pub(crate) fn bind(folder: &Path) -> io::Result<Control> {
-    let path = folder.join(SOCKET_FILE);
-    // Nobody connects before it has its mode and its name.
-    let unnamed = folder.join("control.new");
-    match std::fs::remove_file(&unnamed) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&unnamed)?;
-    std::fs::set_permissions(&unnamed, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&unnamed, &path)?;
-    Ok(Control { listener, path })
-}
-
-impl Control {
-    /// Answers until `ended` says true; what is under way then ends there.
-    pub(crate) async fn serve(self, storage: Storage, mut ended: watch::Receiver<bool>) {
-        let started = Instant::now();
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                _ = ended.wait_for(|ended| *ended) => break,
-            };
-            while connections.try_join_next().is_some() {}
-            let Ok((stream, _)) = accepted else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let storage = storage.clone();
-            connections.spawn(async move {
-                let service = service_fn(move |request| {
-                    let storage = storage.clone();
-                    async move { Ok::<_, Infallible>(answer(&storage, started, &request).await) }
-                });
-                let served = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIME)
-                    .keep_alive(false)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = served.await {
-                    tracing::debug!(%error, "a client of the control socket went away");
-                }
-            });
-        }
-        connections.shutdown().await;
-        // The next start does so too.
-        let _ = std::fs::remove_file(&self.path);
-    }
+/// Answers at the socket until `ended` says true; what is under way then ends there.
+pub(crate) async fn serve(socket: ControlSocket, storage: Storage, mut ended: watch::Receiver<bool>) {
+    let started = Instant::now();
+    let handler = move |request| {
+        let storage = storage.clone();
+        async move { answer(&storage, started, &request).await }
+    };
+    let ended = async move { drop(ended.wait_for(|ended| *ended).await) };
+    socket.serve(handler, ended).await;
 }
 
 async fn answer(storage: &Storage, started: Instant, request: &Request<Incoming>) -> Response<Body> {

@@ -16,6 +16,7 @@ use welkin_storage::{Account, AccountError, EngineError, NewKeys, Storage, Uid};
 use welkin_storage_wire::Service;
 use welkin_storage_wire::admin::AccountSettings;
 use welkin_store::{Store, StoreError};
+use welkin_transport::control::ControlSocket;
 
 use crate::admission::Admission;
 use crate::auth::issuer::{Issuer, IssuerError};
@@ -146,8 +147,8 @@ pub async fn run(
     if let Some(admin) = admin {
         tasks.spawn(admin.serve(storage.clone(), ended.clone()));
     }
-    match control::bind(&config.data_folder) {
-        Ok(control) => drop(tasks.spawn(control.serve(storage.clone(), ended.clone()))),
+    match ControlSocket::bind(&config.data_folder) {
+        Ok(socket) => drop(tasks.spawn(control::serve(socket, storage.clone(), ended.clone()))),
         // Such as when the folder's path is too long for a socket. Clients can be served without.
         Err(error) => tracing::warn!(%error, "there is no control socket: no backup while the service runs"),
     }

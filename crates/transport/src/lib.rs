@@ -1,10 +1,12 @@
-//! HTTP over mutual TLS: a server and a client, each of which knows the thumbprint of its peer.
+//! HTTP over mutual TLS: a server and a client, each of which knows the thumbprint of its peer; and over a Unix socket, for
+//! an operator on the machine ([`control`]).
 //!
 //! What is said over it is not this crate's business. Every read is bounded in size and time, since the
 //! peer may be hostile.
 
 pub mod body;
 pub mod client;
+pub mod control;
 pub mod descriptors;
 mod seat;
 pub mod server;

@@ -3,14 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use http::{Method, Request};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::Method;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use welkin_base::SubscriptionId;
 use welkin_pki::Sha1Thumbprint;
-use welkin_transport::{full, read_body};
+use welkin_transport::{control, full, read_body};
 
 use super::{Change, Create, SOCKET_FILE, Subscription};
 
@@ -129,13 +127,8 @@ impl Client {
             let path = self.socket.display().to_string();
             ControlError::Connect { path, source }
         })?;
-        let lost = |error: hyper::Error| ControlError::Lost(error.to_string());
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-        // Its errors are those of the body.
-        tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("Host", "localhost");
-        let request = request.body(full(body)).map_err(|error| ControlError::Lost(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(lost)?;
+        let sent = control::send(stream, method, path, full(body)).await;
+        let response = sent.map_err(|error| ControlError::Lost(error.to_string()))?;
         let status = response.status();
         let answer = read_body(response.into_body(), ANSWER_BYTES_MAX).await;
         let answer = answer.map_err(|error| ControlError::Lost(error.to_string()))?;

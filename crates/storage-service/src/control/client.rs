@@ -4,17 +4,15 @@ use std::io;
 use std::path::Path;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use welkin_storage::check::{Checked, Finding};
-use welkin_transport::{Body, read_body};
+use welkin_transport::control::{self, SOCKET_FILE};
+use welkin_transport::{Body, full, read_body};
 
-use super::{Line, SOCKET_FILE, Stats};
+use super::{Line, Stats};
 
 /// Longest line of a check, and longest answer that is not a stream.
 const LINE_BYTES: usize = 1024 * 1024;
@@ -112,15 +110,9 @@ impl Client {
     }
 
     async fn call(self, method: Method, path: &'static str) -> Result<Body, ControlError> {
-        let lost = |error: hyper::Error| ControlError::Lost(error.to_string());
-        let (mut sender, connection) = http1::handshake(TokioIo::new(self.0)).await.map_err(lost)?;
-        // Its errors are those of the body.
-        tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("Host", "localhost");
-        let request =
-            request.body(Empty::<Bytes>::new()).map_err(|error| ControlError::Lost(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(lost)?;
-        let (head, body): (_, Incoming) = response.into_parts();
+        let sent = control::send(self.0, method, path, full("")).await;
+        let response = sent.map_err(|error| ControlError::Lost(error.to_string()))?;
+        let (head, body) = response.into_parts();
         let body = body.map_err(Into::into).boxed();
         if head.status == StatusCode::OK {
             return Ok(body);
