@@ -11,9 +11,9 @@ use tokio_util::io::ReaderStream;
 use welkin_base::{
     DeploymentId, Digest, InstanceName, NodeName, ServiceName, Sha1Thumbprint, SubscriptionId,
 };
-use welkin_fabric::{Begin, deployment_observed};
+use welkin_fabric::{Begin, cores_used, deployment_observed};
 use welkin_fabric_wire::certificate::CERTIFICATE_BYTES_MAX;
-use welkin_fabric_wire::{DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTES_MAX, Warnings};
+use welkin_fabric_wire::{CoresUsed, DEPLOYMENT_GOAL_BYTES_MAX, FabricIdentity, PACKAGE_BYTES_MAX, Warnings};
 use welkin_transport::{Body, BodyError, CallError, empty, json, read_json, stream, text};
 
 use crate::certificate::CertificateError;
@@ -40,6 +40,7 @@ enum Call {
     DeleteCertificate(CertificateKey),
     DeleteCertificates(SubscriptionId, ServiceName),
     Certificates,
+    Cores(SubscriptionId),
     Nodes,
     Node(NodeName, Order),
     Log(DeploymentId, InstanceName),
@@ -85,6 +86,10 @@ pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incomin
         Call::Certificates => {
             certificate_reply(controller.certificates.list(controller.now()).await.map(|kept| found(&kept)))
         }
+        Call::Cores(subscription) => {
+            let cores = cores_used(&controller.state().await.cluster, &subscription);
+            found(&CoresUsed { cores })
+        }
         Call::Nodes => inventory::list(&controller).await,
         Call::Node(name, order) => {
             let forced = request.uri().query() == Some("force=true");
@@ -105,6 +110,7 @@ fn parse(method: &Method, path: &str) -> Option<Call> {
         ("GET", ["identity"]) => Call::Identity,
         ("GET", ["nodes"]) => Call::Nodes,
         ("POST", ["nodes", name, order]) => Call::Node(NodeName::new(name).ok()?, Order::of(order)?),
+        ("GET", ["subscriptions", id, "cores"]) => Call::Cores(SubscriptionId::new(id).ok()?),
         ("GET", ["certificates"]) => Call::Certificates,
         (method, ["certificates", subscription, service, rest @ ..]) => {
             let (subscription, service) =
@@ -372,6 +378,7 @@ mod tests {
         check("DELETE", &format!("{certificates}/{sha1}"), Call::DeleteCertificate(key()));
         check("DELETE", &certificates, Call::DeleteCertificates(key().0, key().1));
         check("GET", "/v1/certificates", Call::Certificates);
+        check("GET", &format!("/v1/subscriptions/{subscription}/cores"), Call::Cores(key().0));
         check("GET", &format!("{certificates}/{sha1}"), None);
         check("PUT", &certificates, None);
         check("PUT", &format!("{certificates}/../{sha1}"), None);

@@ -11,6 +11,7 @@
 //! | `DELETE /v1/certificates/{subscription}/{service}/{sha1}`, `…/{service}` | it, or all of the service, are kept no longer |
 //! | `GET /v1/certificates` | list of [`KeptCertificate`](certificate::KeptCertificate) |
 //! | `GET /v1/controller` | [`ControllerStatus`], of every replica; one that does not lead answers all else with 421 or 503 |
+//! | `GET /v1/subscriptions/{subscription}/cores` | [`CoresUsed`] |
 //! | `GET /v1/nodes` | list of [`NodeStatus`] |
 //! | `POST /v1/nodes/{name}/drain`, `…/undrain` | [`NodeStatus`] as it is then; 404 for an unknown node |
 //! | `POST /v1/nodes/{name}/retire`, `…/retire?force=true` | the same; 409 with a text while something is on the node and it is not forced |
@@ -149,6 +150,14 @@ impl Warnings {
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Told, Self::Refused].into_iter().find(|one| one.as_str() == text)
     }
+}
+
+/// What the deployments of a subscription use together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoresUsed {
+    /// Virtual processors; of a deployment that changes, those of the larger of its versions.
+    pub cores: u32,
 }
 
 /// A goal was taken.

@@ -41,7 +41,7 @@ pub use network::{Network, NetworkError};
 pub use observed::{Lie, Seen};
 pub use placement::{NoRoom, Place, Room, Rule, Spread, Wanted};
 pub use plan::{Action, Change, plan};
-pub use quota::{NoCores, check_cores};
+pub use quota::{NoCores, check_cores, cores_used};
 pub use reboot::{Begin, restart};
 pub use status::{deployment_observed, node_status};
 pub use swap::{NotSwapped, swap};

@@ -43,8 +43,17 @@ pub fn check_cores(cluster: &Cluster, changed: &Deployment, max: u32) -> Result<
     Err(NoCores { needed, left, max })
 }
 
+/// Cores that the deployments of a subscription take together.
+#[must_use]
+pub fn cores_used(cluster: &Cluster, subscription: &SubscriptionId) -> u32 {
+    sum(cluster, |one| one.goal.subscription == *subscription)
+}
+
 fn others(cluster: &Cluster, subscription: &SubscriptionId, except: &DeploymentId) -> u32 {
-    let deployments = cluster.deployments.values();
-    let own = deployments.filter(|one| one.goal.subscription == *subscription && one.id != *except);
-    own.fold(0, |sum, one| sum.saturating_add(cores(one)))
+    sum(cluster, |one| one.goal.subscription == *subscription && one.id != *except)
+}
+
+fn sum(cluster: &Cluster, counts: impl Fn(&Deployment) -> bool) -> u32 {
+    let counted = cluster.deployments.values().filter(|one| counts(one));
+    counted.fold(0, |sum, one| sum.saturating_add(cores(one)))
 }

@@ -12,7 +12,6 @@ use welkin_management_wire::deployment::{CreateDeployment, Deployment, Phase, sl
 use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::operation_status::Progress;
 use welkin_management_wire::{ApiError, DeploymentKey, Element, cloud_status};
-use welkin_service_model::RoleSize;
 
 use crate::deploy;
 use crate::failure::Failure;
@@ -241,20 +240,6 @@ pub async fn elements(
         }
     }
     Ok(elements)
-}
-
-/// Cores that a service's instances use. A deployment that the FC does not tell of counts nothing.
-pub async fn cores(management: &Management, service: &HostedServiceRecord) -> Result<u32, Failure> {
-    let mut cores = 0;
-    for slot in SLOTS {
-        let Some(read) = in_slot(management, service.name.as_str(), slot).await? else { continue };
-        let observed = management.fabric.observed(&read.record.id).await.ok().flatten();
-        for instance in observed.iter().flat_map(|observed| &observed.instances) {
-            let size = RoleSize::ALL.into_iter().find(|size| size.as_str() == instance.size);
-            cores += size.map_or(0, RoleSize::cores);
-        }
-    }
-    Ok(cores)
 }
 
 /// "Get Deployment".

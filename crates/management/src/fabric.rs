@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use welkin_base::{DeploymentId, Digest, InstanceName, ServiceName, Sha1Thumbprint, SubscriptionId};
 use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
-    DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, PACKAGE_BYTES_MAX, RebootEvent, Refusal,
-    Slots, Taken, Warnings,
+    CoresUsed, DeploymentGoal, DeploymentObserved, FabricIdentity, NodeStatus, PACKAGE_BYTES_MAX,
+    RebootEvent, Refusal, Slots, Taken, Warnings,
 };
 use welkin_management_wire::{ApiError, ErrorCode};
 use welkin_pki::{Identity, PkiError, ServerAuth, client_config};
@@ -185,6 +185,12 @@ impl Fabric {
     /// The service certificates that the FC keeps.
     pub async fn certificates(&self) -> Result<Vec<KeptCertificate>, Failure> {
         self.get("/v1/certificates").await
+    }
+
+    /// Cores that a subscription's deployments use.
+    pub async fn cores_used(&self, id: &SubscriptionId) -> Result<u32, Failure> {
+        let used: CoresUsed = self.get(&format!("/v1/subscriptions/{id}/cores")).await?;
+        Ok(used.cores)
     }
 
     /// The cluster's nodes.

@@ -125,10 +125,12 @@ pub async fn claim(
 ) -> Result<(), Failure> {
     let began = Instant::now();
     for _ in 0..TRIES {
+        let turn = state.turn(id).await;
         let read = subscription::read(state, id).await?;
         subscription::check_active(&read.record)?;
         if state.entry(id, kind.kind(), name).await?.is_some() {
             if !kind.exists(state, name).await? && began.elapsed() < TRANSITION {
+                drop(turn);
                 tokio::time::sleep(TRANSITION_PAUSE).await;
                 continue;
             }
@@ -166,6 +168,7 @@ pub async fn claim(
 /// Gives a claim back, after what it named is gone, or was not made. Once more does no harm.
 pub async fn give_back(state: &State, id: &SubscriptionId, kind: Counted, name: &str) -> Result<(), Failure> {
     for _ in 0..TRIES {
+        let _turn = state.turn(id).await;
         let Some(entry) = state.entry(id, kind.kind(), name).await? else { return Ok(()) };
         let Some(usage): Option<Read<UsageRecord>> = state.get(SUBSCRIPTIONS, id.as_str(), KEY).await? else {
             return Ok(());

@@ -24,9 +24,13 @@
 //! pass over it, and a start removes it ([`crate::quota`]).
 //! Names are in lower case in partitions and keys: they are parts of DNS names.
 
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Mutex, MutexGuard};
 use welkin_base::SubscriptionId;
 use welkin_store::{Commit, Row, ScanFrom, Space, Store, Version};
 
@@ -45,6 +49,8 @@ pub const CERTIFICATES: Space = Space::new(4, "certificates");
 const FORMATS: Space = Space::new(5, "format");
 /// The form of all rows. A store that has another is not opened: nothing in it is misread.
 const FORMAT: &str = "2";
+/// Turns of subscriptions: those of two wait for each other by chance, and seldom.
+const TURNS: usize = 64;
 /// Rows read at once.
 const SCAN_ROWS: usize = 256;
 
@@ -52,6 +58,9 @@ const SCAN_ROWS: usize = 256;
 #[derive(Debug, Clone)]
 pub struct State {
     store: Store,
+    /// Whoever changes what a subscription counts takes a turn: those that would only lose a race wait instead. The
+    /// commits' conditions are what keeps the counts right.
+    turns: Arc<[Mutex<()>; TURNS]>,
     /// In tests: the service crashes.
     #[cfg(test)]
     pub crash: crate::walk::Crash,
@@ -114,6 +123,7 @@ impl State {
     pub async fn open(store: Store) -> Result<Result<Self, String>, Failure> {
         let state = Self {
             store,
+            turns: Arc::new(std::array::from_fn(|_| Mutex::default())),
             #[cfg(test)]
             crash: crate::walk::Crash::default(),
         };
@@ -166,6 +176,14 @@ impl State {
                 records.push(Read { record: decode(space, &row.value)?, version: row.version });
             }
         }
+    }
+
+    /// The turn to change what a subscription counts.
+    pub async fn turn(&self, subscription: &SubscriptionId) -> MutexGuard<'_, ()> {
+        let mut hasher = std::hash::DefaultHasher::new();
+        subscription.hash(&mut hasher);
+        let place = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
+        self.turns[place].lock().await
     }
 
     /// Begins a commit in a partition.

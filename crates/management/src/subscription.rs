@@ -11,9 +11,7 @@ use welkin_store::Commit;
 use welkin_transport::Peer;
 
 use crate::config::Quotas;
-use crate::deployment;
-use crate::failure::Failure;
-use crate::hosted_service;
+use crate::failure::{Failure, chain};
 use crate::management::Management;
 use crate::management_certificate;
 use crate::quota;
@@ -111,10 +109,14 @@ pub async fn describe(
     subscription: &SubscriptionRecord,
 ) -> Result<wire::Subscription, Failure> {
     let used = quota::usage(&management.state, &subscription.id).await?;
-    let mut cores = 0;
-    for service in &hosted_service::all(management, subscription).await? {
-        cores += deployment::cores(management, service).await?;
-    }
+    // While the fabric controller is silent, the rest can be told.
+    let cores = match management.fabric.cores_used(&subscription.id).await {
+        Ok(cores) => cores,
+        Err(failure) => {
+            tracing::warn!(error = chain(&failure), "it is not known how many cores are used");
+            0
+        }
+    };
     let quotas = subscription.quotas;
     let usage = |current, max| Usage { current, max };
     Ok(wire::Subscription {

@@ -24,8 +24,9 @@ use crate::{CALL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, STREAM_TIMEOUT_MS};
 
 /// Of a refusal's message this much is kept.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
-/// Idle connections that are kept for the next call.
-const IDLE_MAX: usize = 8;
+/// Idle connections that are kept for the next call: as many as a customer has requests in hand, since a handshake costs
+/// more than the call.
+const IDLE_MAX: usize = 64;
 
 /// Why a call has no answer that can be used.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use welkin_base::{DeploymentId, Digest, Generation, InstanceName, NodeName, RoleName, Timestamp};
 use welkin_fabric_wire::certificate::{KeptCertificate, ServiceCertificate};
 use welkin_fabric_wire::{
-    DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InputEndpoint, InstanceState,
+    CoresUsed, DeploymentGoal, DeploymentObserved, FabricIdentity, GoalStatus, InputEndpoint, InstanceState,
     InstanceStatus, NodeHealth, NodeKind, NodeState, NodeStatus, RebootEvent, RebootReason, Refusal,
     RefusalReason, RoleObserved, Slot, Slots, Taken, UpdateMode, UpdateObserved,
 };
@@ -244,6 +244,12 @@ fn answer(
             let prefix = rest.join("/");
             state.certificates.retain(|path, _| !path.starts_with(&prefix));
             empty(StatusCode::OK)
+        }
+        (&Method::GET, ["subscriptions", subscription, "cores"]) => {
+            let goals = state.deployments.values().map(|deployment| &deployment.goal);
+            let own = goals.filter(|goal| goal.subscription.as_str() == *subscription);
+            let cores = own.map(|goal| 2 - u32::try_from(goal.removed.len()).unwrap()).sum();
+            json(StatusCode::OK, &CoresUsed { cores })
         }
         (&Method::GET, ["nodes"]) => json(StatusCode::OK, &[node()]),
         (&Method::PUT, ["packages", digest]) => {
