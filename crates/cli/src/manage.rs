@@ -7,6 +7,7 @@ mod instance;
 mod listing;
 mod location;
 mod operation;
+mod place;
 mod service;
 mod service_certificate;
 mod storage_account;

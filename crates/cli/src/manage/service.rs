@@ -4,6 +4,7 @@ use welkin_base::ServiceName;
 use welkin_management_wire::{Element, xml};
 
 use super::listing::{Column, Form, form, text};
+use super::place::Made;
 use super::wait::Wait;
 use super::{ManageError, Output, print_availability, print_list, print_one};
 use crate::client::Client;
@@ -30,18 +31,8 @@ pub enum Service {
     Create {
         /// Its name
         name: ServiceName,
-        /// A name for people [default: the name]
-        #[arg(long)]
-        label: Option<String>,
-        /// What it is for
-        #[arg(long)]
-        description: Option<String>,
-        /// Where it is [default: the cloud's location]
-        #[arg(long, conflicts_with = "affinity_group")]
-        location: Option<String>,
-        /// The affinity group that it is in
-        #[arg(long)]
-        affinity_group: Option<String>,
+        #[command(flatten)]
+        made: Made,
     },
     /// Change a hosted service's label and description
     Update {
@@ -102,16 +93,12 @@ impl Service {
             Self::Show { name, output } => {
                 print_one(&client.get(&format!("{}?embed-detail=true", at(name)))?, COLUMNS, *output)
             }
-            Self::Create { name, label, description, location, affinity_group } => {
+            Self::Create { name, made } => {
                 let body = Element::new("CreateHostedService")
                     .with("ServiceName", name)
-                    .with("Label", xml::encode_text(label.as_deref().unwrap_or(name.as_str())))
-                    .maybe("Description", description.as_ref());
-                let body = match affinity_group {
-                    Some(group) => body.with("AffinityGroup", group),
-                    None => body.with("Location", location.clone().map_or_else(|| client.location(), Ok)?),
-                };
-                client.post(SERVICES, body)?;
+                    .with("Label", xml::encode_text(made.label.as_deref().unwrap_or(name.as_str())))
+                    .maybe("Description", made.description.as_ref());
+                client.post(SERVICES, made.place(client, body)?)?;
                 eprintln!("made the hosted service {name}");
                 Ok(())
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use welkin_base::ServiceName;
 use welkin_management_wire::Element;
 
@@ -113,14 +114,37 @@ fn password(file: Option<&PathBuf>) -> Result<String, ManageError> {
         }
         None => {
             let input = std::io::stdin();
-            if input.is_terminal() {
-                eprintln!(
-                    "password of the file (it is shown as you type; --password-file reads it from a file):"
-                );
+            let failed = |source| ManageError::File { path: PathBuf::from("standard input"), source };
+            let unseen = if input.is_terminal() { Some(Unseen::on().map_err(failed)?) } else { None };
+            if unseen.is_some() {
+                eprint!("password of the file: ");
             }
-            let path = PathBuf::from("standard input");
-            input.lock().read_line(&mut line).map_err(|source| ManageError::File { path, source })?;
+            let read = input.lock().read_line(&mut line);
+            if unseen.is_some() {
+                eprintln!();
+            }
+            read.map_err(failed)?;
         }
     }
     Ok(line.lines().next().unwrap_or_default().to_owned())
+}
+
+/// What is typed is not shown, until this is dropped.
+struct Unseen(Termios);
+
+impl Unseen {
+    fn on() -> std::io::Result<Self> {
+        let shown = tcgetattr(std::io::stdin())?;
+        let mut unseen = shown.clone();
+        unseen.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(std::io::stdin(), OptionalActions::Flush, &unseen)?;
+        Ok(Self(shown))
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        // The shell sets its terminal too.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
+    }
 }

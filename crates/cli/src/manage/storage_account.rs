@@ -4,6 +4,7 @@ use welkin_base::AccountName;
 use welkin_management_wire::{Element, xml};
 
 use super::listing::{Column, Form, form, text};
+use super::place::Made;
 use super::wait::Wait;
 use super::{ManageError, Output, print_availability, print_list, print_one};
 use crate::client::Client;
@@ -28,18 +29,8 @@ pub enum StorageAccount {
     Create {
         /// Its name: 3 to 24 lower-case letters and digits
         name: AccountName,
-        /// A name for people [default: the name]
-        #[arg(long)]
-        label: Option<String>,
-        /// What it is for
-        #[arg(long)]
-        description: Option<String>,
-        /// Where it is [default: the cloud's location]
-        #[arg(long, conflicts_with = "affinity_group")]
-        location: Option<String>,
-        /// The affinity group that it is in
-        #[arg(long)]
-        affinity_group: Option<String>,
+        #[command(flatten)]
+        made: Made,
         #[command(flatten)]
         wait: Wait,
     },
@@ -110,16 +101,12 @@ impl StorageAccount {
                 print_list(&client.get(ACCOUNTS)?, "StorageService", COLUMNS, *output, empty)
             }
             Self::Show { name, output } => print_one(&client.get(&at(name))?, COLUMNS, *output),
-            Self::Create { name, label, description, location, affinity_group, wait } => {
+            Self::Create { name, made, wait } => {
                 let body = Element::new("CreateStorageServiceInput")
                     .with("ServiceName", name)
-                    .maybe("Description", description.as_ref())
-                    .with("Label", xml::encode_text(label.as_deref().unwrap_or(name.as_str())));
-                let body = match affinity_group {
-                    Some(group) => body.with("AffinityGroup", group),
-                    None => body.with("Location", location.clone().map_or_else(|| client.location(), Ok)?),
-                };
-                let answer = client.post(ACCOUNTS, body)?;
+                    .maybe("Description", made.description.as_ref())
+                    .with("Label", xml::encode_text(made.label.as_deref().unwrap_or(name.as_str())));
+                let answer = client.post(ACCOUNTS, made.place(client, body)?)?;
                 let done = format!("made the storage account {name}");
                 Ok(wait.finish(client, &answer, "making the storage account", &done)?)
             }
