@@ -202,7 +202,14 @@ async fn fabric_config(
         clients: vec![client],
         guest_os,
         network: "10.177.0.0/16".parse().map_err(unmade)?,
-        nodes: vec![NodeConfig { name, number: 0, fault_domain: 0, address, thumbprint }],
+        nodes: vec![NodeConfig {
+            name,
+            kind: Default::default(),
+            number: 0,
+            fault_domain: 0,
+            address,
+            thumbprint,
+        }],
     })
 }
 
