@@ -80,6 +80,7 @@ fn observe(name: NodeName, held: &Held) -> NodeObserved {
         vm_restarts: 0,
         role_restarts: 0,
         lacks: Vec::new(),
+        passes: Default::default(),
     });
     NodeObserved {
         node: name,
@@ -89,5 +90,6 @@ fn observe(name: NodeName, held: &Held) -> NodeObserved {
         instances: instances.collect(),
         trouble: None,
         transport_recipient: String::new(),
+        draining: Vec::new(),
     }
 }
