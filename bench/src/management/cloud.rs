@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use welkin_base::{NodeName, SubscriptionId};
-use welkin_fabric_service::NodeConfig;
+use welkin_fabric_service::{NodeConfig, StoreConfig};
 use welkin_management::{FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 use welkin_pki::{Identity, ServerAuth, Thumbprint, client_config};
 
@@ -198,6 +198,9 @@ async fn fabric_config(
     Ok(welkin_fabric_service::Config {
         data: folder.join("data"),
         listen: local(ports.fabric),
+        name: "fabric".to_owned(),
+        store: StoreConfig::Local,
+        peers: Vec::new(),
         identity: folder.join("identity"),
         clients: vec![client],
         guest_os,
@@ -234,7 +237,7 @@ fn management_config(
         identity: folder.join("identity"),
         listen: local(ports.management),
         location: "here".to_owned(),
-        fabric: FabricConfig { address: local(ports.fabric), thumbprint: fabric },
+        fabric: vec![FabricConfig { address: local(ports.fabric), thumbprint: fabric }],
         storage: StorageConfig {
             address: local(ports.admin),
             thumbprint: storage,
