@@ -196,6 +196,7 @@ async fn fabric_config(
     let name = NodeName::new("node0").map_err(unmade)?;
     let (address, thumbprint) = agent::start(name.clone(), own).await?;
     Ok(welkin_fabric_service::Config {
+        drain_seconds_max: None,
         data: folder.join("data"),
         listen: local(ports.fabric),
         name: "fabric".to_owned(),

@@ -134,6 +134,10 @@ pub struct Choices {
     /// Fault domains, over which nodes are dealt in turn; [`FAULT_DOMAINS`] when nothing was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault_domains: Option<u8>,
+    /// How long an instance that is to change waits for its connections to end, at most. It is written into `cloud.toml`
+    /// by hand and holds from the next start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_seconds_max: Option<u32>,
 }
 
 /// Fault domains when nobody says otherwise: as many as the classic service gave a role (SERVICEMODEL §6).
@@ -153,6 +157,7 @@ impl Choices {
             subscription,
             nodes: one(),
             fault_domains: None,
+            drain_seconds_max: None,
         }
     }
 }

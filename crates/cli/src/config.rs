@@ -132,6 +132,7 @@ fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_servic
         clients: vec![identities.management, identities.operator],
         guest_os: cloud.path("images"),
         network: network.parse().map_err(|_| CliError::Service(format!("{network} is no network")))?,
+        drain_seconds_max: cloud.choices.drain_seconds_max,
         nodes: nodes.collect::<Result<_, CliError>>()?,
     })
 }

@@ -35,6 +35,9 @@ pub struct Config {
     pub guest_os: PathBuf,
     /// The cloud's network, such as `10.177.0.0/16`.
     pub network: Network,
+    /// How long an instance that is to change waits for its connections to end, at most; 30 when nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_seconds_max: Option<u32>,
     /// The nodes.
     #[serde(default)]
     pub nodes: Vec<NodeConfig>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use welkin_agent_wire::GuestOs;
 use welkin_base::NodeName;
@@ -70,6 +71,9 @@ impl Replica {
     /// The cluster with its nodes, before any row is read.
     pub fn cluster(&self) -> Cluster {
         let mut cluster = Cluster::new(self.config.network, self.os.clone(), self.clock.now());
+        if let Some(seconds) = self.config.drain_seconds_max {
+            cluster.drain_max = Duration::from_secs(seconds.into());
+        }
         for NodeConfig { name, kind, number, fault_domain, .. } in &self.config.nodes {
             let number = u32::from(*number);
             cluster.add_node(name.clone(), *kind, number, *fault_domain, NodeRecord::default());

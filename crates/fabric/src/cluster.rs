@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::{GuestOs, NodeCapacity};
@@ -12,6 +13,7 @@ use welkin_fabric_wire::{HealthChange, NodeKind, NodeState};
 use crate::deployment::{Deployment, Need};
 use crate::network::Network;
 use crate::observed::Seen;
+use crate::quiet::DRAIN_MAX;
 
 /// Everything that a decision of the FC rests on.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct Cluster {
     pub network: Network,
     /// The guest OS that new instances get.
     pub guest_os: GuestOs,
+    /// How long an instance drains, at most.
+    pub drain_max: Duration,
     /// Since when this controller watches.
     pub since: Timestamp,
     /// Nodes by name.
@@ -85,7 +89,14 @@ impl Cluster {
     /// A cluster with nothing in it.
     #[must_use]
     pub fn new(network: Network, guest_os: GuestOs, since: Timestamp) -> Self {
-        Self { network, guest_os, since, nodes: BTreeMap::new(), deployments: BTreeMap::new() }
+        Self {
+            network,
+            guest_os,
+            drain_max: DRAIN_MAX,
+            since,
+            nodes: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+        }
     }
 
     /// Adds a node of which nothing was read yet.

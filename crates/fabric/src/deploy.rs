@@ -257,6 +257,7 @@ fn placed(deployment: &Deployment, role: &Role, index: u32, place: Place) -> Ins
         version: deployment.wanted(),
         changed: Generation::default(),
         turn: Turn::None,
+        begins: None,
         vm_restarts: 0,
     }
 }

@@ -18,6 +18,7 @@ use welkin_base::{
 use welkin_fabric_wire::{DeploymentGoal, GoalStatus, RebootEvent, RebootReason};
 
 pub use crate::endpoint::{Reach, RoleEndpoint};
+pub use crate::reboot::{Begin, Beginning};
 
 /// Reboots of a deployment that are remembered: the newest. A row stays far below what the store takes.
 pub const EVENTS_MAX: usize = 500;
@@ -185,6 +186,9 @@ pub struct Instance {
     pub changed: Generation,
     /// What an update does with it just now.
     pub turn: Turn,
+    /// What the customer asked it to do, until it is ready again.
+    #[serde(default)]
+    pub begins: Option<Beginning>,
     /// Times that its node started the VM again, as far as noted among the events.
     pub vm_restarts: u32,
 }
@@ -331,7 +335,17 @@ impl Instance {
     /// Whether it gets no new connections, whatever it says of itself.
     #[must_use]
     pub fn is_out(&self) -> bool {
-        self.turn.is_out()
+        self.turn.is_out() || self.begins.is_some()
+    }
+
+    /// Since when it waits for its connections to end.
+    #[must_use]
+    pub fn draining_since(&self) -> Option<Timestamp> {
+        match (self.turn, self.begins) {
+            (Turn::Draining { since } | Turn::Moving { since }, _) => Some(since),
+            (_, Some(Beginning { since, begun: false, .. })) => Some(since),
+            _ => None,
+        }
     }
 
     /// What is left of the placement once the instance is to be elsewhere.

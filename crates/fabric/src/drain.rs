@@ -14,7 +14,8 @@ use crate::cluster::{Cluster, Node};
 use crate::deployment::{Deployment, Instance, Turn};
 use crate::health::relocate;
 use crate::placement::{NoRoom, Place, Room, Spread, Wanted};
-use crate::update::{DRAIN, DRAIN_MAX, all_told, open_domains};
+use crate::quiet::is_quiet;
+use crate::update::open_domains;
 use crate::vip::is_ready;
 
 /// Deployments of which instances move at once. Each of them starts virtual machines somewhere.
@@ -98,20 +99,17 @@ impl Step<'_> {
             }
             return;
         }
-        let told = all_told(self.cluster, self.now);
-        let due: Vec<Option<Turn>> =
-            self.next.instances.iter().map(|instance| self.due(instance, told)).collect();
+        let due: Vec<Option<Turn>> = self.next.instances.iter().map(|instance| self.due(instance)).collect();
         self.relocate(room, |at| due.get(at).copied().flatten());
     }
 
     /// What an instance's turn is once it has moved; `None` while it is not to move.
-    fn due(&self, instance: &Instance, told: bool) -> Option<Turn> {
+    fn due(&self, instance: &Instance) -> Option<Turn> {
         let serves = self.serves(instance);
         match instance.turn {
-            Turn::Moving { since } => {
-                let drained_for = self.now.since(since);
-                let drained = drained_for >= DRAIN_MAX || (told && drained_for >= DRAIN);
-                (!serves || drained).then_some(Turn::Moved)
+            Turn::Moving { .. } => {
+                let quiet = is_quiet(self.cluster, &self.next, instance, self.now);
+                (!serves || quiet).then_some(Turn::Moved)
             }
             // An update does not get on with it here; elsewhere it may.
             Turn::Changing { out } => (!serves).then_some(Turn::Changing { out }),

@@ -12,6 +12,7 @@ use crate::cluster::{Cluster, Node};
 use crate::deployment::{Deployment, Instance, InstanceValue, Reach, Role, Value};
 use crate::internal::internal;
 use crate::network::{INSTANCE_PREFIX_LENGTH, mac};
+use crate::quiet::draining;
 use crate::vip::vips;
 
 /// The whole goal of `node`, with the generation of its record.
@@ -35,7 +36,7 @@ pub fn node_goal(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeGoal {
         instances,
         vips,
         internal: internal(cluster, node),
-        draining: Vec::new(),
+        draining: draining(cluster),
     }
 }
 

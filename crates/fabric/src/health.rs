@@ -123,6 +123,7 @@ pub(crate) fn relocate(
     let instance = &mut deployment.instances[at];
     instance.changed = goal_given(cluster, &place.node);
     instance.vm_restarts = 0;
+    instance.begins = None;
     instance.node = place.node;
     instance.fault_domain = place.fault_domain;
     instance.address = place.address;

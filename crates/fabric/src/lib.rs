@@ -21,6 +21,7 @@ pub mod network;
 pub mod observed;
 pub mod placement;
 pub mod plan;
+pub mod quiet;
 pub mod quota;
 pub mod reboot;
 pub mod row;
@@ -32,7 +33,7 @@ pub mod vip;
 pub use cluster::{Cluster, Node, NodeRecord, Usage};
 pub use deploy::{Asked, Refused, compare, delete, deploy};
 pub use deployment::{
-    Deployment, Instance, Leaving, Need, Reach, Role, RoleEndpoint, Task, Turn, Value, Version,
+    Beginning, Deployment, Instance, Leaving, Need, Reach, Role, RoleEndpoint, Task, Turn, Value, Version,
 };
 pub use goal::node_goal;
 pub use health::{Health, health};

@@ -14,7 +14,7 @@ use crate::drain::drain;
 use crate::goal::{content_digest, node_goal};
 use crate::health::{Health, heal, health, is_settled};
 use crate::life;
-use crate::reboot::note_restarts;
+use crate::reboot::{begin, note_restarts};
 use crate::update::update;
 
 /// Something to do.
@@ -152,6 +152,10 @@ fn changes(cluster: &Cluster, now: Timestamp) -> Vec<Change> {
     let noted: Vec<Change> = note_restarts(cluster, now).into_iter().map(put).collect();
     if !noted.is_empty() {
         return noted;
+    }
+    let begun: Vec<Change> = begin(cluster, now).into_iter().map(put).collect();
+    if !begun.is_empty() {
+        return begun;
     }
     let updated: Vec<Change> = update(cluster, now).into_iter().map(put).collect();
     if !updated.is_empty() {

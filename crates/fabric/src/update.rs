@@ -12,7 +12,6 @@
 //!   one before over it, and only what was changed changes back.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use welkin_base::Timestamp;
 use welkin_fabric_wire::{RebootReason, UpdateMode, UpdateObserved};
@@ -20,12 +19,8 @@ use welkin_fabric_wire::{RebootReason, UpdateMode, UpdateObserved};
 use crate::cluster::Cluster;
 use crate::deployment::{Deployment, Instance, Need, Role, RoleEndpoint, Turn};
 use crate::health::{Health, goal_given, health};
+use crate::quiet::is_quiet;
 use crate::vip::{is_ready, passes_all};
-
-/// How long an instance is out of the load balancer before it changes: connections that it has come to their end.
-pub const DRAIN: Duration = Duration::from_secs(3);
-/// After so long it changes even when a node has not yet taken the goal that leaves it out: such a node is sick itself.
-pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// What a change of version means for an instance, from the least to the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,7 +158,12 @@ fn end_turns(cluster: &Cluster, deployment: &mut Deployment, now: Timestamp) {
 
 /// Whether the instance is ready and passes its probes, and its guest works on a goal that was given after the instance
 /// changed.
-fn is_ready_since(cluster: &Cluster, deployment: &Deployment, instance: &Instance, now: Timestamp) -> bool {
+pub(crate) fn is_ready_since(
+    cluster: &Cluster,
+    deployment: &Deployment,
+    instance: &Instance,
+    now: Timestamp,
+) -> bool {
     let seen = cluster.nodes.get(&instance.node);
     let seen = seen.and_then(|node| node.seen.instance(&deployment.instance_id(instance.name())));
     is_ready(cluster, deployment, instance, now)
@@ -232,16 +232,18 @@ fn carry_on(cluster: &Cluster, deployment: &mut Deployment, now: Timestamp) {
             instance.turn = Turn::None;
         }
     }
-    let told = all_told(cluster, now);
+    let quiet: BTreeSet<_> = deployment
+        .instances
+        .iter()
+        .filter(|instance| is_quiet(cluster, deployment, instance, now))
+        .map(Instance::name)
+        .collect();
     change(cluster, deployment, now, |instance| {
         let out = instance.turn.is_out();
         let due = match instance.turn {
             Turn::None | Turn::Moving { .. } => false,
             Turn::Changing { .. } | Turn::Moved => true,
-            Turn::Draining { since } => {
-                let drained_for = now.since(since);
-                drained_for >= DRAIN_MAX || (told && drained_for >= DRAIN)
-            }
+            Turn::Draining { .. } => quiet.contains(&instance.name()),
         };
         (due && allowed(instance.update_domain)).then_some(Turn::Changing { out })
     });
@@ -279,13 +281,6 @@ fn change(
 fn begins_vm(deployment: &Deployment, instance: &Instance, difference: Difference) -> bool {
     let (from, to) = (deployment.role_of(instance), deployment.role(&instance.role));
     difference == Difference::Anew || from.map(Role::images) != to.map(Role::images)
-}
-
-/// Whether each node that answers holds its newest goal.
-pub(crate) fn all_told(cluster: &Cluster, now: Timestamp) -> bool {
-    let counted = cluster.nodes.values().filter(|node| !node.is_retired());
-    let mut answering = counted.filter(|node| health(cluster, node, now) == Health::Healthy);
-    answering.all(|node| node.seen.state().map(|state| state.generation) == Some(node.record.generation))
 }
 
 fn lacks_images(cluster: &Cluster, deployment: &Deployment, instance: &Instance, now: Timestamp) -> bool {

@@ -113,6 +113,9 @@ impl SimNode {
 
     /// No connection lasts here: what drains is quiet as soon as it is left out.
     fn draining(&self, now_ms: u64) -> Vec<DrainObserved> {
+        if self.goal.draining.is_empty() {
+            return Vec::new();
+        }
         let situation = Situation { goal: &self.goal, held: &self.held, network: &self.network, now_ms };
         let quiet = self.goal.draining.iter().map(|draining| (draining.address, 0)).collect();
         drained(&self.goal, is_in_force(&situation), Some(&quiet))

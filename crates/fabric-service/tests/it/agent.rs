@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use welkin_agent_wire::{
-    Accelerator, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, RoleState, VmState,
+    Accelerator, DrainObserved, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, RoleState, VmState,
 };
 use welkin_base::{Digest, NodeName};
 use welkin_pki::{ClientAuth, Identity, Thumbprint, server_config};
@@ -133,14 +133,20 @@ fn observe(name: NodeName, held: &mut Held) -> NodeObserved {
             passes: Vec::new(),
         });
     }
+    let draining = goal.iter().flat_map(|goal| &goal.draining);
+    let quiet = draining.map(|draining| DrainObserved {
+        instance: draining.instance.clone(),
+        since: draining.since,
+        connections: Some(0),
+    });
     NodeObserved {
         node: name,
-        generation: goal.map_or(welkin_base::Generation(0), |goal| goal.generation),
+        generation: goal.as_ref().map_or(welkin_base::Generation(0), |goal| goal.generation),
         capacity: NodeCapacity { cores: 8, memory_mib: 8_192, disk_mib: 1 << 20 },
         accelerator: Accelerator::Tcg,
         instances: held.instances.clone(),
         trouble: None,
         transport_recipient: String::new(),
-        draining: Vec::new(),
+        draining: quiet.collect(),
     }
 }

@@ -81,6 +81,7 @@ impl Cloud {
         let management = Identity::self_signed("management").unwrap();
         let listen = free_address().await;
         let config = Config {
+            drain_seconds_max: None,
             data: folder.path().join("data"),
             listen,
             name: "fabric".to_owned(),

@@ -98,6 +98,7 @@ impl Replicas {
         let configs: Vec<_> = peers
             .iter()
             .map(|own| Config {
+                drain_seconds_max: None,
                 data: at(format!("{}/data", own.name)),
                 listen: own.address,
                 name: own.name.clone(),

@@ -1,5 +1,5 @@
 use welkin_base::{InstanceName, RoleName, SubscriptionId};
-use welkin_fabric::{Asked, Begin, Refused, compare, delete, restart};
+use welkin_fabric::{Asked, Begin, Beginning, Deployment, Refused, compare, delete, restart};
 use welkin_fabric_wire::DeploymentGoal;
 
 use crate::fixture::{at, cluster, digest, goal, id, put, role};
@@ -63,19 +63,17 @@ fn a_deletion_lets_go_of_everything_and_takes_no_goal() {
 }
 
 #[test]
-fn one_instance_begins_again() {
+fn one_instance_is_asked_to_begin_again() {
     let mut cluster = cluster(&[0]);
     let deployment = put(&mut cluster, 1, goal(1), vec![role("Web", 2, 512)], 0).unwrap();
-    let web = RoleName::new("Web").unwrap();
-    for (begin, expected) in
-        [(Begin::Reboot, (1, 0, 1)), (Begin::Reimage, (0, 1, 1)), (Begin::Rebuild, (0, 0, 2))]
-    {
-        let changed = restart(&deployment, &InstanceName::of(&web, 1), begin, at(5)).unwrap();
-        assert_eq!(changed.instances[0], deployment.instances[0]);
-        let instance = &changed.instances[1];
-        assert_eq!((instance.boot, instance.reimage, instance.incarnation), expected, "{begin:?}");
-        let events: Vec<_> = changed.events.iter().map(|event| (event.instance.as_str(), event.at)).collect();
-        assert_eq!(events, [("Web_IN_1", at(5))]);
-        assert_eq!(restart(&deployment, &InstanceName::of(&web, 2), begin, at(5)), None);
-    }
+    let name = |index| InstanceName::of(&RoleName::new("Web").unwrap(), index);
+    let asked = |held: &Deployment, how, second| restart(held, &name(1), how, at(second)).unwrap();
+    let changed = asked(&deployment, Begin::Reimage, 5);
+    assert_eq!(changed.instances[0], deployment.instances[0]);
+    let beginning = |how, since| Some(Beginning { how, since: at(since), begun: false });
+    assert_eq!(changed.instances[1].begins, beginning(Begin::Reimage, 5));
+    // The more of what is asked, since the first was.
+    assert_eq!(asked(&changed, Begin::Reboot, 6).instances[1].begins, beginning(Begin::Reimage, 5));
+    assert_eq!(asked(&changed, Begin::Rebuild, 6).instances[1].begins, beginning(Begin::Rebuild, 5));
+    assert_eq!(restart(&deployment, &name(2), Begin::Reboot, at(5)), None);
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use welkin_agent_wire::{
-    Accelerator, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal, NodeObserved, ProbeGoal,
-    ProbeKind, RoleState, VmState,
+    Accelerator, DrainObserved, GuestOs, InstanceGoal, InstanceObserved, NodeCapacity, NodeGoal,
+    NodeObserved, ProbeGoal, ProbeKind, RoleState, VmState,
 };
 use welkin_base::{
     DeploymentId, Digest, Generation, NodeName, RoleName, ServiceName, SubscriptionId, Timestamp,
@@ -53,6 +53,11 @@ pub fn capacity(cores: u32, memory_mib: u32) -> NodeCapacity {
 
 pub fn observed(cluster: &Cluster, number: u8, instances: Vec<InstanceObserved>) -> NodeObserved {
     let node = &cluster.nodes[&node_name(number)];
+    let draining = node_goal(cluster, node, at(0)).draining.into_iter().map(|draining| DrainObserved {
+        instance: draining.instance,
+        since: draining.since,
+        connections: Some(0),
+    });
     NodeObserved {
         node: node.name.clone(),
         generation: node.record.generation,
@@ -61,7 +66,7 @@ pub fn observed(cluster: &Cluster, number: u8, instances: Vec<InstanceObserved>)
         instances,
         trouble: None,
         transport_recipient: String::new(),
-        draining: Vec::new(),
+        draining: draining.collect(),
     }
 }
 

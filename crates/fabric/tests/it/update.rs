@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{ProptestConfig, any, proptest};
 use welkin_fabric::update::{Difference, difference};
-use welkin_fabric::{Refused, Role, Turn, update_observed};
+use welkin_fabric::{Begin, Change, Refused, Role, Turn, restart, update_observed};
 use welkin_fabric_wire::{DeploymentGoal, GoalStatus, UpdateGoal, UpdateMode};
 
-use crate::fixture::{at, digest, goal, node_name, probe, role};
+use crate::fixture::{at, digest, goal, node_name, observed, probe, role};
 use crate::world::World;
 
 fn application(byte: u8, count: u32) -> Vec<Role> {
@@ -75,25 +75,109 @@ fn domain_after_domain() {
     assert_eq!(world.deployment().events.len(), 5);
 }
 
+/// Instances that other nodes' load balancers send connections to.
+fn backends(world: &World) -> usize {
+    let node = &world.cluster.nodes[&node_name(2)];
+    let goal = welkin_fabric::node_goal(&world.cluster, node, at(world.second));
+    goal.vips[0].backends.iter().filter(|backend| backend.ready && !backend.out).count()
+}
+
+/// Begins an update of `count` instances while each node counts `connections` to one that drains; for so many seconds
+/// the first is drained before it goes down, at most `limit_s`.
+fn drained_s(count: u32, connections: Option<u32>, limit_s: u64) -> u64 {
+    let mut world = world(count);
+    world.connections = connections;
+    world.put(asked(2, UpdateMode::Automatic), application(10, count)).unwrap();
+    let begin = world.second;
+    while world.down().is_empty() && world.second < begin + limit_s {
+        world.tick();
+    }
+    world.second - begin
+}
+
 #[test]
 fn an_instance_is_drained_before_it_changes() {
+    // Told, seen quiet, told to change.
+    assert!(drained_s(2, Some(0), 100) <= 4);
+    let long = |connections| (30..=34).contains(&drained_s(2, connections, 100));
+    assert!(long(Some(1)) && long(Some(u32::MAX)), "connections are waited for up to the limit");
+    assert!(long(None), "a node that cannot count");
+    // Nobody else takes what the only one does not get.
+    assert!(drained_s(1, Some(9), 100) <= 2);
+}
+
+#[test]
+fn a_change_waits_for_the_last_connection() {
     let mut world = world(2);
+    world.connections = Some(2);
     world.put(asked(2, UpdateMode::Automatic), application(10, 2)).unwrap();
-    let backends = |world: &World| {
-        let node = &world.cluster.nodes[&node_name(2)];
-        let goal = welkin_fabric::node_goal(&world.cluster, node, at(world.second));
-        goal.vips[0].backends.iter().filter(|backend| backend.ready && !backend.out).count()
-    };
-    let mut drained_s = 0;
-    while world.down().is_empty() {
+    for _ in 0..20 {
         world.tick();
-        drained_s += u32::from(backends(&world) == 1 && world.down().is_empty());
+        assert!(world.down().is_empty(), "second {}", world.second);
     }
-    assert!(drained_s >= 3, "{drained_s} s");
+    assert_eq!(backends(&world), 1);
+    world.connections = Some(0);
     world.until("updated", |world| {
         assert!(backends(world) >= 1, "second {}", world.second);
         world.is_at_rest()
     });
+}
+
+/// A node that says nothing of the draining, or of another one than this, has not left the instance out.
+#[test]
+fn every_node_that_balances_must_have_heard() {
+    let mut world = world(2);
+    world.put(asked(2, UpdateMode::Automatic), application(10, 2)).unwrap();
+    for _ in 0..20 {
+        world.tick();
+        let mut late = observed(&world.cluster, 2, Vec::new());
+        for said in &mut late.draining {
+            said.since = at(1);
+        }
+        world.cluster.observe(&node_name(2), late, at(world.second)).unwrap();
+        assert!(world.down().is_empty(), "second {}", world.second);
+    }
+    world.until("updated", World::is_at_rest);
+}
+
+#[test]
+fn what_is_asked_to_begin_again_drains_first() {
+    for begin in [Begin::Reboot, Begin::Reimage, Begin::Rebuild] {
+        let mut world = world(2);
+        world.connections = Some(1);
+        let ask = |world: &mut World, begin| {
+            let name = world.deployment().instances[1].name();
+            let asked = restart(world.deployment(), &name, begin, at(world.second)).unwrap();
+            world.cluster.apply(Change::Deployment(Box::new(asked)));
+        };
+        ask(&mut world, begin);
+        for _ in 0..10 {
+            world.tick();
+            assert_eq!((world.ready(), world.deployment().events.len()), (2, 0));
+        }
+        ask(&mut world, begin);
+        world.connections = Some(0);
+        world.until("it has begun", |world| world.deployment().events.len() == 1);
+        let counts = |world: &World| {
+            let instance = &world.deployment().instances[1];
+            (instance.boot, instance.reimage, instance.incarnation)
+        };
+        let expected = match begin {
+            Begin::Reboot => (1, 0, 1),
+            Begin::Reimage => (0, 1, 1),
+            Begin::Rebuild => (0, 0, 2),
+        };
+        assert_eq!(counts(&world), expected);
+        // Out of rotation until it is ready since.
+        world.until("ready", |world| {
+            let ready = world.deployment().instances.iter().all(|instance| instance.begins.is_none());
+            assert!(ready || world.deployment().instances[1].is_out());
+            assert!(world.deployment().instances[0].begins.is_none() && !ready || world.ready() == 2);
+            ready
+        });
+        assert_eq!(counts(&world), expected, "once");
+        assert_eq!(world.deployment().events.len(), 1);
+    }
 }
 
 #[test]

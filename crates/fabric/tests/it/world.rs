@@ -7,7 +7,7 @@ use welkin_base::{Digest, InstanceId};
 use welkin_fabric::{Action, Change, Cluster, Deployment, Refused, Role, Turn, deploy, node_goal};
 use welkin_fabric_wire::{DeploymentGoal, UpdateMode};
 
-use crate::fixture::{answer, at, cluster, id, settle};
+use crate::fixture::{at, cluster, id, observed, settle};
 
 /// How long a guest takes from a change to ready.
 const CHANGE_S: u64 = 4;
@@ -29,6 +29,8 @@ pub struct World {
     pub second: u64,
     /// Applications that never get ready.
     pub broken: BTreeSet<Digest>,
+    /// Connections that each node counts to an instance that drains.
+    pub connections: Option<u32>,
     /// Nodes that do not answer.
     pub dead: BTreeSet<u8>,
     guests: BTreeMap<InstanceId, Guest>,
@@ -37,7 +39,7 @@ pub struct World {
 impl World {
     pub fn new(fault_domains: &[u32]) -> Self {
         let (broken, dead, guests) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
-        Self { cluster: cluster(fault_domains), second: 0, broken, dead, guests }
+        Self { cluster: cluster(fault_domains), second: 0, broken, connections: Some(0), dead, guests }
     }
 
     pub fn deployment(&self) -> &Deployment {
@@ -69,7 +71,9 @@ impl World {
             let goals = node_goal(&self.cluster, node, at(self.second)).instances;
             seen.extend(goals.iter().map(|goal| goal.id.clone()));
             let instances = goals.iter().map(|goal| self.guest(goal)).collect();
-            answer(&mut self.cluster, number, self.second, instances);
+            let mut answer = observed(&self.cluster, number, instances);
+            answer.draining.iter_mut().for_each(|said| said.connections = self.connections);
+            self.cluster.observe(&answer.node.clone(), answer, at(self.second)).unwrap();
         }
         let dead = !self.dead.is_empty();
         self.guests.retain(|id, _| dead || seen.contains(id));
