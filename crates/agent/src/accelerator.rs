@@ -2,7 +2,7 @@
 //! nothing: nested or broken virtualization opens it and then resets the processor.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -41,8 +41,12 @@ pub fn known(config: &Config, folder: &Folder) -> Option<Accelerator> {
     if !Path::new(KVM).exists() {
         return Some(Accelerator::Tcg);
     }
-    let proof: Proof = serde_json::from_slice(&std::fs::read(folder.accelerator()).ok()?).ok()?;
+    let proof: Proof = serde_json::from_slice(&std::fs::read(file(config, folder)).ok()?).ok()?;
     (proof.host_kernel == host_kernel()).then_some(proof.accelerator)
+}
+
+fn file(config: &Config, folder: &Folder) -> PathBuf {
+    config.proof.clone().unwrap_or_else(|| folder.accelerator())
 }
 
 fn host_kernel() -> String {
@@ -66,7 +70,7 @@ pub async fn probe(
     let accelerator = if works { Accelerator::Kvm } else { Accelerator::Tcg };
     tracing::info!(?accelerator, "tried KVM by starting a VM");
     let proof = Proof { accelerator, host_kernel: host_kernel() };
-    replace(&folder.accelerator(), &serde_json::to_vec(&proof).map_err(io::Error::other)?)?;
+    replace(&file(config, folder), &serde_json::to_vec(&proof).map_err(io::Error::other)?)?;
     Ok(accelerator)
 }
 

@@ -45,6 +45,10 @@ pub struct Config {
     /// How VMs run.
     #[serde(default)]
     pub accelerator: AcceleratorChoice,
+    /// Where it is kept what a VM that was started with KVM proved; nodes of one machine share it, so that one
+    /// finds out for all. In the data folder when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<PathBuf>,
     /// The kind of machine that a VM is.
     #[serde(default = "default_machine")]
     pub machine: Machine,

@@ -228,10 +228,14 @@ impl Reconciler {
             return known;
         }
         let Place { config, folder, images, .. } = &self.place;
-        let found = accelerator::probe(config, folder, images, shape).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "what the probe of KVM found cannot be kept");
-            Accelerator::Tcg
-        });
+        let found = match accelerator::known(config, folder) {
+            // Another node of the machine found out meanwhile.
+            Some(known) => known,
+            None => accelerator::probe(config, folder, images, shape).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what the probe of KVM found cannot be kept");
+                Accelerator::Tcg
+            }),
+        };
         self.accelerator = Some(found);
         found
     }

@@ -94,6 +94,7 @@ fn agent(cloud: &Cloud, identities: &Identities, part: Part) -> Result<welkin_ag
         nodes_on_machine: cloud.choices.nodes.into(),
         duty: if cloud.is_cluster() { duty } else { Duty::Whole },
         accelerator: AcceleratorChoice::Auto,
+        proof: cloud.is_cluster().then(|| cloud.path("run/accelerator.json")),
         machine: welkin_agent::Machine::Q35,
     })
 }

@@ -24,8 +24,8 @@ pub struct Artifacts {
 pub struct Cloud {
     pub artifacts: Artifacts,
     state: tempfile::TempDir,
-    network: String,
-    port_offset: u16,
+    pub network: String,
+    pub port_offset: u16,
 }
 
 impl Artifacts {
@@ -101,8 +101,13 @@ impl Cloud {
     }
 
     pub fn up(&self) {
+        self.up_with(&[]);
+    }
+
+    /// Brings the cloud up with more arguments than it has anyway.
+    pub fn up_with(&self, more: &[&str]) {
         let arguments = self.up_arguments();
-        self.ok(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        self.ok(&arguments.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>());
     }
 
     pub fn status(&self) -> Value {
@@ -144,9 +149,13 @@ impl Cloud {
 impl Drop for Cloud {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for part in ["up", "storage", "node0", "fabric", "management"] {
-                let log =
-                    std::fs::read_to_string(self.state().join(format!("log/{part}.log"))).unwrap_or_default();
+            let logs = std::fs::read_dir(self.state().join("log")).into_iter().flatten().flatten();
+            let mut logs: Vec<PathBuf> = logs.map(|entry| entry.path()).collect();
+            logs.sort();
+            for path in logs {
+                let (part, log) =
+                    (path.file_stem().unwrap_or_default().display(), std::fs::read_to_string(&path));
+                let log = log.unwrap_or_default();
                 let tail: Vec<_> = log.lines().rev().take(30).collect();
                 eprintln!("--- the end of {part}.log");
                 tail.iter().rev().for_each(|line| eprintln!("{line}"));
