@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use welkin_base::SubscriptionId;
 
-use crate::part::{NODES_MAX, Part};
+use crate::part::{CONTROLLERS_MAX, NODES_MAX, Part};
 
 /// The first two bytes of a cloud's network, a /16 of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +131,9 @@ pub struct Choices {
     /// Nodes, 1 to [`NODES_MAX`].
     #[serde(default = "one")]
     pub nodes: u8,
+    /// Fabric controllers, each beside a member of etcd when there are several.
+    #[serde(default = "one")]
+    pub controllers: u8,
     /// Fault domains, over which nodes are dealt in turn; [`FAULT_DOMAINS`] when nothing was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault_domains: Option<u8>,
@@ -156,6 +159,7 @@ impl Choices {
             uid_base: 640_000,
             subscription,
             nodes: one(),
+            controllers: one(),
             fault_domains: None,
             drain_seconds_max: None,
         }
@@ -180,7 +184,12 @@ const PORT_QUEUE: u16 = 10_001;
 const PORT_TABLE: u16 = 10_002;
 const PORT_STORAGE_ADMIN: u16 = 10_010;
 const PORT_MANAGEMENT: u16 = 8_443;
+/// Of the first fabric controller, and what the ports of the others are apart.
 const PORT_FABRIC: u16 = 7_443;
+const PORT_FABRIC_STEP: u16 = 10;
+/// Of the first member of etcd, for clients and for members.
+const PORT_ETCD: u16 = 7_500;
+const PORT_ETCD_PEER: u16 = 7_510;
 const PORT_AGENT: u16 = 7_444;
 
 /// A storage service with a port of its own.
@@ -221,6 +230,16 @@ impl Cloud {
         self.choices.nodes > 1
     }
 
+    /// Whether it has several fabric controllers, and with them etcd.
+    pub const fn is_replicated(&self) -> bool {
+        self.choices.controllers > 1
+    }
+
+    /// The numbers of its fabric controllers, and of the members of etcd beside them.
+    pub fn controllers(&self) -> std::ops::Range<u8> {
+        0..self.choices.controllers.clamp(1, CONTROLLERS_MAX)
+    }
+
     /// The numbers of its nodes.
     pub fn nodes(&self) -> std::ops::Range<u8> {
         0..self.choices.nodes.clamp(1, NODES_MAX)
@@ -231,7 +250,9 @@ impl Cloud {
         let has = |part: &Part| match part {
             Part::Edge => self.is_cluster(),
             Part::Node(number) => self.nodes().contains(number),
-            Part::Storage | Part::Fabric | Part::Management => true,
+            Part::Fabric(number) => self.controllers().contains(number),
+            Part::Etcd(number) => self.is_replicated() && self.controllers().contains(number),
+            Part::Storage | Part::Management => true,
         };
         Part::possible().filter(has).collect()
     }
@@ -246,8 +267,8 @@ impl Cloud {
         let short = match part {
             Part::Node(number) => format!("n{number}"),
             Part::Edge => "edge".to_owned(),
-            Part::Fabric if self.is_cluster() => "fc".to_owned(),
-            Part::Storage | Part::Fabric | Part::Management => return None,
+            Part::Fabric(_) | Part::Etcd(_) if self.is_cluster() => "fc".to_owned(),
+            Part::Storage | Part::Fabric(_) | Part::Etcd(_) | Part::Management => return None,
         };
         Some(format!("{}-{short}", self.name()))
     }
@@ -315,13 +336,24 @@ impl Cloud {
         self.loopback(PORT_MANAGEMENT)
     }
 
-    /// The fabric controller.
-    pub fn fabric(&self) -> SocketAddr {
+    /// A fabric controller.
+    pub fn fabric(&self, number: u8) -> SocketAddr {
+        let port = PORT_FABRIC + u16::from(number) * PORT_FABRIC_STEP;
         if self.is_cluster() {
-            self.at(self.choices.network.controllers(), PORT_FABRIC)
+            self.at(self.choices.network.controllers(), port)
         } else {
-            self.loopback(PORT_FABRIC)
+            self.loopback(port)
         }
+    }
+
+    /// Where a member of etcd serves the fabric controllers, which are where it is.
+    pub fn etcd(&self, number: u8) -> SocketAddr {
+        self.loopback(PORT_ETCD + u16::from(number))
+    }
+
+    /// Where it serves the other members.
+    pub fn etcd_peer(&self, number: u8) -> SocketAddr {
+        self.loopback(PORT_ETCD_PEER + u16::from(number))
     }
 
     /// The fabric agent of a node.
@@ -350,7 +382,12 @@ impl Cloud {
         ];
         // Elsewhere it has a network of its own.
         if !self.is_cluster() {
-            ports.push((self.fabric(), "fabric controller"));
+            for number in self.controllers() {
+                ports.push((self.fabric(number), "fabric controller"));
+                if self.is_replicated() {
+                    ports.extend([(self.etcd(number), "etcd"), (self.etcd_peer(number), "etcd")]);
+                }
+            }
         }
         ports
     }
@@ -396,7 +433,12 @@ mod tests {
         assert_eq!(cloud.management().to_string(), "127.0.0.1:8943");
         assert_eq!(cloud.storage_for_guests(StorageEndpoint::Table).to_string(), "10.177.0.1:10502");
         assert_eq!(cloud.agent(0).to_string(), "10.177.0.2:7944");
-        assert_eq!(cloud.fabric().to_string(), "127.0.0.1:7943");
+        assert_eq!(cloud.fabric(0).to_string(), "127.0.0.1:7943");
+        assert_eq!(cloud.fabric(2).to_string(), "127.0.0.1:7963");
+        cloud.choices.controllers = 3;
+        let ports: std::collections::BTreeSet<_> =
+            cloud.host_ports().into_iter().map(|(port, _)| port).collect();
+        assert_eq!(ports.len(), 5 + 9, "{ports:?}");
     }
 
     #[test]
@@ -407,10 +449,13 @@ mod tests {
         assert_eq!(folders(&cloud), "storage node0 fabric management");
         cloud.choices.nodes = 3;
         assert_eq!(folders(&cloud), "storage edge node0 node1 node2 fabric management");
-        assert_eq!(cloud.fabric().to_string(), "10.177.1.2:7443");
+        assert_eq!(cloud.fabric(0).to_string(), "10.177.1.2:7443");
         assert_eq!(cloud.agent(2).to_string(), "10.177.0.4:7444");
         assert_eq!(cloud.vm_uid_base(2), 642_000);
         assert_eq!(cloud.nodes().map(|node| cloud.fault_domain(node)).collect::<Vec<_>>(), [0, 1, 0]);
+        cloud.choices.controllers = 3;
+        assert!(folders(&cloud).starts_with("storage etcd0 etcd1 etcd2 edge"), "{}", folders(&cloud));
+        assert!(folders(&cloud).ends_with("fabric fabric1 fabric2 management"), "{}", folders(&cloud));
         let apart: std::collections::BTreeSet<_> =
             cloud.parts().into_iter().filter_map(|part| cloud.namespace(part)).collect();
         assert_eq!(apart.len(), 5, "{apart:?}");

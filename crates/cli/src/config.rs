@@ -6,7 +6,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use serde::Deserialize;
 use welkin_agent::{AcceleratorChoice, Duty};
 use welkin_base::AccountName;
-use welkin_fabric_service::{NodeConfig, StoreConfig};
+use welkin_fabric_service::{NodeConfig, PeerConfig};
 use welkin_fabric_wire::NodeKind;
 use welkin_management::{FabricConfig, Limits, Quotas, StorageConfig, SubscriptionConfig};
 use welkin_management_wire::location::OperatingSystem;
@@ -14,6 +14,7 @@ use welkin_management_wire::location::OperatingSystem;
 use crate::client::{GuestEndpoints, Settings};
 use crate::cloud::{Cloud, StorageEndpoint};
 use crate::error::CliError;
+use crate::etcd;
 use crate::part::Part;
 use crate::state::{self, Identities};
 
@@ -38,7 +39,12 @@ pub fn write(cloud: &Cloud, identities: &Identities) -> Result<(), CliError> {
     for part in identities.agents.keys() {
         put(cloud, *part, &agent(cloud, identities, *part)?)?;
     }
-    put(cloud, Part::Fabric, &fabric(cloud, identities)?)?;
+    if cloud.is_replicated() {
+        etcd::share_keys(cloud)?;
+    }
+    for number in cloud.controllers() {
+        put(cloud, Part::Fabric(number), &fabric(cloud, identities, number)?)?;
+    }
     put(cloud, Part::Management, &management(cloud, identities)?)?;
     let admin = cloud.path("admin");
     state::write_secret(&admin.join("ca.pem"), &identities.authority_pem, 0)?;
@@ -84,7 +90,7 @@ fn agent(cloud: &Cloud, identities: &Identities, part: Part) -> Result<welkin_ag
         data: folder.join("data"),
         listen: agent_address(cloud, part),
         identity: folder.join("identity"),
-        clients: vec![identities.fabric],
+        clients: identities.fabric.clone(),
         bridge,
         prefix_length,
         uid_base: cloud.vm_uid_base(number),
@@ -106,8 +112,13 @@ fn agent_address(cloud: &Cloud, part: Part) -> SocketAddr {
     }
 }
 
-fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_service::Config, CliError> {
-    let folder = cloud.folder(Part::Fabric);
+fn fabric(
+    cloud: &Cloud,
+    identities: &Identities,
+    number: u8,
+) -> Result<welkin_fabric_service::Config, CliError> {
+    let folder = cloud.folder(Part::Fabric(number));
+    let peers = cloud.controllers().zip(&identities.fabric).filter(|(other, _)| *other != number);
     let network = cloud.choices.network.to_string();
     let nodes = identities.agents.iter().map(|(part, thumbprint)| {
         let (kind, number, fault_domain) = match part {
@@ -125,10 +136,16 @@ fn fabric(cloud: &Cloud, identities: &Identities) -> Result<welkin_fabric_servic
     });
     Ok(welkin_fabric_service::Config {
         data: folder.join("data"),
-        listen: cloud.fabric(),
-        name: Part::Fabric.folder(),
-        store: StoreConfig::Local,
-        peers: Vec::new(),
+        listen: cloud.fabric(number),
+        name: Part::Fabric(number).folder(),
+        store: etcd::store(cloud, number, &identities.etcd),
+        peers: peers
+            .map(|(other, thumbprint)| PeerConfig {
+                name: Part::Fabric(other).folder(),
+                address: cloud.fabric(other),
+                thumbprint: *thumbprint,
+            })
+            .collect(),
         identity: folder.join("identity"),
         clients: vec![identities.management, identities.operator],
         guest_os: cloud.path("images"),
@@ -145,7 +162,14 @@ fn management(cloud: &Cloud, identities: &Identities) -> Result<welkin_managemen
         identity: folder.join("identity"),
         listen: cloud.management(),
         location: LOCATION.to_owned(),
-        fabric: vec![FabricConfig { address: cloud.fabric(), thumbprint: identities.fabric }],
+        fabric: cloud
+            .controllers()
+            .zip(&identities.fabric)
+            .map(|(number, thumbprint)| FabricConfig {
+                address: cloud.fabric(number),
+                thumbprint: *thumbprint,
+            })
+            .collect(),
         storage: StorageConfig {
             address: cloud.storage_admin(),
             thumbprint: identities.storage,

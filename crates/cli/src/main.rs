@@ -8,6 +8,7 @@ mod delete;
 mod deploy;
 mod down;
 mod error;
+mod etcd;
 mod exit;
 mod fabric_key;
 mod login;

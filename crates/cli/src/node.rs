@@ -4,9 +4,10 @@
 mod failure;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
-use welkin_fabric_wire::NodeStatus;
+use welkin_fabric_wire::{ControllerStatus, NodeStatus};
 use welkin_pki::{Identity, ServerAuth, client_config};
 use welkin_transport::{CallError, Client, full, read_body};
 
@@ -19,6 +20,8 @@ pub use failure::{Failure, forget as forget_failures};
 
 /// The inventory of a cluster, in bytes of JSON, at most.
 const INVENTORY_BYTES_MAX: usize = 16 << 20;
+/// A controller that has not said by then whether it leads is left for the next.
+const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(2);
 /// A node, or why it is not as asked, in bytes, at most.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -119,12 +122,26 @@ fn number(cloud: &Cloud, name: &str) -> Result<u8, CliError> {
     }
 }
 
-/// A client of the fabric controller, with the operator's certificate.
-fn controller(cloud: &Cloud) -> Result<Client, CliError> {
+/// A client of the fabric controller that leads, with the operator's certificate.
+async fn controller(cloud: &Cloud) -> Result<Client, CliError> {
     let operator = Identity::load(&cloud.path("operator"))?;
-    let controller = Identity::load(&cloud.folder(Part::Fabric).join("identity"))?;
-    let tls = client_config(Some(&operator), ServerAuth::Pinned(controller.thumbprint()))?;
-    Ok(Client::new(cloud.fabric(), tls))
+    let mut why = CliError::Service("there is no fabric controller".to_owned());
+    for number in cloud.controllers() {
+        let controller = Identity::load(&cloud.folder(Part::Fabric(number)).join("identity"))?;
+        let tls = client_config(Some(&operator), ServerAuth::Pinned(controller.thumbprint()))?;
+        let client = Client::new(cloud.fabric(number), tls);
+        let asked = client.get_json::<ControllerStatus>("/v1/controller", ANSWER_BYTES_MAX);
+        match tokio::time::timeout(CONTROLLER_TIMEOUT, Box::pin(asked)).await {
+            Ok(Ok(status)) if status.leads => return Ok(client),
+            Ok(Ok(status)) => {
+                let said = status.trouble.unwrap_or_else(|| format!("{} does not lead", status.name));
+                why = CliError::NotUp { state: cloud.state.clone(), why: said };
+            }
+            Ok(Err(error)) => why = not_up(cloud, &error),
+            Err(_) => why = not_up(cloud, &CallError::TimedOut { address: client.address() }),
+        }
+    }
+    Err(why)
 }
 
 fn not_up(cloud: &Cloud, error: &CallError) -> CliError {
@@ -132,7 +149,8 @@ fn not_up(cloud: &Cloud, error: &CallError) -> CliError {
 }
 
 async fn list(cloud: &Cloud, json: bool) -> Result<(), CliError> {
-    let nodes: Vec<NodeStatus> = controller(cloud)?
+    let nodes: Vec<NodeStatus> = controller(cloud)
+        .await?
         .get_json("/v1/nodes", INVENTORY_BYTES_MAX)
         .await
         .map_err(|error| not_up(cloud, &error))?;
@@ -155,7 +173,7 @@ async fn list(cloud: &Cloud, json: bool) -> Result<(), CliError> {
 
 async fn order(cloud: &Cloud, name: &str, order: &str) -> Result<(), CliError> {
     let path = format!("/v1/nodes/{name}/{order}");
-    let answer = controller(cloud)?.send(http::Method::POST, &path, full("")).await;
+    let answer = controller(cloud).await?.send(http::Method::POST, &path, full("")).await;
     let response = answer.map_err(|error| not_up(cloud, &error))?;
     let status = response.status();
     let body = read_body(response.into_body(), ANSWER_BYTES_MAX).await.unwrap_or_default();

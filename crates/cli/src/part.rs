@@ -5,17 +5,22 @@ use std::fmt;
 /// Nodes that one machine carries at most: beyond, their agents alone leave little of a usual machine to instances.
 pub const NODES_MAX: u8 = 16;
 
+/// Fabric controllers that one machine runs at most, each beside a member of etcd: with five, two of each may be lost.
+pub const CONTROLLERS_MAX: u8 = 5;
+
 /// A part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The storage front-ends and their engine.
     Storage,
+    /// The member of etcd with this number, where there are several fabric controllers.
+    Etcd(u8),
     /// The fabric agent of the edge, which balances the virtual IPs of a cloud of several nodes.
     Edge,
     /// The fabric agent of the node with this number.
     Node(u8),
-    /// The fabric controller.
-    Fabric,
+    /// The fabric controller with this number; 0 is the only one of most clouds.
+    Fabric(u8),
     /// The management API.
     Management,
 }
@@ -24,7 +29,10 @@ impl Part {
     /// Every part that any cloud has, in the order in which they start: each may call those before it.
     pub fn possible() -> impl DoubleEndedIterator<Item = Self> {
         let nodes = (0..NODES_MAX).map(Self::Node);
-        [Self::Storage, Self::Edge].into_iter().chain(nodes).chain([Self::Fabric, Self::Management])
+        let (members, controllers) =
+            ((0..CONTROLLERS_MAX).map(Self::Etcd), (0..CONTROLLERS_MAX).map(Self::Fabric));
+        let below = [Self::Storage].into_iter().chain(members).chain([Self::Edge]).chain(nodes);
+        below.chain(controllers).chain([Self::Management])
     }
 
     /// The part of this name.
@@ -38,18 +46,21 @@ impl Part {
             Self::Storage => "storage".to_owned(),
             Self::Edge => "edge".to_owned(),
             Self::Node(number) => format!("node{number}"),
-            Self::Fabric => "fabric".to_owned(),
+            Self::Etcd(number) => format!("etcd{number}"),
+            Self::Fabric(0) => "fabric".to_owned(),
+            Self::Fabric(number) => format!("fabric{number}"),
             Self::Management => "management".to_owned(),
         }
     }
 
-    /// The subcommand of `welkin` that runs it.
-    pub const fn subcommand(self) -> &'static str {
+    /// The subcommand of `welkin` that runs it; `None` for a program of the system.
+    pub const fn subcommand(self) -> Option<&'static str> {
         match self {
-            Self::Storage => "storage",
-            Self::Edge | Self::Node(_) => "agent",
-            Self::Fabric => "fabric",
-            Self::Management => "management",
+            Self::Storage => Some("storage"),
+            Self::Edge | Self::Node(_) => Some("agent"),
+            Self::Fabric(_) => Some("fabric"),
+            Self::Management => Some("management"),
+            Self::Etcd(_) => None,
         }
     }
 
@@ -57,8 +68,10 @@ impl Part {
     pub const fn uid_offset(self) -> Option<u32> {
         match self {
             Self::Management => Some(1),
-            Self::Fabric => Some(2),
+            Self::Fabric(0) => Some(2),
             Self::Storage => Some(3),
+            Self::Etcd(number) => Some(10 + number as u32),
+            Self::Fabric(number) => Some(20 + number as u32),
             Self::Edge | Self::Node(_) => None,
         }
     }
@@ -87,7 +100,10 @@ mod tests {
             ("node16", None),
             ("node", None),
             ("edge", Some(Part::Edge)),
-            ("fabric", Some(Part::Fabric)),
+            ("fabric", Some(Part::Fabric(0))),
+            ("fabric2", Some(Part::Fabric(2))),
+            ("fabric5", None),
+            ("etcd0", Some(Part::Etcd(0))),
             ("", None),
         ] {
             assert_eq!(Part::named(text), expected, "{text}");

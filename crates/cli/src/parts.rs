@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::cloud::Cloud;
 use crate::error::CliError;
+use crate::etcd;
 use crate::network;
 use crate::node::Failure;
 use crate::part::Part;
@@ -142,8 +143,19 @@ impl Parts {
     fn spawn(&self, part: Part) -> Result<Child, CliError> {
         let log = self.open_log(part)?;
         let errors = log.try_clone().map_err(|source| self.file("share", part, source))?;
-        let mut command = self.command(part);
-        command.arg(part.subcommand()).arg("--config").arg(self.cloud.folder(part).join("config.toml"));
+        let program = part.subcommand().map_or(Path::new(etcd::PROGRAM), |_| &self.program);
+        let mut command = self.command(part, program);
+        match (part, part.subcommand()) {
+            (_, Some(name)) => {
+                command.arg(name).arg("--config").arg(self.cloud.folder(part).join("config.toml"));
+            }
+            (Part::Etcd(number), None) => {
+                // What it may find in the environment would set it up otherwise.
+                command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+                command.args(etcd::arguments(&self.cloud, number));
+            }
+            (_, None) => {}
+        }
         // A process group of its own: Ctrl-C reaches `welkin up` alone, which ends the parts in order.
         command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(errors).current_dir("/");
         let child = command
@@ -156,10 +168,10 @@ impl Parts {
     }
 
     /// The program as the part's user, in the part's namespace.
-    fn command(&self, part: Part) -> Command {
+    fn command(&self, part: Part, program: &Path) -> Command {
         let uid = self.cloud.uid(part);
         let Some(namespace) = network::namespace_path(&self.cloud, part) else {
-            let mut command = Command::new(&self.program);
+            let mut command = Command::new(program);
             command.uid(uid).gid(uid);
             return command;
         };
@@ -169,7 +181,7 @@ impl Parts {
         if uid != 0 {
             enter.args(["--setuid", &uid.to_string(), "--setgid", &uid.to_string()]);
         }
-        enter.arg("--").arg(&self.program);
+        enter.arg("--").arg(program);
         enter
     }
 

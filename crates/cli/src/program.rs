@@ -24,7 +24,8 @@ pub fn check_installed() -> Result<(), CliError> {
     }
 }
 
-fn is_installed(program: &str) -> bool {
+/// Whether a program is in the path.
+pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -12,14 +12,15 @@ use welkin_pki::{Authority, Identity, Thumbprint};
 
 use crate::cloud::{Choices, Cloud};
 use crate::error::CliError;
+use crate::etcd;
 use crate::part::Part;
 
 /// Files of a guest OS version, as `cargo xtask images` makes them.
 const IMAGE_FILES: [&str; 4] = ["kernel", "initramfs", "root", "version.toml"];
 /// Read and write for the owner only.
-const MODE_SECRET: u32 = 0o600;
+pub const MODE_SECRET: u32 = 0o600;
 /// Open to its owner only.
-const MODE_PRIVATE_FOLDER: u32 = 0o700;
+pub const MODE_PRIVATE_FOLDER: u32 = 0o700;
 /// Open to everyone for reading.
 const MODE_OPEN_FOLDER: u32 = 0o755;
 
@@ -73,8 +74,10 @@ pub struct Identities {
     pub storage: Thumbprint,
     /// Of the fabric agents: each node's, and the edge's where there is one.
     pub agents: BTreeMap<Part, Thumbprint>,
-    /// Of the fabric controller.
-    pub fabric: Thumbprint,
+    /// Of the fabric controllers.
+    pub fabric: Vec<Thumbprint>,
+    /// Of the members of etcd.
+    pub etcd: Vec<Thumbprint>,
     /// Of management, as a server and as a client.
     pub management: Thumbprint,
     /// The operator, as a client of the fabric controller.
@@ -101,7 +104,8 @@ pub fn identities(cloud: &Cloud) -> Result<Identities, CliError> {
         authority_pem: authority.identity().certificate_pem().to_owned(),
         storage: of(Part::Storage)?,
         agents: agents.map(|part| Ok((part, of(part)?))).collect::<Result<_, CliError>>()?,
-        fabric: of(Part::Fabric)?,
+        fabric: cloud.controllers().map(|number| of(Part::Fabric(number))).collect::<Result<_, _>>()?,
+        etcd: etcd::identities(cloud)?,
         management: of(Part::Management)?,
         operator: operator(cloud, &authority)?.thumbprint(),
         admin: admin(cloud)?,
@@ -117,8 +121,8 @@ fn identity(cloud: &Cloud, authority: &Authority, part: Part) -> Result<Identity
     match part {
         Part::Node(number) => names.push(cloud.agent(number).ip().to_string()),
         Part::Edge => names.push(cloud.edge().ip().to_string()),
-        Part::Fabric => names.push(cloud.fabric().ip().to_string()),
-        Part::Storage | Part::Management => {}
+        Part::Fabric(number) => names.push(cloud.fabric(number).ip().to_string()),
+        Part::Storage | Part::Etcd(_) | Part::Management => {}
     }
     names.dedup();
     let identity = authority.issue(&format!("welkin {part}"), &names)?;
@@ -225,12 +229,14 @@ pub fn write_secret(path: &Path, text: &str, uid: u32) -> Result<(), CliError> {
     fs::rename(&new, path).map_err(|source| file("replace", path, source))
 }
 
-fn make_folder(path: &Path, mode: u32, uid: u32) -> Result<(), CliError> {
+/// Makes a folder for a user.
+pub fn make_folder(path: &Path, mode: u32, uid: u32) -> Result<(), CliError> {
     fs::create_dir_all(path).map_err(|source| file("make", path, source))?;
     give(path, mode, uid)
 }
 
-fn give(path: &Path, mode: u32, uid: u32) -> Result<(), CliError> {
+/// Gives a file or folder to a user.
+pub fn give(path: &Path, mode: u32, uid: u32) -> Result<(), CliError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .and_then(|()| chown(path, Some(uid), Some(uid)))
         .map_err(|source| file("give away", path, source))

@@ -11,8 +11,9 @@ use crate::cloud::{Cloud, Network};
 use crate::config;
 use crate::down;
 use crate::error::CliError;
+use crate::etcd;
 use crate::network;
-use crate::part::{NODES_MAX, Part};
+use crate::part::{CONTROLLERS_MAX, NODES_MAX, Part};
 use crate::parts::Parts;
 use crate::process::Process;
 use crate::program;
@@ -32,7 +33,7 @@ const POLL_MS: u64 = 100;
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Examples:\n  welkin up\n  welkin up --detach --state /srv/welkin --images ./guest-os\n  \
-                        welkin up --port-offset 100 --network 10.178.0.0/16\n  welkin up --nodes 4"
+                        welkin up --port-offset 100 --network 10.178.0.0/16\n  welkin up --nodes 4 --controllers 3"
 )]
 pub struct UpArgs {
     /// Return when everything answers; `welkin down` ends it.
@@ -50,6 +51,9 @@ pub struct UpArgs {
     /// How many nodes; more than one have an edge, which holds the virtual IPs [default: 1].
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
     pub nodes: Option<u8>,
+    /// How many fabric controllers, an odd number; more than one keep what they know in etcd, and any one of three may die [default: 1].
+    #[arg(long, value_parser = odd)]
+    pub controllers: Option<u8>,
     /// Fault domains, over which the nodes are dealt in turn [default: 2].
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX)))]
     pub fault_domains: Option<u8>,
@@ -69,15 +73,22 @@ pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
         let _ = rustix::process::setsid();
     }
     // Before anything is touched: what is asked for here must not change the choices of a cloud that runs.
-    if let Ok(cloud) = state::open(state)
-        && Process::read(&supervisor_file(&cloud)).is_some()
+    let held = state::open(state);
+    if let Ok(cloud) = &held
+        && Process::read(&supervisor_file(cloud)).is_some()
     {
-        return Err(CliError::AlreadyUp { state: cloud.state });
+        return Err(CliError::AlreadyUp { state: cloud.state.clone() });
+    }
+    let controllers = arguments.controllers.or(held.as_ref().ok().map(|cloud| cloud.choices.controllers));
+    etcd::check_installed(controllers.unwrap_or(1))?;
+    if let (Ok(cloud), Some(controllers)) = (&held, controllers) {
+        etcd::check_unchanged(cloud, controllers)?;
     }
     let cloud = state::make(state, |choices| {
         choices.network = arguments.network.unwrap_or(choices.network);
         choices.port_offset = arguments.port_offset.unwrap_or(choices.port_offset);
         choices.nodes = arguments.nodes.unwrap_or(choices.nodes);
+        choices.controllers = arguments.controllers.unwrap_or(choices.controllers);
         choices.fault_domains = arguments.fault_domains.or(choices.fault_domains);
     })?;
     let lock = lock(&cloud)?;
@@ -93,6 +104,14 @@ pub async fn run(state: &Path, arguments: &UpArgs) -> Result<(), CliError> {
         detach(&cloud).await
     } else {
         supervise(&cloud, arguments.supervise).await
+    }
+}
+
+/// An even number of controllers loses its majority with no more of them dead than the odd one below.
+fn odd(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(number) if number % 2 == 1 && number <= CONTROLLERS_MAX => Ok(number),
+        _ => Err(format!("expected 1, 3 or {CONTROLLERS_MAX}")),
     }
 }
 
@@ -162,15 +181,16 @@ async fn start(cloud: &Cloud, parts: &mut Parts) -> Result<(), CliError> {
     network::make(cloud)?;
     steps.done("network");
     for part in cloud.parts() {
-        // Agents take calls from where the controllers are.
-        let from = if part.is_agent() { Part::Fabric } else { Part::Management };
+        // Agents and etcd take calls from where the controllers are.
+        let of_controllers = part.is_agent() || matches!(part, Part::Etcd(_));
+        let from = if of_controllers { Part::Fabric(0) } else { Part::Management };
         parts.start(part, address(cloud, part), from).await?;
         steps.done(&part.to_string());
     }
     let end = Instant::now() + Duration::from_secs(NODE_LIMIT_S);
     while !status::nodes_are_healthy(cloud).await {
         if Instant::now() >= end {
-            let part = Part::Fabric;
+            let part = Part::Fabric(0);
             return Err(CliError::PartSilent { part, seconds: NODE_LIMIT_S, log: cloud.log(part) });
         }
         tokio::time::sleep(Duration::from_millis(POLL_MS)).await;
@@ -185,7 +205,8 @@ fn address(cloud: &Cloud, part: Part) -> SocketAddr {
         Part::Storage => cloud.storage_admin(),
         Part::Edge => cloud.edge(),
         Part::Node(number) => cloud.agent(number),
-        Part::Fabric => cloud.fabric(),
+        Part::Etcd(number) => cloud.etcd(number),
+        Part::Fabric(number) => cloud.fabric(number),
         Part::Management => cloud.management(),
     }
 }

@@ -56,6 +56,19 @@ pub fn certificate_key(path: &Path) -> Result<UnsealingKey, RunError> {
     text.parse().map_err(|_| RunError::Key(path.to_owned()))
 }
 
+/// Files of the keys, below a controller's data folder.
+pub const KEY_FILES: [&str; 2] = ["package.key", "certificate.key"];
+
+/// Makes the keys of a controller that are missing in its data folder. Where there are several, all have the same.
+///
+/// # Errors
+/// When they cannot be read or written.
+pub fn make_keys(data: &Path) -> Result<(), RunError> {
+    let [package, certificate] = KEY_FILES.map(|file| data.join(file));
+    PackageKey::open(&package)?;
+    certificate_key(&certificate).map(drop)
+}
+
 fn read_or_make(
     path: &Path,
     make: impl FnOnce() -> Zeroizing<String>,

@@ -34,4 +34,5 @@ mod reconcile;
 
 pub use config::{Config, EtcdConfig, EtcdMemberConfig, NodeConfig, PeerConfig, StoreConfig};
 pub use error::RunError;
+pub use key::{KEY_FILES, make_keys};
 pub use run::run;

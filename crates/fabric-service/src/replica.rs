@@ -19,7 +19,7 @@ use crate::config::{Config, NodeConfig, StoreConfig};
 use crate::content::ContentFolder;
 use crate::controller::{Controller, State};
 use crate::error::{RunError, on};
-use crate::key::{self, PackageKey};
+use crate::key::{self, KEY_FILES, PackageKey};
 use crate::peer::Peers;
 use crate::row::Rows;
 use crate::{agreed, guest_os};
@@ -92,7 +92,7 @@ impl Replica {
 
 /// Of several replicas none makes keys: they have the same, or what was sealed to one is lost to the others.
 fn keys(config: &Config) -> Result<(PackageKey, UnsealingKey), RunError> {
-    let (package, certificate) = (config.data.join("package.key"), config.data.join("certificate.key"));
+    let [package, certificate] = KEY_FILES.map(|file| config.data.join(file));
     if matches!(config.store, StoreConfig::Etcd(_)) {
         for path in [&package, &certificate] {
             if !path.try_exists().map_err(on("read", path))? {

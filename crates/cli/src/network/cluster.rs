@@ -63,9 +63,9 @@ fn edge(cloud: &Cloud) -> Result<(), CliError> {
 fn controllers(cloud: &Cloud) -> Result<(), CliError> {
     let (host_link, network) = (cloud.controllers_interface(), cloud.choices.network);
     let (own, edge_address) = (network.controllers(), network.edge());
-    let controllers = add(cloud, Part::Fabric)?;
-    set(cloud, Part::Fabric, &CONTROLLER)?;
-    rules(cloud, Part::Fabric, CONTROLLERS_FILTER)?;
+    let controllers = add(cloud, Part::Fabric(0))?;
+    set(cloud, Part::Fabric(0), &CONTROLLER)?;
+    rules(cloud, Part::Fabric(0), CONTROLLERS_FILTER)?;
     ip(&format!("link add {host_link} type veth peer name {HOST} netns {controllers}"))?;
     ip(&format!("address add {}/24 dev {host_link}", network.host_of_controllers()))?;
     ip(&format!("-n {controllers} address add {own}/24 dev {HOST}"))?;
