@@ -2,6 +2,7 @@
 //! prints ratios: rates of a shared disk say little by themselves.
 
 mod engine;
+mod failover;
 mod load;
 mod management;
 mod page;
@@ -35,6 +36,8 @@ enum What {
     Growth(StorageArguments),
     /// The management API, with one client and with 64, and as services grow.
     Management(ManagementArguments),
+    /// How long nobody leads after a fabric controller was killed (root).
+    Failover(FailoverArguments),
     /// All, as the page of the documentation.
     Page(PageArguments),
 }
@@ -68,6 +71,15 @@ struct ManagementArguments {
     /// The page whose section is to be written anew
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
+}
+
+/// How to measure a failover.
+#[derive(Debug, clap::Args)]
+struct FailoverArguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    failover: failover::Arguments,
 }
 
 /// How to measure everything.
@@ -126,6 +138,9 @@ fn run(what: What) -> Result<String, Box<dyn Error>> {
             Ok(storage::measure_growth(&storage, &common.folder, common.rounds, &machine)?.to_string())
         }
         What::Management(arguments) => measure_management(&arguments),
+        What::Failover(FailoverArguments { common, failover }) => {
+            Ok(failover::run(&failover, &common.folder)?.to_string())
+        }
         What::Page(arguments) => page(arguments),
     }
 }

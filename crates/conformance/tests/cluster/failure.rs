@@ -13,22 +13,29 @@ use crate::{Cluster, tell};
 const OFF_LIMIT: Duration = Duration::from_secs(5);
 /// What it ran is ready elsewhere within this time, and that of a boot.
 const ELSEWHERE_LIMIT: Duration = Duration::from_secs(30);
+/// After the controller that leads was killed, another answers within this time: its goal is 5 s, and a machine that is
+/// busy with all else of this test gets twice that.
+const FAILOVER_LIMIT: Duration = Duration::from_secs(10);
 /// A part that was killed is started again within this time.
 const REVIVE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Nothing that runs notices that the controller is away.
-pub fn of_the_controller(cluster: &Cluster) {
+/// Each of the controllers, so that at least one of them led, and a member of their etcd. Nothing that runs notices.
+pub fn of_controllers(cluster: &Cluster) {
     let (vms, load) = (cluster.cloud.vms(), cluster.load());
-    let began = Instant::now();
-    cluster.kill("fabric");
-    eventually("the controller answers again", REVIVE_LIMIT, || {
-        cluster.cloud.welkin(&["node", "list"]).status.success().then_some(())
-    });
-    let took = began.elapsed();
-    cluster.all_ready(3, "the controller came back");
-    let visits = load.ends().none_failed("the fabric controller was killed");
+    let mut longest = Duration::ZERO;
+    for part in ["fabric", "fabric1", "fabric2", "etcd1"] {
+        let began = Instant::now();
+        let old = cluster.kill(part);
+        eventually("a controller answers", FAILOVER_LIMIT, || {
+            cluster.cloud.welkin(&["node", "list"]).status.success().then_some(())
+        });
+        longest = longest.max(began.elapsed());
+        eventually("it is started again", REVIVE_LIMIT, || cluster.pid(part).filter(|pid| *pid != old));
+    }
+    cluster.all_ready(3, "controllers were killed");
+    let visits = load.ends().none_failed("the fabric controllers were killed");
     assert_eq!(cluster.cloud.vms(), vms, "the same VMs run on");
-    tell("controller killed", &format!("another answers after {took:.1?}; {visits}"));
+    tell("controllers killed", &format!("one answers after {longest:.1?} at most; {visits}"));
 }
 
 /// An agent finds the VMs of the one before it.

@@ -25,7 +25,7 @@ use crate::load::Load;
 
 const SERVICE: &str = "shop";
 
-/// A cloud of four nodes with the guestbook's web role on it, three times.
+/// A cloud of four nodes and three fabric controllers with the guestbook's web role on it, three times.
 pub struct Cluster {
     /// The cloud.
     pub cloud: Cloud,
@@ -45,7 +45,7 @@ fn a_service_goes_on_whatever_happens_to_its_cluster() {
     change::a_setting(&cluster);
     change::a_package(&cluster);
     change::places_with_another_deployment(&cluster);
-    failure::of_the_controller(&cluster);
+    failure::of_controllers(&cluster);
     failure::of_an_agent(&cluster);
     failure::of_a_node(&cluster);
     failure::of_a_node_that_comes_back(&cluster);
@@ -61,7 +61,7 @@ fn a_service_goes_on_whatever_happens_to_its_cluster() {
 impl Cluster {
     fn start() -> Self {
         let cloud = Cloud::new(5);
-        cloud.up_with(&["--nodes", "4"]);
+        cloud.up_with(&["--nodes", "4", "--controllers", "3"]);
         let status = cloud.status();
         let nodes = status["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), 5, "four nodes and the edge: {nodes:?}");
