@@ -72,7 +72,7 @@ impl Rows {
                 cluster.apply(Change::Node(name, record));
             }
         }
-        cluster.deployments.clear();
+        cluster.forget_deployments();
         for row in deployments {
             let deployment: Deployment = decode(&row.value)?;
             cluster.apply(Change::Deployment(Box::new(deployment)));

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use welkin_agent_wire::{GuestOs, NodeCapacity};
-use welkin_base::{DeploymentId, Digest, Generation, NodeName, Timestamp};
+use welkin_base::{Digest, Generation, NodeName, Timestamp};
 use welkin_fabric_wire::{HealthChange, NodeKind, NodeState};
 
 use crate::deployment::{Deployment, Need};
+use crate::ledger::{Deployments, Ledger};
 use crate::network::Network;
 use crate::observed::Seen;
 use crate::quiet::DRAIN_MAX;
@@ -29,7 +30,8 @@ pub struct Cluster {
     /// Nodes by name.
     pub nodes: BTreeMap<NodeName, Node>,
     /// Deployments by id.
-    pub deployments: BTreeMap<DeploymentId, Deployment>,
+    pub deployments: Deployments,
+    pub(crate) ledger: Ledger,
 }
 
 /// A node.
@@ -89,14 +91,8 @@ impl Cluster {
     /// A cluster with nothing in it.
     #[must_use]
     pub fn new(network: Network, guest_os: GuestOs, since: Timestamp) -> Self {
-        Self {
-            network,
-            guest_os,
-            drain_max: DRAIN_MAX,
-            since,
-            nodes: BTreeMap::new(),
-            deployments: BTreeMap::new(),
-        }
+        let (nodes, deployments, ledger) = (BTreeMap::new(), Deployments::default(), Ledger::default());
+        Self { network, guest_os, drain_max: DRAIN_MAX, since, nodes, deployments, ledger }
     }
 
     /// Adds a node of which nothing was read yet.
@@ -109,25 +105,8 @@ impl Cluster {
         record: NodeRecord,
     ) {
         let node = Node { name: name.clone(), kind, number, fault_domain, record, seen: Seen::default() };
+        self.ledger.introduce(number, name.clone());
         self.nodes.insert(name, node);
-    }
-
-    /// What instances take from each node.
-    #[must_use]
-    pub fn usage(&self) -> BTreeMap<&NodeName, Usage> {
-        let mut usage: BTreeMap<&NodeName, Usage> = BTreeMap::new();
-        for deployment in self.deployments.values() {
-            for (node, need, _) in deployment.holdings() {
-                usage.entry(node).or_default().need.add(need);
-            }
-            for instance in &deployment.instances {
-                usage.entry(&instance.node).or_default().instances += 1;
-            }
-            for left in &deployment.leaving {
-                usage.entry(&left.node).or_default().leaving += 1;
-            }
-        }
-        usage
     }
 
     /// Addresses of instances, placed or leaving.

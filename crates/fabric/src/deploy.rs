@@ -224,12 +224,19 @@ fn place_missing(cluster: &Cluster, deployment: &mut Deployment, now: Timestamp)
     // Large ones first: small ones fit into what they leave.
     by_size.sort_by_key(|role| Reverse((role.need.memory_mib, role.need.cores, role.need.disk_mib)));
     for role in by_size {
+        let images = role.images();
         for index in numbers(deployment, role) {
             if deployment.instance(&InstanceName::of(&role.name, index)).is_some() {
                 continue;
             }
-            let wanted =
-                Wanted { role: &role.name, size: &role.size, index, of: role.count, need: role.need };
+            let wanted = Wanted {
+                role: &role.name,
+                size: &role.size,
+                index,
+                of: role.count,
+                need: role.need,
+                images: &images,
+            };
             let place = room.take(wanted, &deployment.instances, Spread::Required)?;
             deployment.instances.push(placed(deployment, role, index, place));
         }

@@ -11,7 +11,7 @@ use welkin_base::{NodeName, Timestamp};
 use welkin_fabric_wire::NodeState;
 
 use crate::cluster::{Cluster, Node};
-use crate::deployment::{Deployment, Instance, Turn};
+use crate::deployment::{Deployment, Instance, Role, Turn};
 use crate::health::relocate;
 use crate::placement::{NoRoom, Place, Room, Spread, Wanted};
 use crate::quiet::is_quiet;
@@ -211,6 +211,7 @@ fn place(deployment: &Deployment, at: usize, room: &mut Room<'_>) -> Result<Plac
     let of = role.map_or(1, |role| role.count);
     let others: Vec<Instance> =
         deployment.instances.iter().filter(|other| other.name() != old.name()).cloned().collect();
-    let wanted = Wanted { role: &old.role, size, index: old.index, of, need: old.need };
+    let images = role.map(Role::images).unwrap_or([deployment.goal.package; 4]);
+    let wanted = Wanted { role: &old.role, size, index: old.index, of, need: old.need, images: &images };
     room.take(wanted, &others, Spread::Required)
 }

@@ -97,13 +97,20 @@ fn heal_one(
         if !is_lost(&old.node) {
             continue;
         }
-        let wanted =
-            Wanted { role: &role.name, size: &role.size, index: old.index, of: role.count, need: old.need };
+        let images = role.images();
+        let wanted = Wanted {
+            role: &role.name,
+            size: &role.size,
+            index: old.index,
+            of: role.count,
+            need: old.need,
+            images: &images,
+        };
         let others: Vec<_> = healed.instances.iter().filter(|i| i.name() != old.name()).cloned().collect();
         let place = room
-            .take(wanted, &others, Spread::Required)
-            .or_else(|_| room.take(wanted, &others, Spread::Preferred));
-        let Ok(place) = place else { continue };
+            .find(wanted, &others, Spread::Required)
+            .or_else(|| room.find(wanted, &others, Spread::Preferred));
+        let Some(place) = place else { continue };
         relocate(cluster, &mut healed, at, place, now);
         moved = true;
     }

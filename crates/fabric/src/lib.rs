@@ -16,6 +16,7 @@ mod endpoint;
 pub mod goal;
 pub mod health;
 mod internal;
+mod ledger;
 pub mod life;
 pub mod network;
 pub mod observed;
@@ -37,6 +38,7 @@ pub use deployment::{
 };
 pub use goal::node_goal;
 pub use health::{Health, health};
+pub use ledger::Deployments;
 pub use life::{NotChanged, drain_node, retire_node, undrain_node};
 pub use network::{Network, NetworkError};
 pub use observed::{Lie, Seen};

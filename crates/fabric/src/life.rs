@@ -86,7 +86,7 @@ pub fn retire_node(
     if node.is_retired() {
         return Ok(None);
     }
-    let Usage { instances, leaving, .. } = cluster.usage().get(name).copied().unwrap_or_default();
+    let Usage { instances, leaving, .. } = cluster.usage_of(name);
     if (instances, leaving) != (0, 0) && !force {
         return Err(NotChanged::NotEmpty { name: name.clone(), instances, leaving });
     }
@@ -105,12 +105,8 @@ fn become_(node: &Node, state: NodeState, now: Timestamp) -> Change {
 /// Nodes that were being drained and are empty.
 #[must_use]
 pub fn drained(cluster: &Cluster, now: Timestamp) -> Vec<Change> {
-    let draining = || cluster.nodes.values().filter(|node| node.record.state == NodeState::Draining);
-    if draining().next().is_none() {
-        return Vec::new();
-    }
-    let usage = cluster.usage();
-    let empty = draining().filter(|node| !usage.contains_key(&node.name));
+    let draining = cluster.nodes.values().filter(|node| node.record.state == NodeState::Draining);
+    let empty = draining.filter(|node| cluster.usage_of(&node.name).is_nothing());
     empty.map(|node| become_(node, NodeState::Drained, now)).collect()
 }
 

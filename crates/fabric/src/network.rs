@@ -19,6 +19,8 @@ const INSTANCES_FIRST: u8 = 16;
 const VIPS_FIRST: u8 = 240;
 /// The highest node number: the next one's instances would have the addresses of virtual IPs.
 pub const NODE_NUMBER_MAX: u8 = VIPS_FIRST - INSTANCES_FIRST - 1;
+/// Addresses for the instances of one node.
+pub const ADDRESSES_PER_NODE: usize = 253;
 /// Bits of a node's instance network.
 pub const INSTANCE_PREFIX_LENGTH: u8 = 24;
 /// The first byte of a MAC: unicast, locally administered (IEEE 802, bit 1 of the first byte).

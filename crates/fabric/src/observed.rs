@@ -132,6 +132,8 @@ impl Cluster {
         node.seen.take(clean(observed), now);
         // What a node does not need it may remove.
         node.seen.images.retain(|image| needed.contains(image));
+        self.drop_silent(now);
+        self.refresh(name);
         Ok(())
     }
 

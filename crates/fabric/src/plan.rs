@@ -74,20 +74,21 @@ impl Cluster {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Deployment(deployment) => {
-                self.deployments.insert(deployment.id.clone(), *deployment);
+                self.put_deployment(*deployment);
             }
             Change::Swap(deployments) => {
                 for deployment in *deployments {
-                    self.deployments.insert(deployment.id.clone(), deployment);
+                    self.put_deployment(deployment);
                 }
             }
             Change::Remove(_, id) => {
-                self.deployments.remove(&id);
+                self.remove_deployment(&id);
             }
             Change::Node(name, record) => {
                 if let Some(node) = self.nodes.get_mut(&name) {
                     node.record = record;
                 }
+                self.refresh(&name);
             }
         }
     }

@@ -43,7 +43,7 @@ pub fn deployment_observed(cluster: &Cluster, deployment: &Deployment, now: Time
 /// A node as it is at `now`.
 #[must_use]
 pub fn node_status(cluster: &Cluster, node: &Node, now: Timestamp) -> NodeStatus {
-    let Usage { need, instances, leaving } = cluster.usage().get(&node.name).copied().unwrap_or_default();
+    let Usage { need, instances, leaving } = cluster.usage_of(&node.name);
     let state = node.seen.state();
     let capacity = state.map(|state| state.capacity).or(node.record.capacity);
     let health = health(cluster, node, now);

@@ -7,6 +7,7 @@ mod deploy;
 mod fixture;
 mod goal;
 mod healing;
+mod index;
 mod life;
 mod observed;
 mod placement;

@@ -101,3 +101,41 @@ fn silent_nodes_get_nothing() {
     let error = put(&mut cluster, 2, goal(1), vec![role("Web", 1, 512)], 99).unwrap_err();
     assert!(error.to_string().contains("no node takes instances (node0, node1)"), "{error}");
 }
+
+#[test]
+fn of_nodes_as_good_one_that_has_the_images_is_taken() {
+    let mut cluster = cluster(&[0, 0, 0]);
+    put(&mut cluster, 1, goal(1), vec![role("Web", 3, 1024)], 0).unwrap();
+    for image in [1, 2, 3, 9] {
+        cluster.image_arrived(&node_name(2), crate::fixture::digest(image));
+    }
+    let placed = put(&mut cluster, 2, goal(1), vec![role("Web", 1, 1024)], 0).unwrap();
+    assert_eq!(placed.instances[0].node, node_name(2));
+    // What is fuller comes first all the same.
+    answer(&mut cluster, 2, 1, Vec::new());
+    let mut wide = observed(&cluster, 2, Vec::new());
+    wide.capacity = crate::fixture::capacity(64, 64 << 10);
+    cluster.observe(&node_name(2), wide, at(1)).unwrap();
+    let placed = put(&mut cluster, 3, goal(1), vec![role("Web", 1, 1024)], 1).unwrap();
+    assert_eq!(placed.instances[0].node, node_name(0));
+}
+
+/// What is counted as it changes is what a count of everything finds.
+#[test]
+fn what_is_kept_is_what_is_placed() {
+    let mut cluster = cluster(&[0, 1]);
+    let mut deployments = Vec::new();
+    for number in 1..5 {
+        deployments.push(put(&mut cluster, number, goal(1), vec![role("Web", 2, 512)], 0).unwrap());
+    }
+    cluster.apply(welkin_fabric::Change::Deployment(Box::new(welkin_fabric::delete(&deployments[0]))));
+    let used = |cluster: &welkin_fabric::Cluster| -> Vec<_> {
+        cluster.usage().map(|(_, usage)| (usage.need.cores, usage.instances, usage.leaving)).collect()
+    };
+    assert_eq!(used(&cluster), [(4, 3, 1), (4, 3, 1)]);
+    let gone = &deployments[0];
+    cluster.apply(welkin_fabric::Change::Remove(gone.goal.service.clone(), gone.id.clone()));
+    assert_eq!(used(&cluster), [(3, 3, 0), (3, 3, 0)]);
+    cluster.forget_deployments();
+    assert_eq!(used(&cluster), []);
+}
