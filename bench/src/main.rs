@@ -2,6 +2,7 @@
 //! prints ratios: rates of a shared disk say little by themselves.
 
 mod engine;
+mod fabric;
 mod failover;
 mod load;
 mod management;
@@ -38,6 +39,8 @@ enum What {
     Management(ManagementArguments),
     /// How long nobody leads after a fabric controller was killed (root).
     Failover(FailoverArguments),
+    /// Placement in fleets of up to 100,000 nodes.
+    Fabric(FabricArguments),
     /// All, as the page of the documentation.
     Page(PageArguments),
 }
@@ -82,6 +85,16 @@ struct FailoverArguments {
     failover: failover::Arguments,
 }
 
+/// How to measure placement.
+#[derive(Debug, clap::Args)]
+struct FabricArguments {
+    #[command(flatten)]
+    fabric: fabric::Arguments,
+    /// Rounds; the medians are printed.
+    #[arg(long, default_value_t = 3, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    rounds: usize,
+}
+
 /// How to measure everything.
 #[derive(Debug, clap::Args)]
 struct PageArguments {
@@ -89,6 +102,8 @@ struct PageArguments {
     common: Common,
     #[command(flatten)]
     storage: storage::Arguments,
+    #[command(flatten)]
+    fabric: fabric::Arguments,
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -141,6 +156,7 @@ fn run(what: What) -> Result<String, Box<dyn Error>> {
         What::Failover(FailoverArguments { common, failover }) => {
             Ok(failover::run(&failover, &common.folder)?.to_string())
         }
+        What::Fabric(FabricArguments { fabric, rounds }) => Ok(fabric::run(&fabric, rounds).to_string()),
         What::Page(arguments) => page(arguments),
     }
 }
@@ -159,12 +175,13 @@ fn measure_management(arguments: &ManagementArguments) -> Result<String, Box<dyn
 }
 
 fn page(arguments: PageArguments) -> Result<String, Box<dyn Error>> {
-    let PageArguments { common, storage, out, scale, load_average } = arguments;
+    let PageArguments { common, storage, fabric, out, scale, load_average } = arguments;
     let machine = storage::Machine::look(load_average);
     // The engine's own measurements may be shorter: nothing but the disk must come to speed.
     let duration = Duration::from_secs_f64(storage.seconds * 0.75);
     let engine = engine::run(&common.folder, common.rounds, duration)?;
     let figures = storage::run(&storage, &common.folder, common.rounds)?;
+    let fabric = fabric::run(&fabric, common.rounds);
     let (rounds, seconds) = (common.rounds, storage.seconds);
     eprintln!("management");
     let management = management::Arguments {
@@ -180,7 +197,8 @@ fn page(arguments: PageArguments) -> Result<String, Box<dyn Error>> {
         let last = std::fs::read_to_string(&out).unwrap_or_default();
         page::growth_of(&last).unwrap_or("Not measured yet.").to_owned()
     };
-    let page = Page { machine, rounds, seconds, engine, storage: figures, management, growth }.to_string();
+    let page =
+        Page { machine, rounds, seconds, engine, storage: figures, management, fabric, growth }.to_string();
     std::fs::write(&out, &page)?;
     Ok(page)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::fabric::Report as FabricReport;
 use crate::management::Report as ManagementReport;
 use crate::report::Report as EngineReport;
 use crate::storage::{Machine, Report as StorageReport};
@@ -27,6 +28,8 @@ pub struct Page {
     pub storage: StorageReport,
     /// The management API.
     pub management: Management,
+    /// Placement.
+    pub fabric: FabricReport,
     /// The section on growth.
     pub growth: String,
 }
@@ -77,7 +80,7 @@ goal.
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, rounds, seconds, engine, storage, management, growth } = self;
+        let Self { machine, rounds, seconds, engine, storage, management, fabric, growth } = self;
         let (targets, details) = (storage.targets(), storage.details());
         write!(
             f,
@@ -118,6 +121,9 @@ The embedded engine without the protocol, beside system calls that move the same
 {engine}
 {MANAGEMENT}
 {management}
+## Placement
+
+{fabric}
 {GROWTH}
 {growth}
 
