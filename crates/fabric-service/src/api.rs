@@ -42,6 +42,7 @@ enum Call {
     Certificates,
     Cores(SubscriptionId),
     Nodes,
+    Healing,
     Node(NodeName, Order),
     Log(DeploymentId, InstanceName),
     Restart(DeploymentId, InstanceName, Begin),
@@ -91,6 +92,7 @@ pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incomin
             found(&CoresUsed { cores })
         }
         Call::Nodes => inventory::list(&controller).await,
+        Call::Healing => inventory::healing(&controller).await,
         Call::Node(name, order) => {
             let forced = request.uri().query() == Some("force=true");
             inventory::change(&controller, &name, order, forced).await
@@ -109,6 +111,7 @@ fn parse(method: &Method, path: &str) -> Option<Call> {
     Some(match (method.as_str(), segments.as_slice()) {
         ("GET", ["identity"]) => Call::Identity,
         ("GET", ["nodes"]) => Call::Nodes,
+        ("GET", ["healing"]) => Call::Healing,
         ("POST", ["nodes", name, order]) => Call::Node(NodeName::new(name).ok()?, Order::of(order)?),
         ("GET", ["subscriptions", id, "cores"]) => Call::Cores(SubscriptionId::new(id).ok()?),
         ("GET", ["certificates"]) => Call::Certificates,
@@ -354,6 +357,7 @@ mod tests {
         let deployment = format!("/v1/deployments/{}", id());
         check("GET", "/v1/identity", Call::Identity);
         check("GET", "/v1/nodes", Call::Nodes);
+        check("GET", "/v1/healing", Call::Healing);
         check("PUT", &deployment, Call::PutDeployment(id()));
         check("GET", &deployment, Call::GetDeployment(id()));
         check("DELETE", &deployment, Call::DeleteDeployment(id()));

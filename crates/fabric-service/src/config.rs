@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use welkin_base::NodeName;
 use welkin_fabric::network::NODE_NUMBER_MAX;
-use welkin_fabric::{Network, NodeKind};
+use welkin_fabric::{Network, NodeKind, Policy};
 use welkin_pki::Thumbprint;
 
 /// Configuration of the fabric controller (TOML).
@@ -38,6 +39,9 @@ pub struct Config {
     /// How long an instance that is to change waits for its connections to end, at most; 30 when nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_seconds_max: Option<u32>,
+    /// How much is healed before somebody has to look.
+    #[serde(default)]
+    pub healing: HealingConfig,
     /// The nodes.
     #[serde(default)]
     pub nodes: Vec<NodeConfig>,
@@ -92,6 +96,49 @@ pub struct PeerConfig {
     pub thumbprint: Thumbprint,
 }
 
+/// How much is healed before somebody has to look. What is missing has the value of [`Policy::default`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealingConfig {
+    /// Nodes that are lost or were within the window, in percent of all: above it nothing is moved.
+    pub nodes_lost_percent_max: u32,
+    /// That window.
+    pub nodes_window_s: u64,
+    /// Instances of one deployment that move within their window, in percent: above it no more do.
+    pub moves_percent_max: u32,
+    /// So many may, however few instances it has.
+    pub moves_min: u32,
+    /// That window.
+    pub moves_window_s: u64,
+}
+
+impl Default for HealingConfig {
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self {
+            nodes_lost_percent_max: policy.nodes_lost_percent_max,
+            nodes_window_s: policy.nodes_window.as_secs(),
+            moves_percent_max: policy.moves_percent_max,
+            moves_min: policy.moves_min,
+            moves_window_s: policy.moves_window.as_secs(),
+        }
+    }
+}
+
+impl HealingConfig {
+    /// What the core goes by.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            nodes_lost_percent_max: self.nodes_lost_percent_max,
+            nodes_window: Duration::from_secs(self.nodes_window_s),
+            moves_percent_max: self.moves_percent_max,
+            moves_min: self.moves_min,
+            moves_window: Duration::from_secs(self.moves_window_s),
+        }
+    }
+}
+
 /// A node of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +184,10 @@ impl Config {
                     peer.name
                 ));
             }
+        }
+        let percents = [self.healing.nodes_lost_percent_max, self.healing.moves_percent_max];
+        if percents.iter().any(|percent| *percent > 100) {
+            return Some("a share under [healing] is above 100 percent".to_owned());
         }
         let mut names = BTreeSet::new();
         let mut numbers = BTreeSet::new();
@@ -218,6 +269,15 @@ mod tests {
             assert_eq!(mistake.is_some(), expected.is_some(), "{mistake:?}");
             assert!(mistake.unwrap_or_default().contains(expected.unwrap_or_default()));
         }
+        let healing = |text: &str| format!("{before}[healing]\n{text}\n[[nodes]]{node}");
+        let config: Config =
+            toml::from_str(&healing("nodes_lost_percent_max = 30\nmoves_window_s = 60")).unwrap();
+        let policy = config.healing.policy();
+        assert_eq!((policy.nodes_lost_percent_max, policy.moves_window.as_secs()), (30, 60));
+        assert_eq!(policy.moves_min, Policy::default().moves_min, "what is missing has its default");
+        let config: Config = toml::from_str(&healing("moves_percent_max = 101")).unwrap();
+        assert!(config.mistake().unwrap().contains("above 100 percent"));
+        assert!(toml::from_str::<Config>(&healing("moves = 3")).is_err());
         assert!(toml::from_str::<Config>(&format!("color = 1\n{TEXT}")).is_err());
         assert!(toml::from_str::<Config>(&TEXT.replace("/16", "/24")).is_err());
     }

@@ -1,8 +1,11 @@
 //! The nodes of the cluster: what each is, and what the operator wants of it.
 
 use http::{Response, StatusCode};
-use welkin_base::NodeName;
-use welkin_fabric::{NotChanged, drain_node, node_status, retire_node, undrain_node};
+use welkin_base::{NodeName, Timestamp};
+use welkin_fabric::{
+    Cluster, NotChanged, drain_node, healing_status, node_status, retire_node, undrain_node,
+};
+use welkin_fabric_wire::{HealingStatus, HealingStop};
 use welkin_transport::{Body, json, text};
 
 use crate::controller::Controller;
@@ -36,6 +39,28 @@ pub(crate) async fn list(controller: &Controller) -> Response<Body> {
     let state = controller.state().await;
     let nodes = state.cluster.nodes.values().map(|node| node_status(&state.cluster, node, controller.now()));
     json(StatusCode::OK, &nodes.collect::<Vec<_>>())
+}
+
+/// What the controller does not heal by itself.
+pub(crate) async fn healing(controller: &Controller) -> Response<Body> {
+    let state = controller.state().await;
+    json(StatusCode::OK, &healing_status(&state.cluster, controller.now()))
+}
+
+/// Says in the log when healing stops and when it goes on. `known` is what was said last.
+pub(crate) fn watch(cluster: &Cluster, now: Timestamp, known: &mut HealingStatus) {
+    let status = healing_status(cluster, now);
+    match (&known.stopped, &status.stopped) {
+        (None, Some(why)) => tracing::error!(why, "healing stops"),
+        (Some(_), None) => tracing::info!("healing goes on"),
+        _ => {}
+    }
+    let is_known =
+        |stop: &&HealingStop| known.deployments.iter().any(|one| one.deployment == stop.deployment);
+    for HealingStop { deployment, why } in status.deployments.iter().filter(|stop| !is_known(stop)) {
+        tracing::error!(%deployment, why, "the deployment is not healed further");
+    }
+    *known = status;
 }
 
 /// Changes what is wanted of a node, and answers the node as it is then.

@@ -32,7 +32,7 @@ mod agent;
 mod node;
 mod reconcile;
 
-pub use config::{Config, EtcdConfig, EtcdMemberConfig, NodeConfig, PeerConfig, StoreConfig};
+pub use config::{Config, EtcdConfig, EtcdMemberConfig, HealingConfig, NodeConfig, PeerConfig, StoreConfig};
 pub use error::RunError;
 pub use key::{KEY_FILES, make_keys};
 pub use run::run;

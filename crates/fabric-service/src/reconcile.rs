@@ -8,10 +8,12 @@ use tokio::sync::watch;
 use welkin_agent_wire::NodeGoal;
 use welkin_base::{Digest, NodeName};
 use welkin_fabric::{Action, Change, plan, update_observed};
+use welkin_fabric_wire::HealingStatus;
 
 use welkin_store::StoreError;
 
 use crate::controller::Controller;
+use crate::inventory;
 use crate::row::RowsError;
 
 /// A plan is made at least this often.
@@ -38,6 +40,7 @@ pub(crate) async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    let mut healing = HealingStatus::default();
     loop {
         match round(&controller, &mailboxes).await {
             Ok(Removed::Something) => sweep.reset_immediately(),
@@ -50,6 +53,7 @@ pub(crate) async fn run(
             }
             Err(error) => tracing::error!(%error, "the plan cannot be stored; trying again"),
         }
+        inventory::watch(&controller.state().await.cluster, controller.now(), &mut healing);
         tokio::select! {
             () = controller.changed.notified() => {}
             () = tokio::time::sleep(INTERVAL) => {}

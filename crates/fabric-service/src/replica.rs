@@ -74,6 +74,7 @@ impl Replica {
         if let Some(seconds) = self.config.drain_seconds_max {
             cluster.drain_max = Duration::from_secs(seconds.into());
         }
+        cluster.policy = self.config.healing.policy();
         for NodeConfig { name, kind, number, fault_domain, .. } in &self.config.nodes {
             let number = u32::from(*number);
             cluster.add_node(name.clone(), *kind, number, *fault_domain, NodeRecord::default());

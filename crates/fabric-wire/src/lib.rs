@@ -13,6 +13,7 @@
 //! | `GET /v1/controller` | [`ControllerStatus`], of every replica; one that does not lead answers all else with 421 or 503 |
 //! | `GET /v1/subscriptions/{subscription}/cores` | [`CoresUsed`] |
 //! | `GET /v1/nodes` | list of [`NodeStatus`] |
+//! | `GET /v1/healing` | [`HealingStatus`] |
 //! | `POST /v1/nodes/{name}/drain`, `…/undrain` | [`NodeStatus`] as it is then; 404 for an unknown node |
 //! | `POST /v1/nodes/{name}/retire`, `…/retire?force=true` | the same; 409 with a text while something is on the node and it is not forced |
 //! | `GET /v1/deployments/{id}/instances/{name}/log` | the end of an instance's console, as text |
@@ -36,7 +37,7 @@ use welkin_base::{
 };
 
 pub use controller::ControllerStatus;
-pub use node::{HealthChange, NodeHealth, NodeKind, NodeState, NodeStatus};
+pub use node::{HealingStatus, HealingStop, HealthChange, NodeHealth, NodeKind, NodeState, NodeStatus};
 
 /// A service package as sent, in bytes, at most.
 pub const PACKAGE_BYTES_MAX: u64 = 600 << 20;
@@ -284,6 +285,8 @@ pub enum RebootReason {
     Failed,
     /// Its node was lost: it begins anew on another.
     Moved,
+    /// Its node was drained: it begins anew on another.
+    Drained,
 }
 
 /// A role of a deployment.

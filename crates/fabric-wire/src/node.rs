@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use welkin_base::{NodeName, Timestamp};
+use welkin_base::{DeploymentId, NodeName, Timestamp};
 
 /// What a node is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,6 +97,26 @@ pub struct NodeStatus {
     pub leaving: u32,
     /// A trouble that it reports, why it is unhealthy, or why it is not drained yet.
     pub trouble: Option<String>,
+}
+
+/// What the FC does not heal by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealingStatus {
+    /// Why nothing is healed at all, when too many nodes are lost.
+    pub stopped: Option<String>,
+    /// Deployments that used up what may move of them.
+    pub deployments: Vec<HealingStop>,
+}
+
+/// A deployment that is not healed further.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealingStop {
+    /// Which.
+    pub deployment: DeploymentId,
+    /// Why, and until when.
+    pub why: String,
 }
 
 impl fmt::Display for NodeKind {

@@ -11,6 +11,7 @@ use welkin_base::{Digest, Generation, NodeName, Timestamp};
 use welkin_fabric_wire::{HealthChange, NodeKind, NodeState};
 
 use crate::deployment::{Deployment, Need};
+use crate::healing::Policy;
 use crate::ledger::{Deployments, Ledger};
 use crate::network::Network;
 use crate::observed::Seen;
@@ -25,6 +26,8 @@ pub struct Cluster {
     pub guest_os: GuestOs,
     /// How long an instance drains, at most.
     pub drain_max: Duration,
+    /// How much is healed before somebody has to look.
+    pub policy: Policy,
     /// Since when this controller watches.
     pub since: Timestamp,
     /// Nodes by name.
@@ -92,7 +95,8 @@ impl Cluster {
     #[must_use]
     pub fn new(network: Network, guest_os: GuestOs, since: Timestamp) -> Self {
         let (nodes, deployments, ledger) = (BTreeMap::new(), Deployments::default(), Ledger::default());
-        Self { network, guest_os, drain_max: DRAIN_MAX, since, nodes, deployments, ledger }
+        let policy = Policy::default();
+        Self { network, guest_os, drain_max: DRAIN_MAX, policy, since, nodes, deployments, ledger }
     }
 
     /// Adds a node of which nothing was read yet.

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use welkin_base::{NodeName, Timestamp};
-use welkin_fabric_wire::NodeState;
+use welkin_fabric_wire::{NodeState, RebootReason};
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::{Deployment, Instance, Role, Turn};
@@ -170,7 +170,8 @@ impl Step<'_> {
             let Some(turn) = turn(at) else { continue };
             match place(&self.next, at, room) {
                 Ok(place) => {
-                    relocate(self.cluster, &mut self.next, at, place, self.now);
+                    let why = RebootReason::Drained;
+                    relocate(self.cluster, &mut self.next, at, place, why, self.now);
                     self.next.instances[at].turn = turn;
                 }
                 // Back into rotation: room was lost since it was looked for.

@@ -1,22 +1,25 @@
-//! Whether a node can be counted on, and what happens to the instances of one that cannot.
+//! Whether a node can be counted on.
 //!
 //! A node that is silent for [`UNHEALTHY_AFTER`] leaves the load balancer; after [`LOST_AFTER`] its instances begin
-//! anew elsewhere, with a higher incarnation. Nothing proves that the node is dead: its old instances are fenced,
+//! anew elsewhere ([`crate::healing`]), with a higher incarnation. Nothing proves that the node is dead: its old instances are fenced,
 //! because no goal names them any more, and are ended before anything else when the node answers again.
 
 use std::time::Duration;
 
 use welkin_base::{Generation, NodeName, Timestamp};
 pub use welkin_fabric_wire::NodeHealth as Health;
-use welkin_fabric_wire::{NodeKind, RebootReason};
+use welkin_fabric_wire::RebootReason;
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::Deployment;
-use crate::placement::{Place, Room, Spread, Wanted};
+use crate::placement::Place;
 
-/// Silence after which a node's instances leave the load balancer: four missed readings.
-pub const UNHEALTHY_AFTER: Duration = Duration::from_secs(4);
-/// Silence after which a node's instances are placed elsewhere. Long enough for an agent to be restarted.
+/// Silence after which a node's instances leave the load balancer: three missed readings. A plan is made at least each
+/// second, so a node that dies is out of every goal after four seconds at most, and a second is left for the goals to be
+/// taken: the load balancer is off it within five. Shorter would take nodes out that are merely busy.
+pub const UNHEALTHY_AFTER: Duration = Duration::from_secs(3);
+/// Silence after which a node's instances are placed elsewhere. Long enough for an agent to be restarted, and short
+/// enough that they boot elsewhere within 30 s of the node's death.
 pub const LOST_AFTER: Duration = Duration::from_secs(20);
 
 /// The health of a node at `now`.
@@ -47,74 +50,10 @@ pub fn is_settled(cluster: &Cluster, now: Timestamp) -> bool {
     awaited.into_iter().all(|node| health(cluster, node, now) != Health::Unknown)
 }
 
-/// The brake: when more than half of the nodes are lost, the controller is likelier cut off than they are dead,
-/// and nothing is moved. Edges run nothing, so that they do not count.
-#[must_use]
-pub fn brake(cluster: &Cluster, now: Timestamp) -> bool {
-    let counted = cluster.nodes.values().filter(|node| node.kind == NodeKind::Compute && !node.is_retired());
-    let (all, lost) = counted.fold((0, 0), |(all, lost), node| {
-        (all + 1, lost + usize::from(health(cluster, node, now) == Health::Lost))
-    });
-    lost * 2 > all
-}
-
-/// The deployments whose instances on lost nodes find a place elsewhere, as they are afterwards.
-#[must_use]
-pub fn heal(cluster: &Cluster, now: Timestamp) -> Vec<Deployment> {
-    if brake(cluster, now) {
-        return Vec::new();
-    }
-    let mut room = Room::new(cluster, now);
-    cluster
-        .deployments
-        .values()
-        .filter(|deployment| !deployment.deleting)
-        .filter_map(|deployment| heal_one(cluster, deployment, &mut room, now))
-        .collect()
-}
-
 /// The generation of the goal that a node was given last.
 #[must_use]
 pub fn goal_given(cluster: &Cluster, node: &NodeName) -> Generation {
     cluster.nodes.get(node).map(|node| node.record.generation).unwrap_or_default()
-}
-
-fn heal_one(
-    cluster: &Cluster,
-    deployment: &Deployment,
-    room: &mut Room<'_>,
-    now: Timestamp,
-) -> Option<Deployment> {
-    let is_lost = |name: &NodeName| {
-        let node = cluster.nodes.get(name);
-        node.is_none_or(|node| node.is_retired() || health(cluster, node, now) == Health::Lost)
-    };
-    let mut healed = deployment.clone();
-    let mut moved = false;
-    for at in 0..healed.instances.len() {
-        let old = healed.instances[at].clone();
-        let Some(role) = deployment.role_of(&old) else { continue };
-        if !is_lost(&old.node) {
-            continue;
-        }
-        let images = role.images();
-        let wanted = Wanted {
-            role: &role.name,
-            size: &role.size,
-            index: old.index,
-            of: role.count,
-            need: old.need,
-            images: &images,
-        };
-        let others: Vec<_> = healed.instances.iter().filter(|i| i.name() != old.name()).cloned().collect();
-        let place = room
-            .find(wanted, &others, Spread::Required)
-            .or_else(|| room.find(wanted, &others, Spread::Preferred));
-        let Some(place) = place else { continue };
-        relocate(cluster, &mut healed, at, place, now);
-        moved = true;
-    }
-    moved.then_some(healed)
 }
 
 /// Has the instance at `at` begin anew at another place; what it held is let go.
@@ -123,10 +62,11 @@ pub(crate) fn relocate(
     deployment: &mut Deployment,
     at: usize,
     place: Place,
+    why: RebootReason,
     now: Timestamp,
 ) {
     let old = deployment.instances[at].clone();
-    deployment.note(&old, RebootReason::Moved, now);
+    deployment.note(&old, why, now);
     let instance = &mut deployment.instances[at];
     instance.changed = goal_given(cluster, &place.node);
     instance.vm_restarts = 0;

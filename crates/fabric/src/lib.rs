@@ -14,6 +14,7 @@ pub mod deployment;
 pub mod drain;
 mod endpoint;
 pub mod goal;
+pub mod healing;
 pub mod health;
 mod internal;
 mod ledger;
@@ -37,6 +38,7 @@ pub use deployment::{
     Beginning, Deployment, Instance, Leaving, Need, Reach, Role, RoleEndpoint, Task, Turn, Value, Version,
 };
 pub use goal::node_goal;
+pub use healing::{Policy, healing_status};
 pub use health::{Health, health};
 pub use ledger::Deployments;
 pub use life::{NotChanged, drain_node, retire_node, undrain_node};

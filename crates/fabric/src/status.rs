@@ -9,7 +9,8 @@ use welkin_fabric_wire::{
 use crate::cluster::{Cluster, Node, Usage};
 use crate::deployment::{Deployment, Instance, Leaving, Reach};
 use crate::drain::obstacle;
-use crate::health::{Health, brake, health, silence};
+use crate::healing::brake;
+use crate::health::{Health, health, silence};
 use crate::update::update_observed;
 
 /// A deployment as it is at `now`.
@@ -81,11 +82,8 @@ fn node_trouble(cluster: &Cluster, node: &Node, healthy: bool, now: Timestamp) -
     }
     let why = node.seen.trouble().unwrap_or("it has not been read yet");
     let silent_s = silence(cluster, node, now).as_secs();
-    let braked = if brake(cluster, now) && cluster.nodes.len() > 1 {
-        "; healing is stopped, because more than half of the nodes are silent"
-    } else {
-        ""
-    };
+    let stopped = brake(cluster, now).filter(|_| cluster.nodes.len() > 1);
+    let braked = stopped.map(|why| format!("; healing is stopped: {why}")).unwrap_or_default();
     Some(format!("silent for {silent_s} s: {why}{braked}"))
 }
 

@@ -9,6 +9,7 @@ use welkin_base::Timestamp;
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::{Deployment, Instance, Reach, RoleEndpoint};
+use crate::healing::trusts_the_silent;
 use crate::health::{Health, health};
 
 /// The load-balanced endpoints, as `node` is told.
@@ -26,13 +27,24 @@ pub fn vips(cluster: &Cluster, node: &Node, now: Timestamp) -> Vec<Vip> {
 #[must_use]
 pub fn is_ready(cluster: &Cluster, deployment: &Deployment, instance: &Instance, now: Timestamp) -> bool {
     let Some(node) = cluster.nodes.get(&instance.node) else { return false };
+    health(cluster, node, now) == Health::Healthy && said_ready(cluster, deployment, instance)
+}
+
+/// Whether its node said last that the instance takes traffic, however long ago.
+fn said_ready(cluster: &Cluster, deployment: &Deployment, instance: &Instance) -> bool {
+    let Some(node) = cluster.nodes.get(&instance.node) else { return false };
     let seen = node.seen.instance(&deployment.instance_id(instance.name()));
-    health(cluster, node, now) == Health::Healthy
-        && seen.is_some_and(|seen| {
-            seen.incarnation == instance.incarnation
-                && seen.vm == VmState::Running
-                && seen.role == Some(RoleState::Ready)
-        })
+    seen.is_some_and(|seen| {
+        seen.incarnation == instance.incarnation
+            && seen.vm == VmState::Running
+            && seen.role == Some(RoleState::Ready)
+    })
+}
+
+/// Whether what a node said last of its instances decides where traffic goes: it answers, or so many do not that the
+/// controller is likelier cut off than they are dead.
+fn is_counted_on(cluster: &Cluster, node: &Node, now: Timestamp) -> bool {
+    health(cluster, node, now) == Health::Healthy || trusts_the_silent(cluster, now)
 }
 
 /// Whether an instance passes a probe, as far as this controller knows.
@@ -45,10 +57,10 @@ fn passes(
 ) -> bool {
     let Some(node) = cluster.nodes.get(&instance.node) else { return false };
     let seen = node.seen.instance(&deployment.instance_id(instance.name()));
-    health(cluster, node, now) == Health::Healthy
-        && seen.is_some_and(|seen| {
-            seen.incarnation == instance.incarnation && seen.passes.iter().any(|passed| passed == name)
-        })
+    let passed = seen.is_some_and(|seen| {
+        seen.incarnation == instance.incarnation && seen.passes.iter().any(|passed| passed == name)
+    });
+    passed && is_counted_on(cluster, node, now)
 }
 
 /// Whether an instance passes each probe of its endpoints.
@@ -97,11 +109,14 @@ fn backend(
         Reach::InstanceInput { .. } | Reach::Internal => true,
     };
     let probe = endpoint.probe.as_ref();
+    let node = cluster.nodes.get(&instance.node);
+    let takes_traffic = said_ready(cluster, deployment, instance)
+        && node.is_some_and(|node| is_counted_on(cluster, node, now));
     VipBackend {
         instance: deployment.instance_id(instance.name()),
         address: instance.address,
         port: endpoint.local_port,
-        ready: (ignore_status || is_ready(cluster, deployment, instance, now))
+        ready: (ignore_status || takes_traffic)
             && probe.is_none_or(|probe| passes(cluster, deployment, instance, &probe.name, now)),
         ignore_status,
         out: instance.is_out(),

@@ -91,6 +91,7 @@ impl Cloud {
             clients: vec![management.thumbprint()],
             guest_os,
             network: "10.177.0.0/16".parse().unwrap(),
+            healing: welkin_fabric_service::HealingConfig::default(),
             nodes: (0..)
                 .zip(&agents)
                 .map(|(number, agent)| NodeConfig {

@@ -108,6 +108,7 @@ impl Replicas {
                 clients: vec![management.thumbprint()],
                 guest_os: guest_os.clone(),
                 network: "10.177.0.0/16".parse().unwrap(),
+                healing: welkin_fabric_service::HealingConfig::default(),
                 nodes: nodes.clone(),
             })
             .collect();

@@ -1,4 +1,4 @@
-use welkin_fabric::{Action, plan};
+use welkin_fabric::{Action, healing_status, node_goal, plan};
 
 use crate::fixture::{answer, answer_ready, at, cluster, goal, id, node_name, put, role, settle};
 
@@ -83,4 +83,91 @@ fn a_deletion_does_not_wait_for_a_lost_node() {
         settle(&mut cluster, second);
         assert_eq!(cluster.deployments.is_empty(), second == 30, "second {second}");
     }
+}
+
+#[test]
+fn a_dead_node_is_out_of_every_goal_after_four_seconds() {
+    let mut cluster = cluster(&[0, 1, 2]);
+    put(&mut cluster, 1, goal(1), vec![role("Web", 3, 512)], 0).unwrap();
+    for second in 0..10 {
+        // Node 2 answers for the last time at second 3, and dies at once.
+        for number in if second <= 3 { 0..3 } else { 0..2 } {
+            settle(&mut cluster, second);
+            answer_ready(&mut cluster, number, second);
+        }
+        settle(&mut cluster, second);
+        let seen_by_0 = node_goal(&cluster, &cluster.nodes[&node_name(0)], at(second));
+        let ready = seen_by_0.vips[0].backends.iter().filter(|backend| backend.ready).count();
+        if second >= 3 {
+            assert_eq!(ready, if second <= 3 + 3 { 2 } else { 1 }, "second {second}");
+        }
+    }
+}
+
+#[test]
+fn when_most_are_silent_traffic_goes_on_as_it_was() {
+    let mut cluster = cluster(&[0, 1, 2]);
+    put(&mut cluster, 1, goal(1), vec![role("Web", 3, 512)], 0).unwrap();
+    settle(&mut cluster, 0);
+    for number in 0..3 {
+        answer_ready(&mut cluster, number, 0);
+    }
+    settle(&mut cluster, 10);
+    answer_ready(&mut cluster, 0, 10);
+    let seen_by_0 = node_goal(&cluster, &cluster.nodes[&node_name(0)], at(10));
+    let ready = seen_by_0.vips[0].backends.iter().filter(|backend| backend.ready).count();
+    assert_eq!(ready, 2, "both others are silent, which says more of the controller than of them");
+    assert!(healing_status(&cluster, at(10)).stopped.is_none(), "they are not lost yet");
+    let stopped = healing_status(&cluster, at(25)).stopped.unwrap();
+    assert!(stopped.contains("2 of 3 nodes"), "{stopped}");
+}
+
+#[test]
+fn what_was_lost_lately_counts_until_the_window_is_over() {
+    let mut cluster = cluster(&[0, 1, 2, 3]);
+    cluster.policy.nodes_lost_percent_max = 25;
+    put(&mut cluster, 1, goal(1), vec![role("Web", 4, 512)], 0).unwrap();
+    let dead_until = |cluster: &mut welkin_fabric::Cluster, dead: u8, from: u64, to: u64| {
+        for second in from..to {
+            for number in (0..4).filter(|number| *number != dead) {
+                settle(cluster, second);
+                answer_ready(cluster, number, second);
+            }
+            settle(cluster, second);
+        }
+        cluster.deployments[&id(1)]
+            .instances
+            .iter()
+            .filter(|instance| instance.node == node_name(dead))
+            .count()
+    };
+    assert_eq!(dead_until(&mut cluster, 3, 1, 30), 0, "one of four may be lost");
+    // The first is back, and a second one dies within the window.
+    assert!(dead_until(&mut cluster, 2, 30, 90) > 0, "the brake holds");
+    assert!(healing_status(&cluster, at(89)).stopped.is_some());
+    assert_eq!(dead_until(&mut cluster, 2, 90, 150), 0, "the first loss is two minutes old");
+}
+
+#[test]
+fn a_deployment_that_brings_nodes_down_is_not_carried_on_for_ever() {
+    let mut cluster = cluster(&[0, 1, 2, 3, 4, 5, 6, 7]);
+    cluster.policy.nodes_window = std::time::Duration::ZERO;
+    put(&mut cluster, 1, goal(1), vec![role("Web", 1, 9000)], 0).unwrap();
+    put(&mut cluster, 2, goal(1), vec![role("Web", 1, 9000)], 0).unwrap();
+    let mut second = 0;
+    let mut moves = 0;
+    while second < 400 {
+        second += 1;
+        let deadly = cluster.deployments[&id(1)].instances[0].node.clone();
+        for number in (0..8).filter(|number| node_name(*number) != deadly) {
+            settle(&mut cluster, second);
+            answer_ready(&mut cluster, number, second);
+        }
+        settle(&mut cluster, second);
+        moves += usize::from(cluster.deployments[&id(1)].instances[0].node != deadly);
+    }
+    assert_eq!(moves, 4, "as many as may move in ten minutes");
+    let status = healing_status(&cluster, at(second));
+    assert_eq!((status.stopped, status.deployments.len()), (None, 1));
+    assert_eq!(status.deployments[0].deployment, id(1), "and the other one is not held back");
 }

@@ -204,7 +204,7 @@ fn an_edge_gets_virtual_ips_and_no_instances() {
     cluster.add_node(node_name(3), NodeKind::Edge, 3, 0, NodeRecord::default());
     answer(&mut cluster, 0, 30, Vec::new());
     answer(&mut cluster, 1, 30, Vec::new());
-    assert!(!welkin_fabric::health::brake(&cluster, at(30)));
+    assert_eq!(welkin_fabric::healing::brake(&cluster, at(30)), None);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn health_and_capacity_are_remembered() {
         history,
         [
             (NodeHealth::Healthy, at(0)),
-            (NodeHealth::Unhealthy, at(9)),
+            (NodeHealth::Unhealthy, at(8)),
             (NodeHealth::Lost, at(25)),
             (NodeHealth::Healthy, at(40)),
         ]

@@ -73,8 +73,8 @@ fn an_old_incarnation_says_nothing_of_the_new() {
 fn a_silent_node_makes_instances_unresponsive() {
     let mut cluster = small();
     answer(&mut cluster, 0, 1, vec![seen(VmState::Running, Some(RoleState::Ready), 0)]);
-    assert_eq!(state(&cluster, 5), InstanceState::Ready);
-    assert_eq!(state(&cluster, 6), InstanceState::Unresponsive);
+    assert_eq!(state(&cluster, 4), InstanceState::Ready);
+    assert_eq!(state(&cluster, 5), InstanceState::Unresponsive);
     cluster.unreadable(&node_name(0), "connection refused");
     let node = node_status(&cluster, &cluster.nodes[&node_name(0)], at(6));
     assert_eq!((node.healthy, node.trouble.as_deref()), (false, Some("silent for 5 s: connection refused")));

@@ -26,6 +26,7 @@ fn reason(reason: RebootReason) -> &'static str {
         RebootReason::Update => "DeploymentUpdate",
         RebootReason::Failed => "VirtualMachineFailure",
         RebootReason::Moved => "NodeFailure",
+        RebootReason::Drained => "NodeMaintenance",
     }
 }
 
