@@ -6,6 +6,7 @@ mod compile;
 mod deploy;
 mod fixture;
 mod goal;
+mod golden;
 mod healing;
 mod index;
 mod life;
