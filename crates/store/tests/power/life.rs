@@ -24,6 +24,8 @@ const DATA_MODES: [&str; 2] = ["data=ordered", "data=writeback"];
 pub struct Life {
     journal: Journal,
     history: Arc<History>,
+    /// Bytes of extents that were moved so that their files could be cut.
+    pub moved_bytes: u64,
 }
 
 /// How the power failed.
@@ -53,6 +55,7 @@ impl Life {
         let tasks = check(&store, &before).await;
         let opened = lock(&disks.journal).position();
         let tasks = work(&store, &disks.journal, tasks, commits, rng).await;
+        let moved_bytes = store.stats().extent_bytes_moved;
         store.close().await.unwrap();
         drop(store);
         let closed = lock(&disks.journal).position();
@@ -61,7 +64,7 @@ impl Life {
         check(&store, &Expected { history: history.clone(), position: closed }).await;
         store.close().await.unwrap();
         drop(store);
-        Self { journal: disks.stop(), history }
+        Self { journal: disks.stop(), history, moved_bytes }
     }
 
     /// The power fails at some moment: anywhere, before a flush, or right after an acknowledgement.

@@ -72,11 +72,13 @@ async fn fail_again_and_again(seed: u64, losses: usize) {
     println!("{losses} power losses, seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut done = 0;
+    let mut moved_bytes = 0;
     for disks in DISKS.into_iter().cycle() {
         if done >= losses {
             break;
         }
         let first = Life::first(disks, COMMITS_FIRST, &mut rng).await;
+        moved_bytes += first.moved_bytes;
         let until = losses.min(done + LOSSES_PER_RECORDING);
         while done < until {
             let mut loss = first.lose_power(&mut rng);
@@ -88,6 +90,8 @@ async fn fail_again_and_again(seed: u64, losses: usize) {
             }
         }
     }
+    assert!(moved_bytes > 0, "nothing was moved while the power could fail");
+    println!("{moved_bytes} bytes of extents were moved meanwhile");
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -19,6 +19,11 @@ pub const TASKS: usize = 6;
 /// The row that has the number of the task's last commit.
 pub const NUMBER: &[u8] = b"number";
 const EXTENT_PREFIX: &str = "extent";
+/// Rows of a task that name extents.
+const EXTENTS: u32 = 12;
+/// After so many commits that write extents as many follow that mostly delete them: then extents are moved, and files
+/// cut.
+const PHASE_COMMITS: u64 = 60;
 
 /// Small sizes: flushes, compactions, segments that are used again and files that grow, all the time.
 pub fn options() -> LocalOptions {
@@ -28,6 +33,7 @@ pub fn options() -> LocalOptions {
         cache_bytes: 1024 * 1024,
         extent_file_bytes: 2 * 1024 * 1024,
         extent_step_bytes: 512 * 1024,
+        compaction_bytes_per_second: 1 << 30,
         ..LocalOptions::default()
     }
 }
@@ -117,12 +123,14 @@ impl Worker {
             writes.push((Bytes::from(format!("row {key}")), value));
         }
         let mut replaced = Vec::new();
-        if rng.random_bool(0.25) {
-            let key = Bytes::from(format!("{EXTENT_PREFIX} {}", rng.random_range(0..4)));
+        let (touches, writes_one) =
+            if (number / PHASE_COMMITS).is_multiple_of(2) { (0.25, 0.8) } else { (0.5, 0.1) };
+        if rng.random_bool(touches) {
+            let key = Bytes::from(format!("{EXTENT_PREFIX} {}", rng.random_range(0..EXTENTS)));
             if let Some((_, extent)) = self.rows.get(&key).and_then(|value| named(&key, value)) {
                 replaced.push(extent);
             }
-            let value = match rng.random_bool(0.8) {
+            let value = match rng.random_bool(writes_one) {
                 true => Some(write_extent(&self.store, rng).await),
                 false => None,
             };
