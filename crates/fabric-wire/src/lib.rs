@@ -301,7 +301,7 @@ pub struct RoleObserved {
     pub guest_os: String,
 }
 
-/// A load-balanced endpoint of a role.
+/// An endpoint of a role at the virtual IP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputEndpoint {
@@ -343,6 +343,9 @@ pub struct InstanceStatus {
     pub vm_restarts: u32,
     /// Times that its role was started again.
     pub role_restarts: u32,
+    /// Endpoints at which this very instance is reached from outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instance_endpoints: Vec<InputEndpoint>,
 }
 
 /// State of an instance (SERVICEMODEL §5; the wire names are `management-wire`'s).

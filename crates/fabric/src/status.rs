@@ -1,13 +1,13 @@
 //! What management reads back: the state of each instance, deployment and node.
 
 use welkin_agent_wire::{Accelerator, InstanceObserved, RoleState, VmState};
-use welkin_base::Timestamp;
+use welkin_base::{RoleName, Timestamp};
 use welkin_fabric_wire::{
     DeploymentObserved, GoalStatus, InputEndpoint, InstanceState, InstanceStatus, NodeStatus, RoleObserved,
 };
 
 use crate::cluster::{Cluster, Node, Usage};
-use crate::deployment::{Deployment, Instance, Leaving, Reach};
+use crate::deployment::{Deployment, Instance, Leaving, Reach, RoleEndpoint};
 use crate::drain::obstacle;
 use crate::healing::brake;
 use crate::health::{Health, health, silence};
@@ -126,6 +126,7 @@ fn placed_status(
         message,
         vm_restarts: current.map_or(0, |seen| seen.vm_restarts),
         role_restarts: current.map_or(0, |seen| seen.role_restarts),
+        instance_endpoints: instance_endpoints(deployment, instance),
     }
 }
 
@@ -155,6 +156,7 @@ fn leaving_status(
         message,
         vm_restarts: 0,
         role_restarts: 0,
+        instance_endpoints: Vec::new(),
     })
 }
 
@@ -186,16 +188,23 @@ fn running(seen: Option<&InstanceObserved>, cycles: bool) -> (InstanceState, Str
 
 fn input_endpoints(deployment: &Deployment) -> Vec<InputEndpoint> {
     let endpoints = deployment.roles().iter().flat_map(|role| role.endpoints.iter().map(move |e| (role, e)));
-    endpoints
-        .filter_map(|(role, endpoint)| match endpoint.reach {
-            Reach::Input { port, .. } => Some(InputEndpoint {
-                role: role.name.clone(),
-                name: endpoint.name.clone(),
-                protocol: endpoint.protocol.clone(),
-                port,
-                local_port: endpoint.local_port,
-            }),
-            Reach::InstanceInput { .. } | Reach::Internal => None,
-        })
-        .collect()
+    let balanced = endpoints.filter(|(_, endpoint)| matches!(endpoint.reach, Reach::Input { .. }));
+    balanced.filter_map(|(role, endpoint)| at_virtual_ip(&role.name, endpoint, 0)).collect()
+}
+
+/// Those of the version that the instance follows.
+fn instance_endpoints(deployment: &Deployment, instance: &Instance) -> Vec<InputEndpoint> {
+    let endpoints = deployment.role_of(instance).into_iter().flat_map(|role| &role.endpoints);
+    let own = endpoints.filter(|endpoint| matches!(endpoint.reach, Reach::InstanceInput { .. }));
+    own.filter_map(|endpoint| at_virtual_ip(&instance.role, endpoint, instance.index)).collect()
+}
+
+fn at_virtual_ip(role: &RoleName, endpoint: &RoleEndpoint, index: u32) -> Option<InputEndpoint> {
+    Some(InputEndpoint {
+        role: role.clone(),
+        name: endpoint.name.clone(),
+        protocol: endpoint.protocol.clone(),
+        port: endpoint.public_port(index)?,
+        local_port: endpoint.local_port,
+    })
 }

@@ -230,7 +230,8 @@ fn virtual_ips(vip: &str) -> Element {
 }
 
 fn instance_element(status: &InstanceStatus, endpoints: &[InputEndpoint], vip: &str) -> Element {
-    let endpoints = endpoints.iter().filter(|endpoint| endpoint.role == status.role).map(|endpoint| {
+    let of_role = endpoints.iter().filter(|endpoint| endpoint.role == status.role);
+    let endpoints = of_role.chain(&status.instance_endpoints).map(|endpoint| {
         Element::new("InstanceEndpoint")
             .with("Name", &endpoint.name)
             .with("Vip", vip)

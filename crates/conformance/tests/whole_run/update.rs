@@ -74,12 +74,52 @@ pub fn settings_and_files_change_without_a_failed_request(cloud: &Cloud, url: &s
     let copy = folder.path().join("guestbook");
     copy_all(&cloud.artifacts.guestbook, &copy);
     std::fs::write(copy.join("Web/version.txt"), "2").unwrap();
-    let package = folder.path().join("guestbook.cspkg").display().to_string();
-    let definition = copy.join("ServiceDefinition.csdef").display().to_string();
-    let key = cloud.ok(&["fabric-key"]);
-    cloud.ok(&["package", "--definition", &definition, "--recipient", key.trim(), "--out", &package]);
+    let definition = std::fs::read_to_string(copy.join("ServiceDefinition.csdef")).unwrap();
     let vms = web_vms(cloud);
     let visitor = Visitor::at(url);
+    upgrade(cloud, &copy, &configuration, &probed(&definition, "/"));
+    eventually("both web VMs are others, and ready", READY_LIMIT, || {
+        let now = web_vms(cloud);
+        (now.len() == 2 && now.iter().all(|pid| !vms.contains(pid)) && is_over(cloud)).then_some(())
+    });
+    visitor.ends("an upgrade");
+    assert!(cloud.ok(&["deployment", "events", "guestbook"]).contains("Web_IN_1"));
+
+    each_instance_has_a_port(url);
+    // The probe asks for a page that is not there: nobody gets connections, but for the instances' own ports.
+    let vms = web_vms(cloud);
+    upgrade(cloud, &copy, &configuration, &probed(&definition, "/nothing-here"));
+    let guestbook = Guestbook::at(url);
+    eventually("the probe takes both out", READY_LIMIT, || guestbook.get("/").is_err().then_some(()));
+    each_instance_has_a_port(url);
+    upgrade(cloud, &copy, &configuration, &probed(&definition, "/"));
+    eventually("the probe brings both back", READY_LIMIT, || {
+        (0..4).all(|_| guestbook.get("/").is_ok_and(|answer| answer.status == 200)).then_some(())
+    });
+    assert_eq!(web_vms(cloud), vms, "nothing was started again");
+}
+
+/// The definition with a probe of the web instances at `path`, and a public port for each of them.
+fn probed(definition: &str, path: &str) -> String {
+    let endpoint = r#"<InputEndpoint name="http" protocol="http" port="80" />"#;
+    assert!(definition.contains(endpoint), "{definition}");
+    let probed = r#"<InputEndpoint name="http" protocol="http" port="80" loadBalancerProbe="page" />
+        <InstanceInputEndpoint name="own" protocol="tcp" localPort="80"><AllocatePublicPortFrom>
+        <FixedPortRange min="8080" max="8089" /></AllocatePublicPortFrom></InstanceInputEndpoint>"#;
+    let probe = format!(
+        r#"<LoadBalancerProbes><LoadBalancerProbe name="page" protocol="http" path="{path}" intervalInSeconds="5"
+           timeoutInSeconds="11" /></LoadBalancerProbes><WebRole "#
+    );
+    definition.replace(endpoint, probed).replacen("<WebRole ", &probe, 1)
+}
+
+/// Upgrades to the files in `folder` with another definition.
+fn upgrade(cloud: &Cloud, folder: &Path, configuration: &str, definition: &str) {
+    std::fs::write(folder.join("ServiceDefinition.csdef"), definition).unwrap();
+    let definition = folder.join("ServiceDefinition.csdef").display().to_string();
+    let package = folder.with_extension("cspkg").display().to_string();
+    let key = cloud.ok(&["fabric-key"]);
+    cloud.ok(&["package", "--definition", &definition, "--recipient", key.trim(), "--out", &package]);
     cloud.ok(&[
         "deployment",
         "upgrade",
@@ -87,14 +127,16 @@ pub fn settings_and_files_change_without_a_failed_request(cloud: &Cloud, url: &s
         "--package",
         &package,
         "--configuration",
-        &configuration,
+        configuration,
     ]);
-    eventually("both web VMs are others, and ready", READY_LIMIT, || {
-        let now = web_vms(cloud);
-        (now.len() == 2 && now.iter().all(|pid| !vms.contains(pid)) && is_over(cloud)).then_some(())
-    });
-    visitor.ends("an upgrade");
-    assert!(cloud.ok(&["deployment", "events", "guestbook"]).contains("Web_IN_1"));
+}
+
+fn each_instance_has_a_port(url: &str) {
+    let url = url.trim_end_matches('/');
+    for (port, instance) in [(8080, "Web_IN_0"), (8081, "Web_IN_1")] {
+        let own = Guestbook::at(&format!("{url}:{port}"));
+        eventually(instance, READY_LIMIT, || own.get("/").ok()?.text().contains(instance).then_some(()));
+    }
 }
 
 /// Waits until the page of each instance says `text` and the update is over.

@@ -1,7 +1,7 @@
 use welkin_agent_wire::{InstanceObserved, RoleState, VmState};
 use welkin_base::Generation;
-use welkin_fabric::{Cluster, deployment_observed, node_status};
-use welkin_fabric_wire::{GoalStatus, InstanceState};
+use welkin_fabric::{Cluster, Reach, RoleEndpoint, deployment_observed, node_status};
+use welkin_fabric_wire::{GoalStatus, InputEndpoint, InstanceState};
 
 use crate::fixture::{answer, at, cluster, goal, id, node_name, put, role, settle};
 
@@ -115,4 +115,21 @@ fn suspension_and_deletion_show() {
     cluster.apply(welkin_fabric::Change::Deployment(Box::new(welkin_fabric::delete(&deployment))));
     let observed = deployment_observed(&cluster, &cluster.deployments[&id(1)], at(3));
     assert_eq!((observed.deleting, observed.instances[0].state), (true, InstanceState::DeletingVm));
+}
+
+#[test]
+fn an_instance_shows_the_ports_of_its_own() {
+    let mut cluster = cluster(&[0]);
+    let mut web = role("Web", 2, 512);
+    let reach = Reach::InstanceInput { first_port: 2_200, last_port: 2_299 };
+    let own = RoleEndpoint { name: "Own".into(), local_port: 22, reach, ..web.endpoints[0].clone() };
+    web.endpoints.push(own);
+    put(&mut cluster, 1, goal(1), vec![web], 0).unwrap();
+    let observed = deployment_observed(&cluster, &cluster.deployments[&id(1)], at(0));
+    let named = |endpoints: &[InputEndpoint]| {
+        endpoints.iter().map(|e| (e.name.clone(), e.port, e.local_port)).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&observed.input_endpoints), [("Http".into(), 80, 8_080)]);
+    assert_eq!(named(&observed.instances[0].instance_endpoints), [("Own".into(), 2_200, 22)]);
+    assert_eq!(named(&observed.instances[1].instance_endpoints), [("Own".into(), 2_201, 22)]);
 }

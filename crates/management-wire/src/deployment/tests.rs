@@ -51,6 +51,13 @@ fn observed(states: &[InstanceState]) -> DeploymentObserved {
         message: String::new(),
         vm_restarts: 0,
         role_restarts: 0,
+        instance_endpoints: vec![InputEndpoint {
+            role: role.clone(),
+            name: "Own".into(),
+            protocol: "tcp".into(),
+            port: u16::try_from(2_200 + index).unwrap(),
+            local_port: 22,
+        }],
     };
     DeploymentObserved {
         id: DeploymentId::new("6ba7b8109dad11d180b400c04fd430c8").unwrap(),
@@ -123,7 +130,9 @@ fn the_element() {
          <InstanceFaultDomain>0</InstanceFaultDomain><InstanceSize>Small</InstanceSize><InstanceStateDetails/>\
          <IpAddress>10.177.16.2</IpAddress><InstanceEndpoints><InstanceEndpoint><Name>Http</Name>\
          <Vip>10.177.240.1</Vip><PublicPort>80</PublicPort><LocalPort>8080</LocalPort>\
-         <Protocol>http</Protocol></InstanceEndpoint></InstanceEndpoints><PowerState>Started</PowerState>",
+         <Protocol>http</Protocol></InstanceEndpoint><InstanceEndpoint><Name>Own</Name>\
+         <Vip>10.177.240.1</Vip><PublicPort>2200</PublicPort><LocalPort>22</LocalPort>\
+         <Protocol>tcp</Protocol></InstanceEndpoint></InstanceEndpoints><PowerState>Started</PowerState>",
         "<ConfigurationSet i:type=\"NetworkConfigurationSet\">",
         "<CreatedTime>2026-11-24T10:00:00Z</CreatedTime>",
         "<VirtualIPs><VirtualIP><Address>10.177.240.1</Address>",

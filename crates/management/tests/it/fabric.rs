@@ -417,6 +417,7 @@ fn observed(id: &DeploymentId, deployment: &Deployment) -> DeploymentObserved {
         message: String::new(),
         vm_restarts: 0,
         role_restarts: 0,
+        instance_endpoints: Vec::new(),
     };
     DeploymentObserved {
         id: id.clone(),
