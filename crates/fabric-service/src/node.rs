@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use welkin_agent_wire::NodeGoal;
 use welkin_base::{Generation, NodeName};
+use welkin_fabric::health::was_away;
 
 use crate::agent::Agent;
 use crate::certificate;
@@ -55,7 +56,14 @@ async fn read(controller: &Controller, name: &NodeName, agent: &Agent, answered:
     let mut state = controller.state().await;
     let why = match observed {
         Ok(observed) => {
-            state.cluster.observe(name, observed, controller.now()).err().map(|lie| lie.to_string())
+            let now = controller.now();
+            if was_away(&state.cluster, now) {
+                tracing::warn!(
+                    "every node was silent: this controller was stopped or cut off, and watches anew"
+                );
+                state.cluster.watch_anew(now);
+            }
+            state.cluster.observe(name, observed, now).err().map(|lie| lie.to_string())
         }
         Err(error) => {
             state.cluster.unreadable(name, &error.to_string());

@@ -50,6 +50,23 @@ pub fn is_settled(cluster: &Cluster, now: Timestamp) -> bool {
     awaited.into_iter().all(|node| health(cluster, node, now) != Health::Unknown)
 }
 
+/// Whether the controller itself was away: of all that it has heard of, nothing has answered for [`UNHEALTHY_AFTER`].
+/// It was stopped or cut off, and what the nodes' silence says of them is not known.
+#[must_use]
+pub fn was_away(cluster: &Cluster, now: Timestamp) -> bool {
+    let mut awaited = cluster.nodes.values().filter(|node| !node.is_retired());
+    awaited.all(|node| silence(cluster, node, now) > UNHEALTHY_AFTER)
+}
+
+impl Cluster {
+    /// Begins to watch anew at `now`, as a controller does that was just started: no goal is judged and nothing is
+    /// moved until each node has answered or has been silent since.
+    pub fn watch_anew(&mut self, now: Timestamp) {
+        self.since = now;
+        self.nodes.values_mut().for_each(|node| node.seen.await_answer());
+    }
+}
+
 /// The generation of the goal that a node was given last.
 #[must_use]
 pub fn goal_given(cluster: &Cluster, node: &NodeName) -> Generation {

@@ -91,6 +91,11 @@ impl Seen {
         self.answered
     }
 
+    /// Counts the node as one that has not answered yet. What it said last is kept.
+    pub(crate) fn await_answer(&mut self) {
+        self.answered = None;
+    }
+
     /// Why the last attempt to read was in vain.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use welkin_agent_wire::NodeCapacity;
 use welkin_base::{DeploymentId, NameError, NodeName, Timestamp};
+use welkin_fabric::health::was_away;
 use welkin_fabric::{Action, Change, Cluster, Network, NodeKind, NodeRecord, update_observed};
 use welkin_fabric_wire::UpdateMode;
 use welkin_node::{Duty, NodeNetwork};
@@ -199,6 +200,9 @@ impl World {
                     let reachable = self.reachable(&name).is_some();
                     let now = self.now();
                     if let Some(cluster) = self.cluster.as_mut().filter(|_| reachable) {
+                        if was_away(cluster, now) {
+                            cluster.watch_anew(now);
+                        }
                         // Answers that cannot be true any more (a late one, of a goal since superseded) are refused.
                         let _ = cluster.observe(&name, *observed, now);
                     }

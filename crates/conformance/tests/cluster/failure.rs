@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::cloud::{READY_LIMIT, eventually};
@@ -25,7 +26,7 @@ pub fn of_controllers(cluster: &Cluster) {
     let mut longest = Duration::ZERO;
     for part in ["fabric", "fabric1", "fabric2", "etcd1"] {
         let began = Instant::now();
-        let old = cluster.kill(part);
+        let old = cluster.signal(part, Signal::KILL);
         eventually("a controller answers", FAILOVER_LIMIT, || {
             cluster.cloud.welkin(&["node", "list"]).status.success().then_some(())
         });
@@ -38,12 +39,37 @@ pub fn of_controllers(cluster: &Cluster) {
     tell("controllers killed", &format!("one answers after {longest:.1?} at most; {visits}"));
 }
 
+/// Controllers that were cut off for longer than a node may be silent do not take the nodes for dead.
+pub fn of_the_link_to_the_controllers(cluster: &Cluster) {
+    let places = || {
+        let place = |instance: Value| (instance["name"].clone(), instance["address"].clone());
+        cluster.web().into_iter().map(place).collect::<Vec<_>>()
+    };
+    let (vms, before, load) = (cluster.cloud.vms(), places(), cluster.load());
+    cluster.edge_rules(
+        r#"table ip cut {
+            chain forward { type filter hook forward priority -20; iifname "fc" drop; oifname "fc" drop; }
+            chain input { type filter hook input priority -20; iifname "fc" drop; }
+        }"#,
+    );
+    eventually("the controllers hear nobody", READY_LIMIT, || {
+        let status = cluster.cloud.status();
+        status["nodes"].as_array()?.iter().all(|node| node["health"] == "lost").then_some(())
+    });
+    cluster.edge_rules("delete table ip cut");
+    cluster.all_ready(3, "the controllers heard the nodes again");
+    let visits = load.ends().none_failed("the controllers were cut off");
+    cluster.all_ready(3, "the controllers have heard the nodes for a while");
+    assert_eq!((cluster.cloud.vms(), places()), (vms, before), "nothing was moved");
+    tell("controllers cut off", &format!("until each node was lost to them, and nothing moved; {visits}"));
+}
+
 /// An agent finds the VMs of the one before it.
 pub fn of_an_agent(cluster: &Cluster) {
     let (vms, load) = (cluster.cloud.vms(), cluster.load());
     let node = cluster.web()[0]["node"].as_str().unwrap().to_owned();
     let began = Instant::now();
-    let old = cluster.kill(&node);
+    let old = cluster.signal(&node, Signal::KILL);
     eventually("the agent is started again", REVIVE_LIMIT, || cluster.pid(&node).filter(|pid| *pid != old));
     cluster.all_ready(3, "an agent was killed");
     let took = began.elapsed();

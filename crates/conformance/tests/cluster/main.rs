@@ -18,6 +18,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::cloud::{Cloud, READY_LIMIT, eventually, text};
@@ -46,6 +47,7 @@ fn a_service_goes_on_whatever_happens_to_its_cluster() {
     change::a_package(&cluster);
     change::places_with_another_deployment(&cluster);
     failure::of_controllers(&cluster);
+    failure::of_the_link_to_the_controllers(&cluster);
     failure::of_an_agent(&cluster);
     failure::of_a_node(&cluster);
     failure::of_a_node_that_comes_back(&cluster);
@@ -166,17 +168,23 @@ impl Cluster {
         words.filter_map(|word| word.parse().ok()).filter(|a: &Ipv4Addr| a.octets()[2] < 240).collect()
     }
 
+    /// Has the edge take rules beside those that it has.
+    pub fn edge_rules(&self, rules: &str) {
+        let enter = format!("--net={}", self.namespace("edge").display());
+        assert!(Command::new("nsenter").args([&enter, "nft", rules]).status().unwrap().success(), "{rules}");
+    }
+
     /// The process that runs a part.
     pub fn pid(&self, part: &str) -> Option<i32> {
         let file = self.cloud.state().join(format!("run/{part}.pid"));
         std::fs::read_to_string(file).ok()?.split_whitespace().next()?.parse().ok()
     }
 
-    /// Kills the process that runs a part; which one that was.
-    pub fn kill(&self, part: &str) -> i32 {
+    /// Sends a signal to the process that runs a part; which one that was.
+    pub fn signal(&self, part: &str, signal: Signal) -> i32 {
         let pid = self.pid(part).unwrap();
         let process = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        rustix::process::kill_process(process, signal).unwrap();
         pid
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+mod away;
 mod compile;
 mod deploy;
 mod fixture;
