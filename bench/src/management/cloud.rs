@@ -22,6 +22,8 @@ const LIMITS: Limits = Limits {
     requests_burst: 1_000_000,
     requests_in_hand_max: 1_024,
     connections_max: 16_384,
+    handshakes_per_second: 1_000_000,
+    handshakes_burst: 1_000_000,
 };
 const QUOTAS: Quotas = Quotas { cores: 100_000, hosted_services: 1_000_000, storage_accounts: 20 };
 /// A service that was just started answers within this time.

@@ -45,20 +45,28 @@ pub struct Limits {
     pub requests_burst: u32,
     /// Requests of it that are in hand at a time.
     pub requests_in_hand_max: u32,
-    /// Connections of all customers at once. A TLS connection that waits costs some 40 KiB; when there are more, those that
-    /// have waited longest give way.
+    /// Connections of all customers at once. One that waits costs some 60 KiB (docs/performance.md); when there are more,
+    /// those that have waited longest of the address that has most give way.
     pub connections_max: usize,
+    /// Connections that one address begins in a second, in the long run. What is more is closed before its TLS handshake,
+    /// which costs a millisecond of a processor before it is known who asks.
+    pub handshakes_per_second: u32,
+    /// Connections that it begins at once after a pause.
+    pub handshakes_burst: u32,
 }
 
 impl Default for Limits {
-    /// A request costs a millisecond or two of a processor: one subscription takes what a processor gives, and less than all
-    /// of the memory that bodies in hand may take.
+    /// Measured (docs/performance.md): two processors answer some thousands of reads and of small writes in a second, and some
+    /// hundreds of lists and deployments, so that one subscription takes a part of them; and less than all of the memory that
+    /// bodies in hand may take.
     fn default() -> Self {
         Self {
             requests_per_second: 500,
             requests_burst: 2_000,
             requests_in_hand_max: 64,
             connections_max: 4_096,
+            handshakes_per_second: 100,
+            handshakes_burst: 1_000,
         }
     }
 }

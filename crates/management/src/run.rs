@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use welkin_pki::{ClientAuth, Identity, PkiError, server_config};
 use welkin_store::{Store, StoreError};
+use welkin_transport::bucket::Rate;
 use welkin_transport::control::ControlSocket;
 use welkin_transport::descriptors::enough_for;
-use welkin_transport::serve_many;
+use welkin_transport::{Room, serve_many};
 
 use crate::api::handle;
 use crate::config::Config;
@@ -99,7 +100,11 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let identity = Identity::load(&config.identity)?;
     let tls = server_config(&identity, ClientAuth::Requested)?;
-    let (address, connections_max) = (config.listen, enough_for(config.limits.connections_max));
+    let (address, limits) = (config.listen, config.limits);
+    let room = Room {
+        connections_max: enough_for(limits.connections_max),
+        handshakes: Some(Rate { per_second: limits.handshakes_per_second, burst: limits.handshakes_burst }),
+    };
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let management = Arc::new(open(config, &identity).await?);
     prepare(&management).await?;
@@ -115,7 +120,7 @@ pub async fn run(
         let management = Arc::clone(&management);
         move |peer, request| handle(Arc::clone(&management), peer, request)
     };
-    serve_many(listener, tls, connections_max, handler, shutdown).await;
+    serve_many(listener, tls, room, handler, shutdown).await;
     management.jobs.stop().await;
     match management.state.close().await {
         Err(Failure::Store(error)) => Err(error.into()),

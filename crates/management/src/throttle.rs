@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use welkin_base::SubscriptionId;
 use welkin_management_wire::{ApiError, ErrorCode};
+use welkin_transport::bucket::{Bucket, Rate};
 
 use crate::config::Limits;
 
@@ -20,43 +21,32 @@ pub struct Throttle {
     shares: Mutex<HashMap<SubscriptionId, Share>>,
 }
 
-/// What one subscription takes: a bucket that holds [`Limits::requests_burst`] and fills by
-/// [`Limits::requests_per_second`], and the requests in hand.
+/// What one subscription takes.
 #[derive(Debug, Clone, Copy)]
 struct Share {
-    /// Requests that are left in the bucket, as of `at`.
-    left: f64,
-    at: Instant,
+    bucket: Bucket,
     in_hand: u32,
+}
+
+fn rate(limits: Limits) -> Rate {
+    Rate { per_second: limits.requests_per_second, burst: limits.requests_burst }
 }
 
 impl Share {
     fn new(limits: Limits, now: Instant) -> Self {
-        Self { left: f64::from(limits.requests_burst), at: now, in_hand: 0 }
-    }
-
-    fn fill(&mut self, limits: Limits, now: Instant) {
-        let filled =
-            now.saturating_duration_since(self.at).as_secs_f64() * f64::from(limits.requests_per_second);
-        self.left = (self.left + filled).min(f64::from(limits.requests_burst));
-        self.at = now;
+        Self { bucket: Bucket::new(rate(limits), now), in_hand: 0 }
     }
 
     /// Takes one request, if there is one to take.
     fn take(&mut self, limits: Limits, now: Instant) -> bool {
-        self.fill(limits, now);
-        let may = self.left >= 1.0 && self.in_hand < limits.requests_in_hand_max;
-        if may {
-            self.left -= 1.0;
-            self.in_hand += 1;
-        }
+        let may = self.in_hand < limits.requests_in_hand_max && self.bucket.take(rate(limits), now);
+        self.in_hand += u32::from(may);
         may
     }
 
     /// Whether forgetting it changes nothing.
     fn is_idle(&mut self, limits: Limits, now: Instant) -> bool {
-        self.fill(limits, now);
-        self.in_hand == 0 && self.left >= f64::from(limits.requests_burst)
+        self.in_hand == 0 && self.bucket.is_full(rate(limits), now)
     }
 }
 
@@ -109,8 +99,12 @@ mod tests {
 
     #[test]
     fn each_subscription_has_its_share() {
-        let limits =
-            Limits { requests_per_second: 2, requests_burst: 3, requests_in_hand_max: 2, connections_max: 1 };
+        let limits = Limits {
+            requests_per_second: 2,
+            requests_burst: 3,
+            requests_in_hand_max: 2,
+            ..Limits::default()
+        };
         let throttle = Throttle::new(limits);
         let [a, b] = ["1", "2"].map(|digit| SubscriptionId::new(&digit.repeat(32)).unwrap());
         let start = Instant::now();

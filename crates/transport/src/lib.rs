@@ -5,15 +5,17 @@
 //! peer may be hostile.
 
 pub mod body;
+pub mod bucket;
 pub mod client;
 pub mod control;
 pub mod descriptors;
+mod handshakes;
 mod seat;
 pub mod server;
 
 pub use body::{Body, BodyError, BoxError, empty, full, json, read_body, read_json, stream, text};
 pub use client::{CallError, Client};
-pub use server::{Peer, serve, serve_many};
+pub use server::{Peer, Room, serve, serve_many};
 
 /// How long a TCP connection and its TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;

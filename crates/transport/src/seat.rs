@@ -1,7 +1,10 @@
-//! Who gives way when there are more connections than places: the one that has had no request in hand for longest. So a
-//! crowd of idle connections, or of clients that never end a head or a handshake, keeps nobody out.
+//! Who gives way when there are more connections than places: of the address that has most of them, the one that has had no
+//! request in hand for longest. So a crowd of idle connections, or of clients that never end a head or a handshake, keeps
+//! nobody out, and whoever brings the crowd loses to it first.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,8 +26,9 @@ pub(crate) struct Seats {
 }
 
 /// What one connection is at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Seat {
+    address: IpAddr,
     busy: AtomicBool,
     since_ms: AtomicU64,
     leave: Notify,
@@ -51,7 +55,7 @@ impl Seats {
     }
 
     /// A place for a newcomer. When all are taken, one that has nothing in hand is freed; while all have, the newcomer waits.
-    pub(crate) async fn take(self: &Arc<Self>) -> Taken {
+    pub(crate) async fn take(self: &Arc<Self>, address: IpAddr) -> Taken {
         let permit = loop {
             if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
                 break Some(permit);
@@ -64,7 +68,7 @@ impl Seats {
                 break permit.ok();
             }
         };
-        let (seat, number) = (Arc::<Seat>::default(), self.next.fetch_add(1, Ordering::Relaxed));
+        let (seat, number) = (Arc::new(Seat::of(address)), self.next.fetch_add(1, Ordering::Relaxed));
         seat.set_idle();
         self.lock().insert(number, Arc::clone(&seat));
         Taken { seat, seats: Arc::clone(self), number, _permit: permit }
@@ -72,8 +76,16 @@ impl Seats {
 
     fn free_one(&self) {
         let taken = self.lock();
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for seat in taken.values() {
+            *held.entry(seat.address).or_default() += 1;
+        }
         let idle = taken.values().filter(|seat| !seat.busy.load(Ordering::Acquire));
-        if let Some(seat) = idle.min_by_key(|seat| seat.since_ms.load(Ordering::Relaxed)) {
+        let most = |seat: &&Arc<Seat>| {
+            let others = held.get(&seat.address).copied().unwrap_or(0);
+            (Reverse(others), seat.since_ms.load(Ordering::Relaxed))
+        };
+        if let Some(seat) = idle.min_by_key(most) {
             seat.leave.notify_one();
         }
     }
@@ -84,6 +96,15 @@ impl Seats {
 }
 
 impl Seat {
+    fn of(address: IpAddr) -> Self {
+        Self {
+            address,
+            busy: AtomicBool::default(),
+            since_ms: AtomicU64::default(),
+            leave: Notify::default(),
+        }
+    }
+
     fn set_idle(&self) {
         let now_ms = u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since_ms.store(now_ms, Ordering::Relaxed);
@@ -124,24 +145,42 @@ impl Drop for Taken {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[tokio::test]
     async fn the_longest_idle_gives_way() {
         let seats = Seats::new(2);
-        let (first, second) = (seats.take().await, seats.take().await);
+        let (first, second) = (seats.take(HERE).await, seats.take(HERE).await);
         let in_hand = first.seat.begin();
         let leaving = async {
             second.seat.must_leave().await;
             drop(second);
         };
-        let newcomer = async { seats.take().await };
+        let newcomer = async { seats.take(HERE).await };
         let ((), third) = tokio::join!(leaving, newcomer);
         // Both are busy: the newcomer waits until one leaves.
         let also_in_hand = third.seat.begin();
-        let waits = tokio::time::timeout(Duration::from_millis(20), seats.take()).await;
+        let waits = tokio::time::timeout(Duration::from_millis(20), seats.take(HERE)).await;
         assert!(waits.is_err());
         drop((in_hand, first));
-        assert!(tokio::time::timeout(Duration::from_secs(5), seats.take()).await.is_ok());
+        assert!(tokio::time::timeout(Duration::from_secs(5), seats.take(HERE)).await.is_ok());
         drop(also_in_hand);
         assert_eq!(seats.lock().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_has_most_gives_way() {
+        let seats = Seats::new(3);
+        let crowd = IpAddr::V4([192, 0, 2, 1].into());
+        // The one of another address has been idle for longest.
+        let (one, first, _second) =
+            (seats.take(HERE).await, seats.take(crowd).await, seats.take(crowd).await);
+        first.seat.since_ms.store(1, Ordering::Relaxed);
+        one.seat.since_ms.store(0, Ordering::Relaxed);
+        let leaving = async {
+            first.seat.must_leave().await;
+            drop(first);
+        };
+        let ((), _newcomer) = tokio::join!(leaving, seats.take(HERE));
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use welkin_pki::PeerCertificate;
 
 use crate::body::Body;
+use crate::bucket::Rate;
+use crate::handshakes::Handshakes;
 use crate::seat::{Seat, Seats};
 use crate::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_MS};
 
@@ -38,6 +40,15 @@ pub struct Peer {
     pub certificate: Option<PeerCertificate>,
 }
 
+/// How many a server lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Connections at once. When there are more, those without a call in hand give way to newcomers.
+    pub connections_max: usize,
+    /// Connections that one address begins; a network of 64 bits counts as one. Without it, as many as it likes.
+    pub handshakes: Option<Rate>,
+}
+
 /// Serves up to [`CONNECTIONS_MAX`] connections until `shutdown` resolves, then lets running calls end.
 pub async fn serve<H, F>(
     listener: TcpListener,
@@ -48,15 +59,15 @@ pub async fn serve<H, F>(
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    serve_many(listener, tls, CONNECTIONS_MAX, handler, shutdown).await;
+    let room = Room { connections_max: CONNECTIONS_MAX, handshakes: None };
+    serve_many(listener, tls, room, handler, shutdown).await;
 }
 
-/// Serves up to `connections_max` connections until `shutdown` resolves, then lets running calls end. When there are more,
-/// those without a call in hand give way to newcomers.
+/// Serves as many as there is room for until `shutdown` resolves, then lets running calls end.
 pub async fn serve_many<H, F>(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
-    connections_max: usize,
+    room: Room,
     handler: H,
     shutdown: impl Future<Output = ()>,
 ) where
@@ -64,13 +75,21 @@ pub async fn serve_many<H, F>(
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let acceptor = TlsAcceptor::from(tls);
-    let seats = Seats::new(connections_max);
+    let seats = Seats::new(room.connections_max);
+    let mut handshakes = room.handshakes.map(Handshakes::new);
     let (drain, draining) = tokio::sync::watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = async {
-            let accepted = listener.accept().await?;
-            Ok::<_, std::io::Error>((accepted, seats.take().await))
+            loop {
+                let (stream, address) = listener.accept().await?;
+                let handshakes = handshakes.as_mut();
+                if handshakes.is_none_or(|all| all.may_begin(address.ip(), Instant::now())) {
+                    let taken = seats.take(address.ip()).await;
+                    return Ok::<_, std::io::Error>(((stream, address), taken));
+                }
+                tracing::debug!(%address, "the address begins too many connections");
+            }
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,
