@@ -14,7 +14,11 @@ use welkin_fabric_wire::{
 use crate::error::ApiError;
 use crate::extended_property::{self, ExtendedProperties, PROPERTIES_MAX};
 use crate::hosted_service::check_texts;
+use crate::version::Version;
 use crate::xml::{Element, Fields, encode_text, read};
+
+/// The last version that has the state `CyclingRole` (SERVICEMODEL §5).
+const CYCLING_UNTIL: Version = Version::new("2014-02-01");
 
 /// What `CreateDeployment` says. `Debug` leaves the URL out: it may carry a shared access signature.
 #[derive(Clone, PartialEq, Eq)]
@@ -168,9 +172,9 @@ impl Deployment {
         }
     }
 
-    /// The element `Deployment`, in the recorded order (SMAPI §6).
+    /// The element `Deployment` as a version of the API has it, in the recorded order (SMAPI §6, "Version gates").
     #[must_use]
-    pub fn element(&self) -> Element {
+    pub fn element(&self, version: Version) -> Element {
         let none = (&[][..], &[][..], &[][..]);
         let (instances, roles, endpoints) = self
             .observed
@@ -179,13 +183,11 @@ impl Deployment {
         let vip = self.observed.as_ref().and_then(|observed| observed.vip).map(|vip| vip.to_string());
         let vip = vip.as_deref().unwrap_or("");
         let domains = self.observed.as_ref().map_or(0, |observed| observed.update_domains);
-        let instance = |status| instance_element(status, endpoints, vip);
-        let role = |role| role_element(role, endpoints, vip);
+        let instance = |status| instance_element(status, endpoints, vip, version);
+        let role = |role| role_element(role, endpoints, vip, version);
         let old_endpoint = |endpoint: &InputEndpoint| {
-            Element::new("InputEndpoint")
-                .with("RoleName", &endpoint.role)
-                .with("Vip", vip)
-                .with("Port", endpoint.port)
+            let element = Element::new("InputEndpoint").with("RoleName", &endpoint.role);
+            with_vip(element, vip, version).with("Port", endpoint.port)
         };
         let update = self.observed.as_ref().and_then(|observed| observed.update);
         Element::new("Deployment")
@@ -198,16 +200,19 @@ impl Deployment {
             .with("Configuration", encode_text(&self.configuration))
             .child(Element::new("RoleInstanceList").children(instances.iter().map(instance)))
             .children(update.map(upgrade_status))
-            .with("UpgradeDomainCount", domains)
+            .since("2011-06-01", version, |deployment| deployment.with("UpgradeDomainCount", domains))
             .child(Element::new("RoleList").children(roles.iter().map(role)))
-            .with("SdkVersion", "")
+            .since("2011-06-01", version, |deployment| deployment.with("SdkVersion", ""))
             .child(Element::new("InputEndpointList").children(endpoints.iter().map(old_endpoint)))
-            .with("Locked", self.locked)
-            .with("RollbackAllowed", self.rollback_allowed)
+            .since("2011-06-01", version, |deployment| {
+                deployment.with("Locked", self.locked).with("RollbackAllowed", self.rollback_allowed)
+            })
             .with("CreatedTime", self.created.to_iso_seconds())
             .with("LastModifiedTime", self.modified.to_iso_seconds())
-            .child(extended_property::element(&self.extended_properties))
-            .child(virtual_ips(vip))
+            .since("2012-03-01", version, |deployment| {
+                let properties = extended_property::element(&self.extended_properties);
+                deployment.child(properties).child(virtual_ips(vip))
+            })
             .children(warnings_element(&self.warnings))
     }
 }
@@ -229,12 +234,19 @@ fn virtual_ips(vip: &str) -> Element {
     list.child(entry.with("Name", "VIP"))
 }
 
-fn instance_element(status: &InstanceStatus, endpoints: &[InputEndpoint], vip: &str) -> Element {
+fn with_vip(element: Element, vip: &str, version: Version) -> Element {
+    element.since("2011-06-01", version, |element| element.with("Vip", vip))
+}
+
+fn instance_element(
+    status: &InstanceStatus,
+    endpoints: &[InputEndpoint],
+    vip: &str,
+    version: Version,
+) -> Element {
     let of_role = endpoints.iter().filter(|endpoint| endpoint.role == status.role);
     let endpoints = of_role.chain(&status.instance_endpoints).map(|endpoint| {
-        Element::new("InstanceEndpoint")
-            .with("Name", &endpoint.name)
-            .with("Vip", vip)
+        with_vip(Element::new("InstanceEndpoint").with("Name", &endpoint.name), vip, version)
             .with("PublicPort", endpoint.port)
             .with("LocalPort", endpoint.local_port)
             .with("Protocol", &endpoint.protocol)
@@ -242,22 +254,24 @@ fn instance_element(status: &InstanceStatus, endpoints: &[InputEndpoint], vip: &
     Element::new("RoleInstance")
         .with("RoleName", &status.role)
         .with("InstanceName", &status.name)
-        .with("InstanceStatus", state_name(status.state))
-        .with("InstanceUpgradeDomain", status.update_domain)
-        .with("InstanceFaultDomain", status.fault_domain)
-        .with("InstanceSize", &status.size)
-        .with("InstanceStateDetails", &status.message)
-        .with("IpAddress", status.address)
+        .with("InstanceStatus", state_of(status.state, version))
+        .since("2011-06-01", version, |instance| {
+            instance
+                .with("InstanceUpgradeDomain", status.update_domain)
+                .with("InstanceFaultDomain", status.fault_domain)
+                .with("InstanceSize", &status.size)
+        })
+        .since("2011-10-01", version, |instance| instance.with("InstanceStateDetails", &status.message))
+        .since("2012-03-01", version, |instance| instance.with("IpAddress", status.address))
         .child(Element::new("InstanceEndpoints").children(endpoints))
         .with("PowerState", power_state(status.state))
 }
 
-fn role_element(role: &RoleObserved, endpoints: &[InputEndpoint], vip: &str) -> Element {
+fn role_element(role: &RoleObserved, endpoints: &[InputEndpoint], vip: &str, version: Version) -> Element {
     let endpoints = endpoints.iter().filter(|endpoint| endpoint.role == role.name).map(|endpoint| {
-        Element::new("InputEndpoint")
-            .with("Port", endpoint.port)
-            .with("Protocol", &endpoint.protocol)
-            .with("Vip", vip)
+        let element =
+            Element::new("InputEndpoint").with("Port", endpoint.port).with("Protocol", &endpoint.protocol);
+        with_vip(element, vip, version)
     });
     let network = Element::new("ConfigurationSet")
         .attribute("i:type", "NetworkConfigurationSet")
@@ -283,6 +297,14 @@ fn is_settled(instance: &InstanceStatus) -> bool {
             | InstanceState::StoppedVm
             | InstanceState::DeletingVm
     )
+}
+
+/// `InstanceStatus` as a version of the API has it: later ones have no word for a role that ends again and again.
+fn state_of(state: InstanceState, version: Version) -> &'static str {
+    match state {
+        InstanceState::Cycling if version > CYCLING_UNTIL => state_name(InstanceState::RestartingRole),
+        _ => state_name(state),
+    }
 }
 
 /// `InstanceStatus` (SERVICEMODEL §5).

@@ -37,16 +37,21 @@ pub struct OperatingSystem {
 #[must_use]
 pub fn locations(name: &str, sizes: &[RoleSize]) -> Element {
     let services = ["Compute", "Storage"].map(|service| Element::of("AvailableService", service));
-    let sizes = sizes.iter().map(|size| Element::of("RoleSize", size.name));
-    let capabilities = Element::new("ComputeCapabilities")
-        .child(Element::new("VirtualMachinesRoleSizes"))
-        .child(Element::new("WebWorkerRoleSizes").children(sizes));
     let location = Element::new("Location")
         .with("Name", name)
         .with("DisplayName", name)
         .child(Element::new("AvailableServices").children(services))
-        .child(capabilities);
+        .child(compute_capabilities(sizes));
     Element::new("Locations").child(location)
+}
+
+/// The element `ComputeCapabilities`: the sizes that roles may have.
+#[must_use]
+pub fn compute_capabilities(sizes: &[RoleSize]) -> Element {
+    let sizes = sizes.iter().map(|size| Element::of("RoleSize", size.name));
+    Element::new("ComputeCapabilities")
+        .child(Element::new("VirtualMachinesRoleSizes"))
+        .child(Element::new("WebWorkerRoleSizes").children(sizes))
 }
 
 /// The element `RoleSizes`.

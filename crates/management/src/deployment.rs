@@ -11,7 +11,7 @@ use welkin_fabric_wire::{DeploymentObserved, GoalStatus, Slot, UpdateGoal, Warni
 use welkin_management_wire::deployment::{CreateDeployment, Deployment, Phase, slot_name};
 use welkin_management_wire::extended_property::ExtendedProperties;
 use welkin_management_wire::operation_status::Progress;
-use welkin_management_wire::{ApiError, DeploymentKey, Element, cloud_status};
+use welkin_management_wire::{ApiError, DeploymentKey, Element, Version, cloud_status};
 
 use crate::deploy;
 use crate::failure::Failure;
@@ -231,12 +231,13 @@ pub fn describe(record: DeploymentRecord, slot: Slot, observed: Option<Deploymen
 pub async fn elements(
     management: &Management,
     service: &HostedServiceRecord,
+    version: Version,
 ) -> Result<Vec<Element>, Failure> {
     let mut elements = Vec::new();
     for slot in SLOTS {
         if let Some(read) = in_slot(management, service.name.as_str(), slot).await? {
             let observed = management.fabric.observed(&read.record.id).await?;
-            elements.push(describe(read.record, slot, observed).element());
+            elements.push(describe(read.record, slot, observed).element(version));
         }
     }
     Ok(elements)
@@ -246,7 +247,7 @@ pub async fn elements(
 pub async fn get(management: &Management, request: &Request) -> Result<Reply, Failure> {
     let (_, slot, read) = find(management, request).await?;
     let observed = management.fabric.observed(&read.record.id).await?;
-    Ok(Reply::Xml(describe(read.record, slot, observed).element()))
+    Ok(Reply::Xml(describe(read.record, slot, observed).element(request.version)))
 }
 
 /// "Create Deployment": 202, and the package is fetched and given to the FC.

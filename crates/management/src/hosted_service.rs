@@ -13,6 +13,7 @@ use welkin_management_wire::{ApiError, Element};
 use crate::affinity_group;
 use crate::deployment;
 use crate::failure::Failure;
+use crate::location;
 use crate::management::{Management, now};
 use crate::operation::{self, RequestId};
 use crate::quota::{self, Counted, won};
@@ -23,6 +24,9 @@ use crate::subscription::SubscriptionRecord;
 
 /// Services of one answer, at most. More than any client that does not look for a continuation is likely to have.
 const PAGE_SERVICES: usize = 10_000;
+/// "Get Hosted Service Properties" tells since this version what sizes roles may have. SMAPI §6 says "later" and no date; a
+/// list does not tell it, since it is the same for all.
+const CAPABILITIES_SINCE: &str = "2014-10-01";
 /// The key of a service's row.
 pub const KEY: &str = "service";
 
@@ -125,8 +129,13 @@ pub async fn get(management: &Management, request: &Request) -> Result<Reply, Fa
     let record = find(management, &request.subscription, &name).await?.record;
     let embed =
         request.parameters.query("embed-detail").is_some_and(|text| text.eq_ignore_ascii_case("true"));
-    let deployments = if embed { Some(deployment::elements(management, &record).await?) } else { None };
-    Ok(Reply::Xml(describe(management, request, record).element(request.version, deployments)))
+    let version = request.version;
+    let deployments =
+        if embed { Some(deployment::elements(management, &record, version).await?) } else { None };
+    let element = describe(management, request, record).element(version, deployments);
+    let element =
+        element.since(CAPABILITIES_SINCE, version, |service| service.child(location::capabilities()));
+    Ok(Reply::Xml(element))
 }
 
 /// "Create Hosted Service".

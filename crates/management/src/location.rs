@@ -1,9 +1,9 @@
 //! Locations, role sizes and guest operating systems.
 
-use welkin_management_wire::ApiError;
 use welkin_management_wire::location::{
-    RoleSize, locations, operating_system_families, operating_systems, role_sizes,
+    RoleSize, compute_capabilities, locations, operating_system_families, operating_systems, role_sizes,
 };
+use welkin_management_wire::{ApiError, Element};
 
 use crate::config::Config;
 use crate::reply::Reply;
@@ -18,6 +18,11 @@ fn sizes() -> Vec<RoleSize> {
             local_disk_mib: size.local_disk_mib(),
         })
         .collect()
+}
+
+/// What a hosted service may have: the same as the location.
+pub fn capabilities() -> Element {
+    compute_capabilities(&sizes())
 }
 
 /// "List Locations".

@@ -78,6 +78,8 @@ fn observed(states: &[InstanceState]) -> DeploymentObserved {
     }
 }
 
+const NEW: Version = Version::new("2017-01-01");
+
 fn deployment(phase: Phase, goal: GoalStatus, observed: Option<DeploymentObserved>) -> Deployment {
     let at = Timestamp::parse_rfc3339("2026-11-24T10:00:00Z").unwrap();
     Deployment {
@@ -120,7 +122,7 @@ fn statuses() {
 #[test]
 fn the_element() {
     let deployment = deployment(Phase::Created, GoalStatus::Running, Some(observed(&[InstanceState::Ready])));
-    let text = String::from_utf8(deployment.element().to_document()).unwrap();
+    let text = String::from_utf8(deployment.element(NEW).to_document()).unwrap();
     for part in [
         "<Name>v1</Name><DeploymentSlot>Production</DeploymentSlot>\
          <PrivateID>6ba7b8109dad11d180b400c04fd430c8</PrivateID><Status>Running</Status><Label>djE=</Label>\
@@ -145,7 +147,7 @@ fn the_element() {
 #[test]
 fn an_update_shows_while_it_lasts() {
     let mut observed = observed(&[InstanceState::Ready]);
-    let text = |deployment: &Deployment| String::from_utf8(deployment.element().to_document()).unwrap();
+    let text = |deployment: &Deployment| String::from_utf8(deployment.element(NEW).to_document()).unwrap();
     let none = deployment(Phase::Created, GoalStatus::Running, Some(observed.clone()));
     assert!(!text(&none).contains("UpgradeStatus"));
     observed.update = Some(UpdateObserved {
@@ -166,4 +168,27 @@ fn an_update_shows_while_it_lasts() {
     ] {
         assert!(text(&shown).contains(part), "{part}\n{}", text(&shown));
     }
+}
+
+#[test]
+fn what_older_versions_have() {
+    let observed = observed(&[InstanceState::Cycling]);
+    let deployment = deployment(Phase::Created, GoalStatus::Running, Some(observed));
+    let text = |version| String::from_utf8(deployment.element(Version::new(version)).to_document()).unwrap();
+    for (part, before, since) in [
+        ("<UpgradeDomainCount>", "2011-02-25", "2011-06-01"),
+        ("<SdkVersion", "2011-02-25", "2011-06-01"),
+        ("<InstanceFaultDomain>", "2011-02-25", "2011-06-01"),
+        ("<Vip>", "2011-02-25", "2011-06-01"),
+        ("<Locked>", "2011-02-25", "2011-06-01"),
+        ("<InstanceStateDetails", "2011-08-01", "2011-10-01"),
+        ("<IpAddress>", "2011-10-01", "2012-03-01"),
+        ("<VirtualIPs>", "2011-10-01", "2012-03-01"),
+        ("<ExtendedProperties", "2011-10-01", "2012-03-01"),
+        (">RestartingRole<", "2014-02-01", "2014-04-01"),
+    ] {
+        assert!(!text(before).contains(part), "{part} before {since}");
+        assert!(text(since).contains(part), "{part} since {since}");
+    }
+    assert!(text("2014-02-01").contains(">CyclingRole<"));
 }
