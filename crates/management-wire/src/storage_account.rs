@@ -1,5 +1,6 @@
 //! Storage accounts, as the management API has them.
 
+use serde::{Deserialize, Serialize};
 use welkin_base::{AccountName, Timestamp};
 
 use crate::error::ApiError;
@@ -50,7 +51,8 @@ fn check_type(fields: Fields<'_, '_>) -> Result<(), ApiError> {
 }
 
 /// One of an account's two keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyType {
     /// The primary key.
     Primary,

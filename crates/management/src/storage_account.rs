@@ -28,8 +28,8 @@ use crate::subscription::SubscriptionRecord;
 
 use work::{Change, Hold};
 
-/// How long "Delete Storage Account" waits for the storage service before it answers.
-const DELETE_TIMEOUT: Duration = Duration::from_secs(25);
+/// How long a request waits for the storage service to delete an account or to make a key anew before it answers.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(25);
 /// The key of an account's row.
 pub const KEY: &str = "account";
 
@@ -102,9 +102,9 @@ fn describe(management: &Management, request: &Request, record: AccountRecord) -
         extended_properties: record.extended_properties,
         affinity_group: record.affinity_group,
         status: match record.held.map(|hold| hold.change) {
-            None => Status::Created,
             Some(Change::Make) => Status::Creating,
             Some(Change::Delete) => Status::Deleting,
+            Some(Change::Regenerate(_)) | None => Status::Created,
         },
     };
     account.element(request.version)
@@ -182,19 +182,29 @@ pub async fn delete(management: &Arc<Management>, request: &Request) -> Result<R
     let name = request.parameters.account()?;
     let read = find(management, &request.subscription.id, &name).await?;
     free(&read.record)?;
-    let held = Some(Hold { operation: request.id.clone(), change: Change::Delete });
+    change_held(management, request, name, read, Change::Delete).await?;
+    Ok(Reply::OK)
+}
+
+/// Holds an account for a change, and waits for its end. What takes long goes on after the answer, and after a restart.
+async fn change_held(
+    management: &Arc<Management>,
+    request: &Request,
+    name: AccountName,
+    read: Read<AccountRecord>,
+    change: Change,
+) -> Result<(), Failure> {
+    let held = Some(Hold { operation: request.id.clone(), change });
     let record = AccountRecord { held, ..read.record };
     operation::announce(&management.state, request, ACCOUNTS, name.as_str()).await?;
     let change =
         State::change(ACCOUNTS, name.as_str()).check_version(KEY, read.version).put(KEY, encode(&record)?);
     let change = operation::record(change, request, name.as_str(), Progress::InProgress)?;
     management.state.commit(change).await?;
-    match tokio::time::timeout(DELETE_TIMEOUT, work::start(management, name)).await {
-        Ok(Ok(Ok(()))) => Ok(Reply::OK),
-        Ok(Ok(Err(error))) => Err(error.into()),
+    match tokio::time::timeout(CHANGE_TIMEOUT, work::start(management, name)).await {
+        Ok(Ok(result)) => Ok(result?),
         Ok(Err(_)) | Err(_) => {
-            let message =
-                "the account is still being deleted: the operation goes on under the id of this request";
+            let message = "it takes long: the operation goes on under the id of this request";
             Err(ApiError::new(ErrorCode::OperationTimedOut, message).into())
         }
     }
@@ -206,6 +216,7 @@ fn free(record: &AccountRecord) -> Result<(), ApiError> {
     let doing = match hold.change {
         Change::Make => "making",
         Change::Delete => "deleting",
+        Change::Regenerate(_) => "making a key anew of",
     };
     let message = format!("the operation {} is {doing} the account: wait for its end", hold.operation);
     Err(ApiError::conflict(message))
@@ -224,17 +235,13 @@ pub async fn keys(management: &Management, request: &Request) -> Result<Reply, F
 }
 
 /// "Regenerate Storage Account Keys": the old key is cut off at once.
-pub async fn regenerate(management: &Management, request: &Request) -> Result<Reply, Failure> {
+pub async fn regenerate(management: &Arc<Management>, request: &Request) -> Result<Reply, Failure> {
     let key = KeyType::parse(&request.body)?;
     let name = request.parameters.account()?;
     let read = find(management, &request.subscription.id, &name).await?;
     free(&read.record)?;
-    let keys = management.storage.regenerate(&name, key).await?;
-    operation::announce(&management.state, request, ACCOUNTS, name.as_str()).await?;
-    let change = State::change(ACCOUNTS, name.as_str());
-    let change = operation::record(change, request, name.as_str(), operation::done())?;
-    management.state.commit(change).await?;
-    keys_reply(request, &name, keys)
+    change_held(management, request, name.clone(), read, Change::Regenerate(key)).await?;
+    keys_reply(request, &name, management.storage.keys(&name).await?)
 }
 
 /// "Check Storage Account Name Availability".

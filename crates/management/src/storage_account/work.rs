@@ -1,4 +1,4 @@
-//! Making and deleting a storage account. Its record says what is to be done, so that it goes on after a restart; the
+//! Making and deleting a storage account, and making a key anew. Its record says what is to be done, so that it goes on after a restart; the
 //! storage service is asked until it does it or refuses. Each step may be done twice.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 use welkin_base::AccountName;
 use welkin_management_wire::ApiError;
+use welkin_management_wire::storage_account::KeyType;
 use welkin_store::Commit;
 
 use super::{AccountRecord, KEY};
@@ -34,6 +35,8 @@ pub enum Change {
     Make,
     /// It is being deleted.
     Delete,
+    /// One of its keys is made anew.
+    Regenerate(KeyType),
 }
 
 /// Starts the work of the operation that holds an account; how it ended comes from the channel.
@@ -62,8 +65,14 @@ async fn run(management: &Management, name: &AccountName) -> Result<Result<(), A
         // That there is one by now means that an earlier try made it: the record has claimed the name.
         Change::Make => patiently(|| management.storage.create(name)).await.map(drop),
         Change::Delete => patiently(|| management.storage.delete(name)).await,
+        // A key that nobody was told of yet may be made anew once more.
+        Change::Regenerate(key) => patiently(|| management.storage.regenerate(name, key)).await.map(drop),
     };
-    let stays = done.is_ok() == (hold.change == Change::Make);
+    let stays = match hold.change {
+        Change::Make => done.is_ok(),
+        Change::Delete => done.is_err(),
+        Change::Regenerate(_) => true,
+    };
     if hold.change == Change::Make && !stays {
         // The storage service may have made it though its answer was lost.
         persistently(|| management.storage.delete(name)).await;

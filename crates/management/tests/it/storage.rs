@@ -44,10 +44,12 @@ struct State {
     keys_made: u32,
     /// Answers 503 to everything.
     silent: bool,
-    /// What becomes of the next account that is made or deleted.
+    /// What becomes of the next account that is made, changed or deleted.
     trap: Option<Trap>,
     /// Blobs that were written, by path.
     written: BTreeMap<String, Bytes>,
+    /// Blocks that are in no blob yet, by path and id.
+    blocks: BTreeMap<(String, String), Bytes>,
 }
 
 impl State {
@@ -103,6 +105,11 @@ impl TestStorage {
         self.state.lock().unwrap().written.get(path).cloned()
     }
 
+    /// Paths of the blobs that were written and are there.
+    pub fn blobs(&self) -> Vec<String> {
+        self.state.lock().unwrap().written.keys().cloned().collect()
+    }
+
     /// Makes an account that management does not know.
     pub fn make_foreign(&self, name: &str) {
         administer(&mut self.state.lock().unwrap(), &Method::PUT, &format!("/v1/accounts/{name}"));
@@ -110,7 +117,7 @@ impl TestStorage {
 }
 
 async fn administer_or_not(state: &Mutex<State>, method: &Method, path: &str) -> Response<Body> {
-    let changes = matches!(method, &Method::PUT | &Method::DELETE);
+    let changes = *method != Method::GET;
     let trap = if changes { state.lock().unwrap().trap.take() } else { None };
     match trap {
         Some(Trap::Fails) => return empty(StatusCode::SERVICE_UNAVAILABLE),
@@ -166,6 +173,7 @@ async fn serve_blobs(listener: TcpListener, state: Arc<Mutex<State>>) {
             async move {
                 let answer = match *request.method() {
                     Method::PUT => write_blob(&state, request).await,
+                    Method::DELETE => delete_blob(&state, &request),
                     _ => blob(&state.lock().unwrap(), &request),
                 };
                 Ok::<_, std::convert::Infallible>(answer)
@@ -189,11 +197,33 @@ async fn write_blob(state: &Mutex<State>, request: Request<Incoming>) -> Respons
         false => 403,
         true if head.headers.contains_key("if-none-match") && state.written.contains_key(&path) => 409,
         true => {
-            state.written.insert(path, bytes);
+            state.write(path, head.uri.query().unwrap_or(""), bytes);
             201
         }
     };
     Response::builder().status(status).body(Full::default()).unwrap()
+}
+
+impl State {
+    /// A blob, one block of it, or the list of its blocks.
+    fn write(&mut self, path: String, query: &str, bytes: Bytes) {
+        if let Some(id) = query.strip_prefix("comp=block&blockid=") {
+            self.blocks.insert((path, id.to_owned()), bytes);
+        } else if query == "comp=blocklist" {
+            let list = String::from_utf8(bytes.to_vec()).unwrap();
+            let ids = list.split("<Latest>").skip(1).map(|part| part.split_once('<').unwrap().0.to_owned());
+            let blocks = ids.map(|id| self.blocks.remove(&(path.clone(), id)).unwrap());
+            let whole = blocks.collect::<Vec<_>>().concat();
+            self.written.insert(path, whole.into());
+        } else if query != "restype=container" {
+            self.written.insert(path, bytes);
+        }
+    }
+}
+
+fn delete_blob(state: &Mutex<State>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let removed = state.lock().unwrap().written.remove(request.uri().path());
+    Response::builder().status(if removed.is_some() { 202 } else { 404 }).body(Full::default()).unwrap()
 }
 
 fn blob(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -202,6 +232,9 @@ fn blob(state: &State, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let by_owner = state.accounts.contains_key(account)
         && authorization.is_some_and(|value| value.starts_with(&format!("SharedKey {account}:")));
     let by_signature = account == "signed" && request.uri().query() == Some("sv=1&sig=right");
+    if let Some(bytes) = state.written.get(request.uri().path()).filter(|_| by_owner) {
+        return Response::new(Full::new(bytes.clone()));
+    }
     let name = request.uri().path().strip_prefix(&format!("/{account}/c/"));
     let found = matches!(name, Some("p.cspkg" | "p2.cspkg"));
     let (status, bytes) = match (account == "public" || by_owner || by_signature, found) {

@@ -4,7 +4,7 @@ use ureq::http::Method;
 use welkin_management_wire::answer::{Outcome, text, texts};
 
 use crate::fabric::Trap;
-use crate::rig::{LIMIT, Rig, account_body, base64};
+use crate::rig::{Customer, LIMIT, Rig, account_body, base64};
 
 const BASE: &str = "/services/storageservices";
 
@@ -136,6 +136,81 @@ fn every_step_of_an_account() {
         }
         assert_eq!((rig.alice().get(&path).status, usage(&rig)), (404, "0".to_owned()));
         assert!(rig.storage.accounts().is_empty());
+    }
+}
+
+/// Asks for what is answered when it is done, and crashes the service at the step that it needs of the storage service.
+fn crash_during(rig: &mut Rig, trap: Trap, ask: fn(&Customer)) {
+    rig.storage.set_trap(trap);
+    let customer = rig.alice();
+    // Its connection breaks, and with it the call.
+    let asking = std::thread::spawn(move || ask(&customer));
+    let end = std::time::Instant::now() + LIMIT;
+    while !rig.storage.is_caught() {
+        assert!(std::time::Instant::now() < end, "{trap:?}");
+        std::thread::yield_now();
+    }
+    rig.stop_management();
+    let _ = asking.join();
+    rig.start_management();
+}
+
+/// How the last operation of this name ended.
+fn ended(rig: &Rig, name: &str) -> String {
+    let end = std::time::Instant::now() + LIMIT;
+    loop {
+        let found = rig.alice().get("/operations?StartTime=2026-01-01&EndTime=2100-01-01").text;
+        let all = |name: &str| {
+            let path: Vec<&str> = name.split('/').collect();
+            texts(&found, &[&["SubscriptionOperations", "SubscriptionOperation"], &path[..]].concat())
+        };
+        let of_name = all("OperationName").into_iter().zip(all("OperationStatus/Status"));
+        let status = of_name.filter(|(found, _)| found == name).map(|(_, status)| status).next_back();
+        match status {
+            Some(status) if status != "InProgress" => return status,
+            _ => assert!(std::time::Instant::now() < end, "{name}: {found}"),
+        }
+    }
+}
+
+#[test]
+fn a_deletion_survives_a_crash() {
+    for trap in [Trap::EndsBefore, Trap::EndsAfter] {
+        let mut rig = Rig::start();
+        rig.alice().make_account("pictures");
+        crash_during(&mut rig, trap, |alice| drop(alice.delete(&format!("{BASE}/pictures"))));
+        assert_eq!(ended(&rig, "DeleteStorageAccount"), "Succeeded", "{trap:?}");
+        assert_eq!(rig.alice().get(&format!("{BASE}/pictures")).status, 404);
+        assert!(rig.storage.accounts().is_empty());
+        rig.alice().make_account("pictures");
+    }
+}
+
+#[test]
+fn every_step_of_a_key_that_is_made_anew() {
+    const BODY: &str = "<RegenerateKeys><KeyType>Secondary</KeyType></RegenerateKeys>";
+    const PATH: &str = "/services/storageservices/pictures/keys?action=regenerate";
+    for trap in [Trap::Fails, Trap::Lost, Trap::Refused, Trap::EndsBefore, Trap::EndsAfter] {
+        let mut rig = Rig::start();
+        rig.alice().make_account("pictures");
+        let keys = |rig: &Rig| {
+            let found = rig.alice().get(&format!("{BASE}/pictures/keys")).text;
+            ["Primary", "Secondary"].map(|which| text(&found, &["StorageServiceKeys", which]).unwrap())
+        };
+        let before = keys(&rig);
+        if matches!(trap, Trap::EndsBefore | Trap::EndsAfter) {
+            crash_during(&mut rig, trap, |alice| drop(alice.post(PATH, BODY)));
+        } else {
+            rig.storage.set_trap(trap);
+            let status = rig.alice().post(PATH, BODY).status;
+            assert_eq!(status, if trap == Trap::Refused { 500 } else { 200 }, "{trap:?}");
+        }
+        let expected = if trap == Trap::Refused { "Failed" } else { "Succeeded" };
+        assert_eq!(ended(&rig, "RegenerateStorageAccountKeys"), expected, "{trap:?}");
+        let after = keys(&rig);
+        assert_eq!(after[0], before[0], "{trap:?}: the other key stays");
+        assert_eq!(after[1] == before[1], trap == Trap::Refused, "{trap:?}");
+        assert_eq!(rig.alice().post(PATH, BODY).status, 200, "{trap:?}: nothing is held");
     }
 }
 
