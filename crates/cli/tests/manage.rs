@@ -12,6 +12,7 @@ mod rig;
 #[allow(dead_code, reason = "the tests of management use more of it")]
 mod storage;
 
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -180,6 +181,177 @@ fn accounts_services_and_deployments() {
     person.ok(&["storage-account", "delete", "pictures"]);
     person.ok(&["affinity-group", "delete", "near"]);
     assert_eq!(person.json(&["service", "list"]), json!([]));
+}
+
+/// Files and a service for deployments.
+struct Shop {
+    person: Person,
+    configuration: String,
+    useless: String,
+    packages: [String; 2],
+}
+
+impl Shop {
+    fn new() -> Self {
+        let person = Person::new();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = person.rig.folder().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let configuration = write("shop.cscfg", CSCFG.as_bytes());
+        // What the fabric controller of this test has a warning for.
+        let useless = write("useless.cscfg", CSCFG.replace("<Role ", "<!-- Useless --><Role ").as_bytes());
+        let packages = [write("one.cspkg", b"package one"), write("two.cspkg", b"package two")];
+        person.ok(&["service", "create", "shop"]);
+        Self { person, configuration, useless, packages }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let ended = self.person.run(arguments);
+        assert_eq!(ended.code, 0, "{arguments:?}: {} {}", ended.out, ended.told);
+        ended
+    }
+
+    /// `welkin deployment VERB shop` with a package that is uploaded first.
+    fn with_package(&self, verb: &str, package: usize, more: &[&str]) -> Ended {
+        let source = ["--package", &self.packages[package], "--configuration", &self.configuration];
+        let start = ["deployment", verb, "shop", "--account", "packages"];
+        self.run(&[&start[..], &source[..], more].concat())
+    }
+
+    fn shown(&self) -> Value {
+        self.person.json(&["deployment", "show", "shop"])
+    }
+}
+
+const WARNING: &str = "warning: line 1: <Useless> has no effect";
+
+#[test]
+fn a_deployment_changes_and_goes_back() {
+    let shop = Shop::new();
+    let (person, rig) = (&shop.person, &shop.person.rig);
+    shop.with_package("create", 0, &["--name", "v1"]);
+    assert_eq!(rig.fabric.packages(), ["package one"]);
+    assert!(rig.storage.blobs().is_empty(), "the uploaded package is removed: {:?}", rig.storage.blobs());
+
+    let configure = ["deployment", "configure", "shop", "--configuration"];
+    let useless = [&configure[..], &[&shop.useless]].concat();
+    person.fails(&[&useless[..], &["--warnings-as-errors"]].concat(), 1, "<Useless> has no effect");
+    assert_eq!(shop.shown()["warnings"], json!([]));
+    assert!(shop.run(&useless).told.contains(WARNING));
+    assert_eq!(shop.shown()["warnings"], json!(["line 1: <Useless> has no effect"]));
+    let id = shop.run(&[&useless[..], &["--no-wait"]].concat()).out.trim().to_owned();
+    assert!(shop.run(&["operation", "wait", &id[..8]]).told.contains(WARNING));
+    assert_eq!(person.json(&["operation", "show", &id[..10]])["status"], "Succeeded");
+    person.fails(&["operation", "show", "00000000"], 2, "no operation begins with 00000000");
+    let table = shop.run(&["operation", "list"]).out;
+    assert!(table.contains(&id[..8]) && table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let wide = shop.run(&["operation", "list", "--wide"]).out;
+    assert!(wide.replace('-', "").contains(&id), "{wide}");
+
+    shop.run(&[&configure[..], &[&shop.configuration, "--mode", "manual"]].concat());
+    assert_eq!(shop.shown()["updateMode"], "Manual");
+    person.fails(&["deployment", "walk", "shop", "1"], 1, "upgrade domain 0 is next");
+    shop.run(&["deployment", "walk", "shop", "0"]);
+    assert_eq!(shop.shown()["updatingDomain"], 1);
+    shop.run(&["deployment", "walk", "shop", "1"]);
+    assert_eq!(shop.shown()["updateMode"], Value::Null);
+
+    person.fails(&["deployment", "rollback", "shop"], 4, "nothing can be rolled back");
+    rig.fabric.set_stuck(true);
+    shop.with_package("upgrade", 1, &["--label", "two", "--force", "--role", "Web"]);
+    let shown = shop.shown();
+    assert_eq!((&shown["label"], &shown["rollbackAllowed"]), (&json!("two"), &json!(true)));
+    assert!(rig.fabric.packages().iter().any(|package| package == "package two"));
+    assert!(rig.fabric.goals()[0].update.force);
+    shop.run(&["deployment", "rollback", "shop", "--mode", "simultaneous"]);
+    assert_eq!(shop.shown()["label"], "v1");
+    rig.fabric.set_stuck(false);
+    let unknown = ["--package", &shop.packages[1], "--configuration", &shop.configuration, "--role", "Other"];
+    let upgrade = ["deployment", "upgrade", "shop", "--account", "packages"];
+    person.fails(&[&upgrade[..], &unknown[..]].concat(), 1, "no role Other");
+    assert!(rig.storage.blobs().is_empty(), "also when it is refused: {:?}", rig.storage.blobs());
+}
+
+#[test]
+fn slots_and_instances() {
+    let shop = Shop::new();
+    let (person, rig) = (&shop.person, &shop.person.rig);
+    shop.with_package("create", 0, &["--name", "v1"]);
+    shop.with_package("create", 1, &["--name", "v2", "--slot", "staging", "--stopped"]);
+    shop.run(&["deployment", "swap", "shop"]);
+    assert_eq!(shop.shown()["name"], "v2");
+    assert_eq!(person.json(&["deployment", "show", "shop", "--deployment", "v1"])["slot"], "Staging");
+    shop.run(&["deployment", "start", "shop"]);
+    shop.run(&["deployment", "stop", "shop"]);
+    shop.run(&["deployment", "delete", "shop", "--slot", "staging"]);
+    person.fails(&["deployment", "delete", "shop", "--slot", "staging"], 3, "");
+
+    shop.run(&["instance", "rebuild", "shop", "Web_IN_1"]);
+    shop.run(&["instance", "reimage", "shop", "Web_IN_0", "--deployment", "v2"]);
+    assert_eq!(rig.fabric.reboots(), ["rebuild Web_IN_1", "reimage Web_IN_0"]);
+    person.fails(&["instance", "delete", "shop", "Web_IN_7"], 3, "no instance Web_IN_7");
+    shop.run(&["instance", "delete", "shop", "Web_IN_0"]);
+    let instances = person.json(&["instance", "list", "shop"]);
+    assert_eq!((instances.as_array().unwrap().len(), &instances[0]["name"]), (1, &json!("Web_IN_1")));
+    let events = ["deployment", "events", "shop", "--from", "2026-11-25", "--to", "2026-11-26"];
+    let events = person.json(&events);
+    assert_eq!((events.as_array().unwrap().len(), &events[0]["instance"]), (1, &json!("Web_IN_1")));
+    shop.run(&["service", "delete", "shop", "--with-deployments"]);
+    assert!(rig.fabric.goals().is_empty());
+}
+
+#[test]
+fn service_certificates() {
+    let shop = Shop::new();
+    let person = &shop.person;
+    let fixture = |name: &str| format!("{}/../pki/tests/pkcs12/{name}", env!("CARGO_MANIFEST_DIR"));
+    let password = person.rig.folder().join("password");
+    std::fs::write(&password, "p\u{e4}ssword\n").unwrap();
+    let (pfx, cer, noun) = (fixture("modern.pfx"), fixture("root.cer"), "service-certificate");
+    person.fails(&[noun, "add", "shop", &pfx], 1, "password");
+    shop.run(&[noun, "add", "shop", &pfx, "--password-file", password.to_str().unwrap()]);
+    shop.run(&[noun, "add", "shop", &cer]);
+    assert_eq!(person.rig.fabric.certificates().len(), 2);
+    let listed = person.json(&[noun, "list", "shop"]);
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    let thumbprint = listed[0]["thumbprint"].as_str().unwrap().to_lowercase();
+    assert!(person.json(&[noun, "show", "shop", &thumbprint])["data"].as_str().unwrap().len() > 100);
+    shop.run(&[noun, "delete", "shop", &thumbprint]);
+    person.fails(&[noun, "show", "shop", &thumbprint], 3, "no certificate");
+    assert_eq!(person.json(&[noun, "list", "shop"]).as_array().unwrap().len(), 1);
+}
+
+/// `script` gives the command a terminal of its own, and shows what the terminal does.
+#[test]
+fn a_password_is_not_shown_as_it_is_typed() {
+    let shop = Shop::new();
+    let pfx = format!("{}/../pki/tests/pkcs12/modern.pfx", env!("CARGO_MANIFEST_DIR"));
+    let command = format!("{} service-certificate add shop {pfx}", env!("CARGO_BIN_EXE_welkin"));
+    let mut script = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env("WELKIN_STATE", "/nowhere")
+        .env("WELKIN_PROFILES", &shop.person.profiles)
+        .env_remove("WELKIN_PROFILE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keyboard, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains("password of the file: ") {
+        let mut piece = [0; 256];
+        let count = screen.read(&mut piece).unwrap();
+        assert_ne!(count, 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&piece[..count]);
+    }
+    keyboard.write_all("p\u{e4}ssword\n".as_bytes()).unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert_eq!(script.wait().unwrap().code(), Some(0), "{shown}");
+    assert!(!shown.contains("ssword\r") && shown.contains("stored the certificate"), "{shown}");
+    assert_eq!(shop.person.rig.fabric.certificates().len(), 1);
 }
 
 /// The operator's own channel: the control socket in the data folder of the management service.
