@@ -241,6 +241,7 @@ fn packages_go_back_to_their_customer() {
     assert_eq!(rig.storage.written("/alicesown/c/v1.cspkg").unwrap(), PACKAGE);
     let configuration = rig.storage.written("/alicesown/c/v1.cscfg").unwrap();
     assert!(configuration.starts_with(b"<S><Role"));
+    assert_eq!(rig.storage.blobs(), ["/alicesown/c/v1.cscfg", "/alicesown/c/v1.cspkg"]);
     done(&alice, &get("alicesown/c", true));
     for (container, part) in [("alicesown/c", "overwriteExisting"), ("bobsown/c", "403")] {
         let Outcome::Failed(_, message) = alice.outcome(&get(container, false)) else {
