@@ -1,6 +1,9 @@
 //! Storage accounts and their keys.
 
+use std::time::{Duration, SystemTime};
+
 use ureq::http::Method;
+use welkin_base::Timestamp;
 use welkin_management_wire::answer::{Outcome, text, texts};
 
 use crate::fabric::Trap;
@@ -158,8 +161,10 @@ fn crash_during(rig: &mut Rig, trap: Trap, ask: fn(&Customer)) {
 /// How the last operation of this name ended.
 fn ended(rig: &Rig, name: &str) -> String {
     let end = std::time::Instant::now() + LIMIT;
+    let yesterday = Timestamp::from(SystemTime::now() - Duration::from_secs(24 * 3600)).to_iso_seconds();
+    let since = &yesterday[..10];
     loop {
-        let found = rig.alice().get("/operations?StartTime=2026-01-01&EndTime=2100-01-01").text;
+        let found = rig.alice().get(&format!("/operations?StartTime={since}&EndTime=2100-01-01")).text;
         let all = |name: &str| {
             let path: Vec<&str> = name.split('/').collect();
             texts(&found, &[&["SubscriptionOperations", "SubscriptionOperation"], &path[..]].concat())
