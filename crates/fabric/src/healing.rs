@@ -14,7 +14,7 @@ use welkin_fabric_wire::{HealingStatus, HealingStop, NodeKind, RebootReason};
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::Deployment;
-use crate::health::{Health, health, relocate};
+use crate::health::{Health, apart, health, relocate};
 use crate::placement::{Room, Spread, Wanted};
 
 /// How much is healed before somebody has to look.
@@ -74,7 +74,7 @@ pub fn brake(cluster: &Cluster, now: Timestamp) -> Option<String> {
     let Policy { nodes_lost_percent_max: percent, nodes_window: window, .. } = cluster.policy;
     let lately = |node: &Node| {
         let lost = node.record.history.iter().filter(|change| change.health == Health::Lost);
-        lost.into_iter().any(|change| now.since(change.at) <= window)
+        lost.into_iter().any(|change| apart(change.at, now) <= window)
     };
     let share = Share::of(cluster, |node| health(cluster, node, now) == Health::Lost || lately(node));
     let Share { failing, all } = share;
@@ -133,7 +133,7 @@ fn moves_left(cluster: &Cluster, deployment: &Deployment, now: Timestamp) -> usi
     let moved = deployment
         .events
         .iter()
-        .filter(|event| event.reason == RebootReason::Moved && now.since(event.at) <= policy.moves_window);
+        .filter(|event| event.reason == RebootReason::Moved && apart(event.at, now) <= policy.moves_window);
     let share = (deployment.instances.len() * policy.moves_percent_max as usize).div_ceil(100);
     share.max(policy.moves_min as usize).saturating_sub(moved.count())
 }

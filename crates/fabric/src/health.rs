@@ -43,6 +43,12 @@ pub fn silence(cluster: &Cluster, node: &Node, now: Timestamp) -> Duration {
     now.since(node.seen.answered().unwrap_or(cluster.since))
 }
 
+/// The time between a stored moment and now. A moment that lies ahead was stored by a controller whose clock was set back
+/// since: nobody is to wait until this clock gets there.
+pub(crate) fn apart(stored: Timestamp, now: Timestamp) -> Duration {
+    now.since(stored).max(stored.since(now))
+}
+
 /// Whether each node was read, or is known to be silent: before that, no goal can be judged.
 #[must_use]
 pub fn is_settled(cluster: &Cluster, now: Timestamp) -> bool {

@@ -12,7 +12,7 @@ use welkin_base::{NodeName, Timestamp};
 use welkin_fabric_wire::{HealthChange, NodeState};
 
 use crate::cluster::{Cluster, Node, NodeRecord, Usage};
-use crate::health::{Health, health};
+use crate::health::{Health, apart, health};
 use crate::plan::Change;
 
 /// Changes of health that are remembered of a node: the newest.
@@ -126,7 +126,7 @@ fn note(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<Change> {
         record.history.drain(..surplus);
     }
     let said = node.seen.state().map(|state| state.capacity);
-    let due = record.capacity_at.is_none_or(|at| now.since(at) >= CAPACITY_NOTED);
+    let due = record.capacity_at.is_none_or(|at| apart(at, now) >= CAPACITY_NOTED);
     if said.is_some() && record.capacity != said && due {
         record.capacity = said;
         record.capacity_at = Some(now);

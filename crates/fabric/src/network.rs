@@ -1,10 +1,13 @@
-//! The network plan: every address follows from the cloud's /16, the node's number and a slot.
+//! The network plan: every address follows from the cloud's network, the node's number and a slot.
 //!
 //! | what | address, in the cloud's first two bytes `N` |
 //! |---|---|
 //! | gateway of node `n` | `N.(16+n).1` |
 //! | instances of node `n` | `N.(16+n).2` to `.254` |
 //! | virtual IPs | `N.240.1` to `N.255.254` |
+//!
+//! A cloud of more nodes than that has a /8, whose first byte is `N`; then the second and third byte count nodes from
+//! `N.16.0` on, and virtual IPs are `N.240.0.1` to `N.240.255.254`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +20,7 @@ use serde::{Deserialize, Serialize};
 const INSTANCES_FIRST: u8 = 16;
 /// The third byte of the first virtual IPs.
 const VIPS_FIRST: u8 = 240;
-/// The highest node number: the next one's instances would have the addresses of virtual IPs.
+/// The highest node number of a /16: the next one's instances would have the addresses of virtual IPs.
 pub const NODE_NUMBER_MAX: u8 = VIPS_FIRST - INSTANCES_FIRST - 1;
 /// Addresses for the instances of one node.
 pub const ADDRESSES_PER_NODE: usize = 253;
@@ -31,12 +34,13 @@ const MAC_FIRST: u8 = 0x02;
 #[error("{0:?} is not a cloud's network: expected a form such as 10.177.0.0/16")]
 pub struct NetworkError(String);
 
-/// A cloud's network, always one /16.
+/// A cloud's network, a /16 or a /8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     first: u8,
-    second: u8,
+    /// None of a /8.
+    second: Option<u8>,
 }
 
 impl Network {
@@ -55,15 +59,27 @@ impl Network {
     /// The lowest virtual IP that is not in `used`.
     #[must_use]
     pub fn free_vip(self, used: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
-        (VIPS_FIRST..=u8::MAX)
+        let thirds = if self.second.is_some() { VIPS_FIRST..=u8::MAX } else { 0..=u8::MAX };
+        let second = self.second.unwrap_or(VIPS_FIRST);
+        thirds
             .flat_map(|third| (1..=254).map(move |slot| (third, slot)))
-            .map(|(third, slot)| Ipv4Addr::new(self.first, self.second, third, slot))
+            .map(|(third, slot)| Ipv4Addr::new(self.first, second, third, slot))
             .find(|address| !used.contains(address))
     }
 
+    /// The highest number that a node may have.
+    #[must_use]
+    pub fn node_number_max(self) -> u32 {
+        if self.second.is_some() { NODE_NUMBER_MAX.into() } else { u32::from(NODE_NUMBER_MAX) << 8 | 0xff }
+    }
+
     fn instance(self, number: u32, slot: u8) -> Ipv4Addr {
-        let third = INSTANCES_FIRST + u8::try_from(number).unwrap_or(u8::MAX).min(NODE_NUMBER_MAX);
-        Ipv4Addr::new(self.first, self.second, third, slot)
+        let number = number.min(self.node_number_max());
+        let [.., high, low] = number.to_be_bytes();
+        match self.second {
+            Some(second) => Ipv4Addr::new(self.first, second, INSTANCES_FIRST + low, slot),
+            None => Ipv4Addr::new(self.first, INSTANCES_FIRST + high, low, slot),
+        }
     }
 }
 
@@ -78,9 +94,11 @@ impl FromStr for Network {
     type Err = NetworkError;
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let bad = || NetworkError(text.chars().take(40).collect());
-        let address: Ipv4Addr = text.strip_suffix("/16").ok_or_else(bad)?.parse().map_err(|_| bad())?;
-        match address.octets() {
-            [first @ 1..=223, second, 0, 0] => Ok(Self { first, second }),
+        let (address, length) = text.split_once('/').ok_or_else(bad)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| bad())?;
+        match (address.octets(), length) {
+            ([first @ 1..=223, second, 0, 0], "16") => Ok(Self { first, second: Some(second) }),
+            ([first @ 1..=223, 0, 0, 0], "8") => Ok(Self { first, second: None }),
             _ => Err(bad()),
         }
     }
@@ -88,7 +106,10 @@ impl FromStr for Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.0.0/16", self.first, self.second)
+        match self.second {
+            Some(second) => write!(f, "{}.{second}.0.0/16", self.first),
+            None => write!(f, "{}.0.0.0/8", self.first),
+        }
     }
 }
 
@@ -119,6 +140,8 @@ mod tests {
             ("10.177.0.0/16", true),
             ("10.177.1.0/16", false),
             ("10.177.0.0/8", false),
+            ("10.0.0.0/8", true),
+            ("10.177.0.0/24", false),
             ("10.177.0.0", false),
             ("240.1.0.0/16", false),
         ] {
@@ -139,6 +162,19 @@ mod tests {
         assert_eq!(network().free_instance_address(0, &used), None);
         assert_eq!(network().free_vip(&used).unwrap().to_string(), "10.177.240.1");
         assert_eq!(network().gateway(NODE_NUMBER_MAX.into()).to_string(), "10.177.239.1");
+    }
+
+    #[test]
+    fn a_large_cloud_has_addresses_for_thousands_of_nodes() {
+        let network: Network = "10.0.0.0/8".parse().unwrap();
+        assert_eq!(network.to_string(), "10.0.0.0/8");
+        for (number, expected) in
+            [(0, "10.16.0.1"), (255, "10.16.255.1"), (256, "10.17.0.1"), (57_343, "10.239.255.1")]
+        {
+            assert_eq!(network.gateway(number).to_string(), expected);
+        }
+        assert_eq!(network.node_number_max(), 57_343);
+        assert_eq!(network.free_vip(&BTreeSet::new()).unwrap().to_string(), "10.240.0.1");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use welkin_base::Timestamp;
 
 use crate::cluster::{Cluster, Node};
 use crate::deployment::{Deployment, Instance, RoleEndpoint};
-use crate::health::{Health, health};
+use crate::health::{Health, apart, health};
 
 /// After so long an instance changes although it has connections, or a node has not taken the goal that leaves it out.
 /// Longer than requests last by custom; an operator may choose another.
@@ -43,7 +43,7 @@ pub(crate) fn is_quiet(
     now: Timestamp,
 ) -> bool {
     let Some(since) = instance.draining_since() else { return true };
-    if now.since(since) >= cluster.drain_max || !is_balanced(deployment, instance) {
+    if apart(since, now) >= cluster.drain_max || !is_balanced(deployment, instance) {
         return true;
     }
     let id = deployment.instance_id(instance.name());

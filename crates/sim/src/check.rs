@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use welkin_base::{DeploymentId, InstanceId, NodeName, Timestamp};
-use welkin_fabric::{Cluster, Deployment, Instance, Turn, deployment_observed, node_goal, update_observed};
+use welkin_fabric::drain::obstacle;
+use welkin_fabric::{
+    Cluster, Deployment, Instance, NodeState, Turn, deployment_observed, node_goal, update_observed,
+};
 use welkin_fabric_wire::{GoalStatus, InstanceState, UpdateMode};
 use welkin_node::Vm;
 
@@ -18,6 +21,9 @@ pub fn stored(cluster: &Cluster, nodes: &BTreeMap<NodeName, SimNode>) -> Result<
     once("virtual IP", cluster.vips())?;
     for (name, usage) in cluster.usage() {
         let Some(node) = nodes.get(name) else { return Err(format!("{name} does not exist")) };
+        if node.lied {
+            continue;
+        }
         if !usage.need.missing_in(welkin_fabric::Need::default().free_of(node.capacity)).is_nothing() {
             return Err(format!("{name} is oversubscribed: {usage:?} of {:?}", node.capacity));
         }
@@ -31,7 +37,8 @@ pub fn stored(cluster: &Cluster, nodes: &BTreeMap<NodeName, SimNode>) -> Result<
 /// What does not hold.
 pub fn running(nodes: &BTreeMap<NodeName, SimNode>) -> Result<(), String> {
     let mut holders: BTreeMap<(&InstanceId, u64), &NodeName> = BTreeMap::new();
-    for node in nodes.values() {
+    // A node that lied may run what the controller believes ended: that is its own harm.
+    for node in nodes.values().filter(|node| !node.lied) {
         let mut macs = BTreeSet::new();
         let (mut cores, mut memory_mib) = (0, 0);
         for (id, held) in &node.held.instances {
@@ -109,7 +116,8 @@ pub fn updated(
     for deployment in cluster.deployments.values().filter(|deployment| !at_once.contains(&deployment.id)) {
         let is_down = |instance: &&Instance| {
             let id = deployment.instance_id(instance.name());
-            let on_node = nodes.get(&instance.node).is_some_and(|node| node.updating().contains(&id));
+            let node = nodes.get(&instance.node).filter(|node| !node.lied);
+            let on_node = node.is_some_and(|node| node.updating().contains(&id));
             on_node || instance.turn != Turn::None
         };
         let down: Vec<&Instance> = deployment.instances.iter().filter(is_down).collect();
@@ -175,6 +183,13 @@ pub fn at_rest(
     }
     for (name, node) in nodes {
         let Some(known) = cluster.nodes.get(name) else { continue };
+        let holds = !cluster.usage_of(name).is_nothing();
+        if known.record.state == NodeState::Drained && holds {
+            return Err(format!("{name} is drained and holds something"));
+        }
+        if known.record.state == NodeState::Draining && obstacle(cluster, known, now).is_none() {
+            return Err(format!("{name} is still being drained, and nothing is in the way"));
+        }
         if node_goal(cluster, known, now) != node.goal {
             return Err(format!("{name} does not hold its goal"));
         }

@@ -1,4 +1,5 @@
-//! A simulated controller: the real core of the FC over a disk of rows. It may end between any two commits.
+//! A simulated controller: the real core of the FC over a disk of rows. It may end between any two commits, and another
+//! may take the lead between any two: then it goes on to read and command nodes until the store refuses it.
 
 use std::collections::BTreeMap;
 
@@ -17,106 +18,196 @@ pub enum Canary {
     KeepsIncarnation,
     /// An update does not wait until what it changed is ready.
     SkipsHealth,
+    /// A controller that was deposed still writes.
+    WritesDeposed,
 }
 
-/// The rows of the store, as bytes: what outlives the controller.
+impl Canary {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ForgetsLeaving,
+        Self::SaysBeforeStoring,
+        Self::KeepsIncarnation,
+        Self::SkipsHealth,
+        Self::WritesDeposed,
+    ];
+}
+
+/// A row's place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Node(NodeName),
+    Deployment(DeploymentId),
+}
+
+/// The rows of the store, as bytes: what outlives the controllers.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
-    nodes: BTreeMap<NodeName, Vec<u8>>,
-    deployments: BTreeMap<DeploymentId, Vec<u8>>,
+    rows: BTreeMap<Key, Vec<u8>>,
+    /// The number of the last election: only who won it may write, as with the real store of several controllers.
+    term: u64,
+    /// What was committed since the last look.
+    pub log: Vec<Change>,
+}
+
+/// Why nothing was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Uncommitted {
+    /// Another controller leads.
+    Deposed,
+    /// It has no stored form.
+    Unstorable(String),
+}
+
+/// A controller that runs.
+#[derive(Debug)]
+pub struct Controller {
+    /// What it knows.
+    pub cluster: Cluster,
+    /// The time on its clock when the simulation began.
+    pub epoch: Timestamp,
+    term: u64,
+    /// Whether the store has refused it.
+    pub deposed: bool,
 }
 
 impl Disk {
-    /// Commits a change.
-    ///
-    /// # Errors
-    /// When it has no stored form.
-    pub fn commit(&mut self, change: &Change) -> Result<(), String> {
-        let failed = |error: welkin_fabric::row::RowError| error.to_string();
-        match change {
-            Change::Deployment(deployment) => {
-                let row = encode(deployment).map_err(failed)?;
-                self.deployments.insert(deployment.id.clone(), row);
-            }
-            Change::Swap(deployments) => {
-                for deployment in deployments.iter() {
-                    let row = encode(deployment).map_err(failed)?;
-                    self.deployments.insert(deployment.id.clone(), row);
-                }
-            }
-            Change::Remove(_, id) => {
-                self.deployments.remove(id);
-            }
+    /// Commits a change unless another controller won an election since.
+    fn commit(&mut self, term: u64, change: &Change) -> Result<(), Uncommitted> {
+        let failed = |error: welkin_fabric::row::RowError| Uncommitted::Unstorable(error.to_string());
+        let put = |deployment: &Deployment| {
+            Ok((Key::Deployment(deployment.id.clone()), Some(encode(deployment).map_err(failed)?)))
+        };
+        let writes = match change {
+            Change::Deployment(deployment) => vec![put(deployment)?],
+            Change::Swap(deployments) => deployments.iter().map(put).collect::<Result<_, _>>()?,
+            Change::Remove(_, id) => vec![(Key::Deployment(id.clone()), None)],
             Change::Node(name, record) => {
-                self.nodes.insert(name.clone(), encode(record).map_err(failed)?);
+                vec![(Key::Node(name.clone()), Some(encode(record).map_err(failed)?))]
             }
+        };
+        if term != self.term {
+            return Err(Uncommitted::Deposed);
         }
-        Ok(())
-    }
-
-    /// Reads everything into a cluster that has its nodes.
-    ///
-    /// # Errors
-    /// When a row cannot be read.
-    pub fn load(&self, cluster: &mut Cluster) -> Result<(), String> {
-        for (name, row) in &self.nodes {
-            let record: NodeRecord = decode(row).map_err(|error| error.to_string())?;
-            cluster.apply(Change::Node(name.clone(), record));
+        for (key, row) in writes {
+            match row {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
         }
-        for row in self.deployments.values() {
-            let deployment: Deployment = decode(row).map_err(|error| error.to_string())?;
-            cluster.apply(Change::Deployment(Box::new(deployment)));
-        }
+        self.log.push(change.clone());
         Ok(())
     }
 }
 
-/// Plans and commits until nothing is left to store. Answers what is said to nodes then; `None` when the
-/// controller ended first, after `commits_left` commits.
-///
-/// # Errors
-/// When the planning does not come to an end.
-pub fn reconcile(
-    cluster: &mut Cluster,
-    disk: &mut Disk,
-    now: Timestamp,
-    mut commits_left: u32,
-    canary: Option<Canary>,
-) -> Result<Option<Vec<Action>>, String> {
-    const PLANS_MAX: u32 = 50;
-    let mut unstored = Vec::new();
-    for _ in 0..PLANS_MAX {
-        let actions = plan(cluster, now);
-        if !actions.iter().any(|action| matches!(action, Action::Store(_))) {
-            for change in unstored.iter().filter(|_| commits_left > 0) {
-                disk.commit(change)?;
-            }
-            let (noted, said): (Vec<_>, Vec<_>) =
-                actions.into_iter().partition(|action| matches!(action, Action::Note(_)));
-            for action in noted {
-                let Action::Note(change) = action else { continue };
-                disk.commit(&change)?;
-                cluster.apply(change);
-            }
-            return Ok(Some(said));
+impl Controller {
+    /// A controller that takes the lead, with a cluster that has its nodes, and reads everything.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn begin(cluster: Cluster, epoch: Timestamp, disk: &mut Disk) -> Result<Self, String> {
+        disk.term += 1;
+        let mut controller = Self { cluster, epoch, term: disk.term, deposed: false };
+        for (key, row) in &disk.rows {
+            let change = match key {
+                Key::Node(name) => {
+                    let record: NodeRecord = decode(row).map_err(|error| error.to_string())?;
+                    Change::Node(name.clone(), record)
+                }
+                Key::Deployment(_) => {
+                    Change::Deployment(Box::new(decode(row).map_err(|error| error.to_string())?))
+                }
+            };
+            controller.cluster.apply(change);
         }
-        for action in actions {
-            let Action::Store(change) = action else { continue };
-            let change = sabotaged(change, cluster, canary);
-            if canary == Some(Canary::SaysBeforeStoring) && matches!(change, Change::Node(..)) {
-                cluster.apply(change.clone());
-                unstored.push(change);
-                continue;
+        Ok(controller)
+    }
+
+    /// Commits a change and takes it over; answers whether it was committed.
+    ///
+    /// # Errors
+    /// When it has no stored form.
+    pub fn commit(
+        &mut self,
+        disk: &mut Disk,
+        change: Change,
+        canary: Option<Canary>,
+    ) -> Result<bool, String> {
+        let term = if canary == Some(Canary::WritesDeposed) { disk.term } else { self.term };
+        match disk.commit(term, &change) {
+            Ok(()) => {
+                self.cluster.apply(change);
+                Ok(true)
             }
-            if commits_left == 0 {
-                return Ok(None);
+            Err(Uncommitted::Deposed) => {
+                self.deposed = true;
+                Ok(false)
             }
-            commits_left -= 1;
-            disk.commit(&change)?;
-            cluster.apply(change);
+            Err(Uncommitted::Unstorable(why)) => Err(why),
         }
     }
-    Err("planning does not come to an end".to_owned())
+
+    /// Plans and commits until nothing is left to store. Answers what is said to nodes then; `None` when the
+    /// controller ended first, after `commits_left` commits. One that is deposed says nothing more.
+    ///
+    /// # Errors
+    /// When the planning does not come to an end.
+    pub fn reconcile(
+        &mut self,
+        disk: &mut Disk,
+        now: Timestamp,
+        mut commits_left: u32,
+        canary: Option<Canary>,
+    ) -> Result<Option<Vec<Action>>, String> {
+        const PLANS_MAX: u32 = 50;
+        let mut unstored = Vec::new();
+        for _ in 0..PLANS_MAX {
+            let actions = plan(&self.cluster, now);
+            if !actions.iter().any(|action| matches!(action, Action::Store(_))) {
+                return self.end_round(disk, actions, unstored, commits_left, canary);
+            }
+            for action in actions {
+                let Action::Store(change) = action else { continue };
+                let change = sabotaged(change, &self.cluster, canary);
+                if canary == Some(Canary::SaysBeforeStoring) && matches!(change, Change::Node(..)) {
+                    self.cluster.apply(change.clone());
+                    unstored.push(change);
+                    continue;
+                }
+                if commits_left == 0 {
+                    return Ok(None);
+                }
+                commits_left -= 1;
+                if !self.commit(disk, change, canary)? {
+                    return Ok(Some(Vec::new()));
+                }
+            }
+        }
+        Err("planning does not come to an end".to_owned())
+    }
+
+    /// What nothing waits for is stored last.
+    fn end_round(
+        &mut self,
+        disk: &mut Disk,
+        actions: Vec<Action>,
+        unstored: Vec<Change>,
+        commits_left: u32,
+        canary: Option<Canary>,
+    ) -> Result<Option<Vec<Action>>, String> {
+        for change in unstored.into_iter().filter(|_| commits_left > 0) {
+            self.commit(disk, change, canary)?;
+        }
+        let (noted, said): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(|action| matches!(action, Action::Note(_)));
+        for action in noted {
+            let Action::Note(change) = action else { continue };
+            if !self.commit(disk, change, canary)? {
+                break;
+            }
+        }
+        Ok(Some(said))
+    }
 }
 
 /// A change with the bug in it that is switched on.
@@ -139,7 +230,7 @@ pub fn sabotaged(change: Change, cluster: &Cluster, canary: Option<Canary>) -> C
                 }
             }
         }
-        Some(Canary::SaysBeforeStoring) | None => {}
+        Some(Canary::SaysBeforeStoring | Canary::WritesDeposed) | None => {}
     }
     Change::Deployment(deployment)
 }

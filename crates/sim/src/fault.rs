@@ -14,8 +14,14 @@ pub struct Faults {
     pub delay_ms_max: u64,
     /// Something happens to one of the nodes, per step.
     pub node: f64,
-    /// The controller ends, per step.
+    /// A controller ends, per step.
     pub controller: f64,
+    /// Agents lie.
+    pub lies: bool,
+    /// Each controller that begins finds another time on its clock, and controllers differ.
+    pub clocks: bool,
+    /// The operator drains and retires nodes, and adds some, per round.
+    pub operator: f64,
 }
 
 impl Faults {
@@ -27,13 +33,17 @@ impl Faults {
             delay_ms_max: *pick(&[50, 1_500, 6_000], rng),
             node: *pick(&[0.0, 0.02, 0.1], rng),
             controller: *pick(&[0.0, 0.005, 0.05], rng),
+            lies: rng.random_bool(0.25),
+            clocks: rng.random_bool(0.25),
+            operator: *pick(&[0.0, 0.03, 0.1], rng),
         }
     }
 
     /// No faults at all.
     #[must_use]
     pub fn none() -> Self {
-        Self { lost: 0.0, delay_ms_max: 50, node: 0.0, controller: 0.0 }
+        let (lies, clocks) = (false, false);
+        Self { lost: 0.0, delay_ms_max: 50, node: 0.0, controller: 0.0, lies, clocks, operator: 0.0 }
     }
 
     /// When a message arrives that is sent now; `None` when it is lost.
@@ -46,25 +56,60 @@ impl Faults {
     }
 }
 
-/// Something happens to a node, or a node recovers.
-pub fn strike(node: &mut SimNode, now_ms: u64, rng: &mut StdRng) {
-    match (node.power, rng.random_range(0..12)) {
-        (Power::Off | Power::Paused, 0..8) => node.power = Power::On,
-        (Power::On, 0) => node.lose_power(),
-        (Power::On, 1) => node.power = Power::Paused,
-        (Power::On, 2..4) => node.cut = !node.cut,
-        (Power::On, 4) => node.restart_agent(now_ms),
-        (Power::On, 5..8) => node.hurt_one(now_ms, rng),
-        (Power::On, 8) => node.lose_image(rng),
-        (Power::Off, 8) => node.lose_disk(),
-        _ => {}
-    }
+/// Something happens to a node, or a node recovers; answers what, for people.
+pub fn strike(node: &mut SimNode, faults: &Faults, now_ms: u64, rng: &mut StdRng) -> Option<&'static str> {
+    Some(match (node.power, rng.random_range(0..15)) {
+        (Power::Off | Power::Paused, 0..8) => {
+            node.power = Power::On;
+            "goes on"
+        }
+        (Power::On, 0) => {
+            node.lose_power();
+            "loses power"
+        }
+        (Power::On, 1) => {
+            node.power = Power::Paused;
+            "stands still"
+        }
+        (Power::On, 2..4) => {
+            node.cut = !node.cut;
+            if node.cut { "is cut off" } else { "is reached again" }
+        }
+        (Power::On, 4) => {
+            node.restart_agent(now_ms);
+            "has its agent started again"
+        }
+        (Power::On, 5..8) => {
+            node.hurt_one(now_ms, rng);
+            "loses a guest or a role"
+        }
+        (Power::On, 8) => {
+            node.lose_image(rng);
+            "loses an image"
+        }
+        (Power::Off, 8) => {
+            node.lose_disk();
+            "comes back with an empty disk"
+        }
+        (Power::On, 9..11) => {
+            node.full = !node.full;
+            if node.full { "has no space left" } else { "has space again" }
+        }
+        (_, 11..15) if faults.lies => {
+            node.lies = !node.lies;
+            node.lied = true;
+            if node.lies { "begins to lie" } else { "tells the truth again" }
+        }
+        _ => return None,
+    })
 }
 
 /// Everything works again.
 pub fn repair(node: &mut SimNode) {
     node.power = Power::On;
     node.cut = false;
+    node.full = false;
+    node.lies = false;
 }
 
 fn pick<'a, T>(choices: &'a [T], rng: &mut StdRng) -> &'a T {

@@ -1,4 +1,4 @@
-//! What travels between the controller and the nodes, late or never.
+//! What travels between the controllers and the nodes, late or never. A controller is known by its number.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use welkin_base::{Digest, NodeName};
 /// A message.
 #[derive(Debug, Clone)]
 pub enum Message {
-    /// The controller reads a node.
-    Read(NodeName),
+    /// A controller reads a node.
+    Read(usize, NodeName),
     /// The node's answer.
-    Observed(NodeName, Box<NodeObserved>),
+    Observed(usize, NodeName, Box<NodeObserved>),
     /// A goal for its node.
     Goal(Box<NodeGoal>),
     /// An image for a node.
-    Image(NodeName, Digest),
+    Image(usize, NodeName, Digest),
     /// The node has the image.
-    ImageTaken(NodeName, Digest),
+    ImageTaken(usize, NodeName, Digest),
 }
 
 /// Messages on their way, by the time of their arrival.

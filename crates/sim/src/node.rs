@@ -37,7 +37,7 @@ pub struct SimNode {
     /// Its name.
     pub name: NodeName,
     /// Its number.
-    pub number: u8,
+    pub number: u32,
     /// Its fault domain.
     pub fault_domain: u32,
     /// What instances may use.
@@ -46,6 +46,12 @@ pub struct SimNode {
     pub power: Power,
     /// Whether messages reach it.
     pub cut: bool,
+    /// Whether its disk takes nothing more.
+    pub full: bool,
+    /// Whether its agent lies.
+    pub lies: bool,
+    /// Whether it ever did: what it said may have cost it what it had.
+    pub lied: bool,
     /// The goal that it holds; on disk.
     pub goal: NodeGoal,
     /// What exists on it.
@@ -70,7 +76,7 @@ impl SimNode {
     #[must_use]
     pub fn new(
         name: NodeName,
-        number: u8,
+        number: u32,
         fault_domain: u32,
         capacity: NodeCapacity,
         network: NodeNetwork,
@@ -83,6 +89,9 @@ impl SimNode {
             capacity,
             power: Power::On,
             cut: false,
+            full: false,
+            lies: false,
+            lied: false,
             held: HeldNode::default(),
             network,
             guests: BTreeMap::new(),
@@ -105,7 +114,7 @@ impl SimNode {
             capacity: self.capacity,
             accelerator: Accelerator::Tcg,
             instances: report(&self.goal, &self.held, now_ms),
-            trouble: None,
+            trouble: self.full.then(|| "the disk is full".to_owned()),
             transport_recipient: String::new(),
             draining: self.draining(now_ms),
         }
@@ -126,8 +135,9 @@ impl SimNode {
     /// # Errors
     /// When the goal is one that no controller may give.
     pub fn take_goal(&mut self, goal: NodeGoal) -> Result<(), String> {
-        check(&goal, &self.name, &self.network, &self.capacity)
-            .map_err(|error| format!("{} refuses its goal: {error}", self.name))?;
+        if let Err(error) = check(&goal, &self.name, &self.network, &self.capacity) {
+            return if self.lied { Ok(()) } else { Err(format!("{} refuses its goal: {error}", self.name)) };
+        }
         if goal.generation == self.goal.generation && goal != self.goal {
             return Err(format!("{} got two goals of generation {}", self.name, goal.generation));
         }
@@ -265,6 +275,7 @@ impl SimNode {
 
     fn act(&mut self, action: Action, now_ms: u64, rng: &mut StdRng) {
         match action {
+            Action::Create { .. } | Action::MakeDrives { .. } if self.full => {}
             Action::Create { id, slot, incarnation } => {
                 let restarts = welkin_node::Restarts::default();
                 let held = Held { slot, incarnation, drives: None, vm: Vm::Stopped, restarts };

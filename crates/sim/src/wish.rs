@@ -106,8 +106,10 @@ fn upgraded(cluster: &Cluster, held: &Deployment, now: Timestamp, rng: &mut StdR
 #[must_use]
 pub fn is_spread(cluster: &Cluster, deployment: &Deployment, now: Timestamp) -> bool {
     let healthy = cluster.nodes.values().filter(|node| health(cluster, node, now) == Health::Healthy);
-    let known: BTreeSet<u32> =
-        healthy.filter(|node| !cluster.has_strangers(node)).map(|node| node.fault_domain).collect();
+    let known: BTreeSet<u32> = healthy
+        .filter(|node| node.takes_instances() && !cluster.has_strangers(node))
+        .map(|node| node.fault_domain)
+        .collect();
     deployment.roles().iter().all(|role| {
         let of_role = deployment.instances.iter().filter(|instance| instance.role == role.name);
         let domains: BTreeSet<u32> = of_role.map(|instance| instance.fault_domain).collect();

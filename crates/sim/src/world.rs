@@ -1,24 +1,26 @@
-//! One run: a cluster, its faults and its customers, all from one seed.
+//! One run: a cluster, its faults, its customers and its operator, all from one seed.
+
+mod asked;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use welkin_agent_wire::NodeCapacity;
-use welkin_base::{DeploymentId, NameError, NodeName, Timestamp};
+use welkin_base::{DeploymentId, NodeName, Timestamp};
 use welkin_fabric::health::was_away;
-use welkin_fabric::{Action, Change, Cluster, Network, NodeKind, NodeRecord, update_observed};
-use welkin_fabric_wire::UpdateMode;
+use welkin_fabric::{Action, Cluster, Network, NodeKind, NodeRecord};
 use welkin_node::{Duty, NodeNetwork};
 
 use crate::check;
-use crate::controller::{Canary, Disk, reconcile, sabotaged};
+use crate::controller::{Canary, Controller, Disk};
 use crate::fault::{Faults, repair, strike};
+use crate::lie::bent;
 use crate::message::{Message, Wire};
 use crate::node::SimNode;
-use crate::wish::{guest_os, is_spread, wish};
+use crate::operator::bring_back;
+use crate::wish::guest_os;
 
 /// Time between two steps.
 const STEP_MS: u64 = 500;
@@ -26,22 +28,45 @@ const STEP_MS: u64 = 500;
 const TROUBLED_MS: u64 = 120_000;
 /// Then so long nothing goes wrong.
 const CALM_MS: u64 = 240_000;
-/// The controller does a round this often: it reads the nodes and plans.
+/// A controller does a round this often: it reads the nodes and plans.
 const ROUND_MS: u64 = 1_000;
-/// A wish, per round of the controller.
+/// A wish, per round of a controller.
 const WISH: f64 = 0.3;
-/// The cloud's network.
-const NETWORK: &str = "10.177.0.0/16";
+/// The cloud's network: a small one, and one for thousands of nodes.
+const NETWORKS: [&str; 2] = ["10.177.0.0/16", "10.0.0.0/8"];
+/// Nodes that the small one has addresses for.
+const NODES_SMALL: u32 = 200;
+/// 29 February 2028, one minute before midnight: where clocks begin.
+const LEAP_DAY_S: u64 = 1_835_481_540;
+
+/// What to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Nodes; otherwise up to nine, from the seed.
+    pub nodes: Option<u32>,
+    /// A bug that is switched on.
+    pub canary: Option<Canary>,
+    /// Tell on standard output what happens.
+    pub trace: bool,
+}
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Nodes.
     pub nodes: usize,
-    /// Times that it ended with a plan half stored.
+    /// Times that a controller ended with a plan half stored.
     pub cut_short: u64,
-    /// Times that the controller ended.
+    /// Times that a controller ended.
     pub restarts: u64,
+    /// Times that a controller found that another one leads.
+    pub deposed: u64,
+    /// Answers of nodes that were bent.
+    pub lies: u64,
+    /// Orders of the operator, and nodes that came and went.
+    pub orders: u64,
     /// Wishes granted.
     pub granted: u64,
     /// Wishes that a deployment that exists be another.
@@ -62,17 +87,16 @@ pub struct Violation {
     pub what: String,
 }
 
-/// Runs one seed, with a bug switched on when `canary` says so.
+/// Runs one seed.
 ///
 /// # Errors
 /// When something does not hold.
-pub fn run(seed: u64, canary: Option<Canary>) -> Result<Outcome, Violation> {
-    let failed = |now_ms: u64, what| Violation { seed, second: now_ms / 1_000, what };
-    let mut world = World::new(seed, canary).map_err(|error| failed(0, error.to_string()))?;
+pub fn run(options: Options) -> Result<Outcome, Violation> {
+    let failed = |now_ms: u64, what| Violation { seed: options.seed, second: now_ms / 1_000, what };
+    let mut world = World::new(options).map_err(|error| failed(0, error))?;
     while world.now_ms < TROUBLED_MS + CALM_MS {
         if world.now_ms == TROUBLED_MS {
-            world.faults = Faults::none();
-            world.nodes.values_mut().for_each(repair);
+            world.calm();
         }
         world.step().map_err(|what| failed(world.now_ms, what))?;
         world.now_ms += STEP_MS;
@@ -82,61 +106,96 @@ pub fn run(seed: u64, canary: Option<Canary>) -> Result<Outcome, Violation> {
 }
 
 struct World {
+    options: Options,
     rng: StdRng,
     now_ms: u64,
     faults: Faults,
+    network: Network,
     wire: Wire,
     nodes: BTreeMap<NodeName, SimNode>,
+    /// The number of the next node that is added.
+    next_number: u32,
+    domains: u32,
     disk: Disk,
-    /// `None` while the controller is down.
-    cluster: Option<Cluster>,
-    canary: Option<Canary>,
+    /// Each `None` while it is down.
+    controllers: Vec<Option<Controller>>,
+    /// What is stored, as a controller would know it that saw every commit.
+    truth: Cluster,
     /// Deployments that change at once, or in other domains than they began with, until their update is over.
     at_once: BTreeSet<DeploymentId>,
     outcome: Outcome,
 }
 
 impl World {
-    fn new(seed: u64, canary: Option<Canary>) -> Result<Self, NameError> {
-        let mut rng = StdRng::seed_from_u64(seed);
+    fn new(options: Options) -> Result<Self, String> {
+        let mut rng = StdRng::seed_from_u64(options.seed);
         let faults = Faults::draw(&mut rng);
-        let count: u8 = rng.random_range(1..=9);
-        let domains = rng.random_range(1..=3);
-        let mut nodes = BTreeMap::new();
-        for number in 0..count {
-            let name = NodeName::new(&format!("node{number}"))?;
-            let capacity = NodeCapacity {
-                cores: rng.random_range(4..17),
-                memory_mib: 1_024 * rng.random_range(4..17),
-                disk_mib: 1 << 16,
-            };
-            let network = NodeNetwork {
-                duty: Duty::Whole,
-                bridge: Ipv4Addr::new(10, 177, 16 + number, 1),
-                prefix_length: 24,
-                storage: Vec::new(),
-            };
-            let node = SimNode::new(name.clone(), number, u32::from(number) % domains, capacity, network);
-            nodes.insert(name, node);
-        }
-        let outcome = Outcome { nodes: nodes.len(), ..Outcome::default() };
-        let (wire, disk) = (Wire::default(), Disk::default());
-        Ok(Self {
+        let count = options.nodes.unwrap_or_else(|| rng.random_range(1..=9));
+        let domains = rng.random_range(1..=3).max(count / 40);
+        let network = NETWORKS[usize::from(count > NODES_SMALL)];
+        let network: Network = network.parse().map_err(|error| format!("{error}"))?;
+        let controllers = if rng.random_bool(0.3) { 2 } else { 1 };
+        let mut world = Self {
+            options,
             rng,
             now_ms: 0,
             faults,
-            wire,
-            nodes,
-            disk,
-            cluster: None,
-            canary,
+            network,
+            wire: Wire::default(),
+            nodes: BTreeMap::new(),
+            next_number: 0,
+            domains,
+            disk: Disk::default(),
+            controllers: (0..controllers).map(|_| None).collect(),
+            truth: Cluster::new(network, guest_os(), Timestamp::from_ticks(0)),
             at_once: BTreeSet::new(),
-            outcome,
-        })
+            outcome: Outcome::default(),
+        };
+        for _ in 0..count {
+            world.add_node()?;
+        }
+        world.outcome.nodes = world.nodes.len();
+        world.say(|| {
+            format!("{count} nodes in {domains} fault domains, {controllers} controllers, {faults:?}")
+        });
+        Ok(world)
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from_ticks(0).plus(Duration::from_millis(self.now_ms))
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.options.trace {
+            let (second, tenth) = (self.now_ms / 1_000, self.now_ms % 1_000 / 100);
+            println!("{second:>5}.{tenth} s  {}", what());
+        }
+    }
+
+    fn add_node(&mut self) -> Result<(), String> {
+        let number = self.next_number;
+        self.next_number += 1;
+        let name = NodeName::new(&format!("node{number}")).map_err(|error| error.to_string())?;
+        let capacity = NodeCapacity {
+            cores: self.rng.random_range(4..17),
+            memory_mib: 1_024 * self.rng.random_range(4..17),
+            disk_mib: 1 << 16,
+        };
+        let network = NodeNetwork {
+            duty: Duty::Compute,
+            bridge: self.network.gateway(number),
+            prefix_length: 24,
+            storage: Vec::new(),
+        };
+        let domain = number % self.domains;
+        let node = SimNode::new(name.clone(), number, domain, capacity, network);
+        self.truth.add_node(name.clone(), NodeKind::Compute, number, domain, NodeRecord::default());
+        self.nodes.insert(name, node);
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more, and one controller is left.
+    fn calm(&mut self) {
+        self.say(|| "everything is repaired".to_owned());
+        self.faults = Faults::none();
+        self.nodes.values_mut().for_each(repair);
+        self.controllers.truncate(1);
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -144,26 +203,30 @@ impl World {
         self.deliver()?;
         let (now_ms, rng) = (self.now_ms, &mut self.rng);
         self.nodes.values_mut().for_each(|node| node.work(now_ms, rng));
-        self.control()?;
-        check::running(&self.nodes)?;
-        if let Some(cluster) = &self.cluster {
-            check::stored(cluster, &self.nodes)?;
-            check::fenced(cluster, &self.nodes)?;
-            let nodes = &self.nodes;
-            self.at_once.retain(|id| {
-                let held = cluster.deployments.get(id);
-                held.is_some_and(|held| !check::is_settled(cluster, held, nodes, now_ms))
-            });
-            check::updated(cluster, &self.nodes, &self.at_once)?;
+        for number in 0..self.controllers.len() {
+            self.control(number)?;
         }
-        Ok(())
+        for change in std::mem::take(&mut self.disk.log) {
+            self.truth.apply(change);
+        }
+        check::running(&self.nodes)?;
+        check::stored(&self.truth, &self.nodes)?;
+        check::fenced(&self.truth, &self.nodes)?;
+        let (nodes, truth) = (&self.nodes, &self.truth);
+        self.at_once.retain(|id| {
+            let held = truth.deployments.get(id);
+            held.is_some_and(|held| !check::is_settled(truth, held, nodes, now_ms))
+        });
+        check::updated(truth, nodes, &self.at_once)
     }
 
     fn strike(&mut self) {
-        if self.rng.random_bool(self.faults.node) {
+        if self.rng.random_bool(self.faults.node) && !self.nodes.is_empty() {
             let at = self.rng.random_range(0..self.nodes.len());
-            if let Some(node) = self.nodes.values_mut().nth(at) {
-                strike(node, self.now_ms, &mut self.rng);
+            let Some(node) = self.nodes.values_mut().nth(at) else { return };
+            if let Some(what) = strike(node, &self.faults, self.now_ms, &mut self.rng) {
+                let name = node.name.clone();
+                self.say(|| format!("{name} {what}"));
             }
         }
     }
@@ -177,39 +240,36 @@ impl World {
     fn deliver(&mut self) -> Result<(), String> {
         for message in self.wire.arrived(self.now_ms) {
             match message {
-                Message::Read(name) => {
-                    let observed = self.reachable(&name).map(|node| node.observed(self.now_ms));
-                    if let Some(observed) = observed {
-                        self.send(Message::Observed(name, Box::new(observed)));
-                    }
-                }
+                Message::Read(to, name) => self.answer(to, &name),
                 Message::Goal(goal) => {
                     let name = goal.node.clone();
                     if let Some(node) = self.nodes.get_mut(&name).filter(|node| node.answers()) {
                         node.take_goal(*goal)?;
                     }
                 }
-                Message::Image(name, image) => {
+                Message::Image(to, name, image) => {
                     let now_ms = self.now_ms;
-                    if let Some(node) = self.nodes.get_mut(&name).filter(|node| node.answers()) {
+                    let node = self.nodes.get_mut(&name);
+                    if let Some(node) = node.filter(|node| node.answers() && !node.full) {
                         node.held.images.insert(image, now_ms);
-                        self.send(Message::ImageTaken(name, image));
+                        self.send(Message::ImageTaken(to, name, image));
                     }
                 }
-                Message::Observed(name, observed) => {
-                    let reachable = self.reachable(&name).is_some();
-                    let now = self.now();
-                    if let Some(cluster) = self.cluster.as_mut().filter(|_| reachable) {
-                        if was_away(cluster, now) {
-                            cluster.watch_anew(now);
+                Message::Observed(to, name, observed) => {
+                    let reachable = self.nodes.get(&name).is_some_and(SimNode::answers);
+                    let now_ms = self.now_ms;
+                    if let Some(controller) = self.controller(to).filter(|_| reachable) {
+                        let now = time(controller, now_ms);
+                        if was_away(&controller.cluster, now) {
+                            controller.cluster.watch_anew(now);
                         }
-                        // Answers that cannot be true any more (a late one, of a goal since superseded) are refused.
-                        let _ = cluster.observe(&name, *observed, now);
+                        // What cannot be true is refused: a lie, or a late answer.
+                        let _ = controller.cluster.observe(&name, *observed, now);
                     }
                 }
-                Message::ImageTaken(name, image) => {
-                    if let Some(cluster) = &mut self.cluster {
-                        cluster.image_arrived(&name, image);
+                Message::ImageTaken(to, name, image) => {
+                    if let Some(controller) = self.controller(to) {
+                        controller.cluster.image_arrived(&name, image);
                     }
                 }
             }
@@ -217,108 +277,97 @@ impl World {
         Ok(())
     }
 
-    fn reachable(&self, name: &NodeName) -> Option<&SimNode> {
-        self.nodes.get(name).filter(|node| node.answers())
+    fn controller(&mut self, number: usize) -> Option<&mut Controller> {
+        self.controllers.get_mut(number)?.as_mut()
     }
 
-    /// The controller does a round, or ends in the middle of one, or begins.
-    fn control(&mut self) -> Result<(), String> {
-        let now = self.now();
-        let Some(mut cluster) = self.cluster.take() else {
-            if self.faults.controller == 0.0 || self.rng.random_bool(0.2) {
-                self.cluster = Some(self.begin()?);
+    fn answer(&mut self, to: usize, name: &NodeName) {
+        let Some(node) = self.nodes.get(name).filter(|node| node.answers()) else { return };
+        let mut observed = node.observed(self.now_ms);
+        if node.lies {
+            observed = bent(observed, &mut self.rng);
+            self.outcome.lies += 1;
+        }
+        self.send(Message::Observed(to, name.clone(), Box::new(observed)));
+    }
+
+    /// A controller does a round, or ends in the middle of one, or begins.
+    fn control(&mut self, number: usize) -> Result<(), String> {
+        let Some(mut controller) = self.controllers[number].take() else {
+            // One that begins while another runs takes it for dead and deposes it.
+            let someone = self.controllers.iter().any(Option::is_some);
+            if self.faults.controller == 0.0 && !someone
+                || self.rng.random_bool(if someone { 0.02 } else { 0.2 })
+            {
+                self.controllers[number] = Some(self.begin()?);
+                self.say(|| format!("controller {number} begins"));
             }
             return Ok(());
         };
-        if !self.now_ms.is_multiple_of(ROUND_MS) {
-            self.cluster = Some(cluster);
+        // Two controllers do their rounds in turn.
+        let turn = u64::try_from(number).unwrap_or(0) * STEP_MS;
+        if self.now_ms % ROUND_MS != turn {
+            self.controllers[number] = Some(controller);
             return Ok(());
         }
         let names: Vec<NodeName> = self.nodes.keys().cloned().collect();
-        names.into_iter().for_each(|name| self.send(Message::Read(name)));
-        if self.now_ms < TROUBLED_MS && self.rng.random_bool(WISH) {
-            self.grant(&mut cluster)?;
+        names.into_iter().for_each(|name| self.send(Message::Read(number, name)));
+        let now = time(&controller, self.now_ms);
+        if self.now_ms < TROUBLED_MS {
+            if self.rng.random_bool(WISH) {
+                self.grant(&mut controller, now)?;
+            }
+            if self.rng.random_bool(self.faults.operator) {
+                self.operate(&mut controller, now)?;
+            }
+        } else if let Some(change) = bring_back(&controller.cluster, now) {
+            controller.commit(&mut self.disk, change, None)?;
         }
         let ends = self.rng.random_bool(self.faults.controller);
         let commits_left = if ends { self.rng.random_range(0..4) } else { u32::MAX };
-        let said = reconcile(&mut cluster, &mut self.disk, now, commits_left, self.canary)?;
+        let said = controller.reconcile(&mut self.disk, now, commits_left, self.options.canary)?;
         self.outcome.cut_short += u64::from(said.is_none());
         for action in said.into_iter().flatten() {
             match action {
                 Action::Store(_) | Action::Note(_) => {}
                 Action::PushGoal(goal) => self.send(Message::Goal(goal)),
-                Action::PushImage { node, image } => self.send(Message::Image(node, image)),
+                Action::PushImage { node, image } => self.send(Message::Image(number, node, image)),
             }
         }
-        if ends {
+        if controller.deposed {
+            self.outcome.deposed += 1;
+            self.say(|| format!("controller {number} was deposed"));
+        } else if ends {
             self.outcome.restarts += 1;
+            self.say(|| format!("controller {number} ends"));
         } else {
-            self.cluster = Some(cluster);
+            self.controllers[number] = Some(controller);
         }
         Ok(())
     }
 
-    fn begin(&self) -> Result<Cluster, String> {
-        let network: Network = NETWORK.parse().map_err(|error| format!("{error}"))?;
-        let mut cluster = Cluster::new(network, guest_os(), self.now());
+    fn begin(&mut self) -> Result<Controller, String> {
+        const DAY_S: u64 = 24 * 60 * 60;
+        let offsets = [LEAP_DAY_S, LEAP_DAY_S + DAY_S, LEAP_DAY_S - DAY_S, LEAP_DAY_S + 30, 60];
+        let offset = if self.faults.clocks { self.rng.random_range(0..offsets.len()) } else { 0 };
+        let epoch = Timestamp::from_ticks(0).plus(Duration::from_secs(offsets[offset]));
+        let since = epoch.plus(Duration::from_millis(self.now_ms));
+        let mut cluster = Cluster::new(self.network, guest_os(), since);
         for node in self.nodes.values() {
-            let kind = NodeKind::Compute;
-            cluster.add_node(
-                node.name.clone(),
-                kind,
-                node.number.into(),
-                node.fault_domain,
-                NodeRecord::default(),
-            );
+            let (name, domain) = (node.name.clone(), node.fault_domain);
+            cluster.add_node(name, NodeKind::Compute, node.number, domain, NodeRecord::default());
         }
-        self.disk.load(&mut cluster)?;
-        Ok(cluster)
-    }
-
-    fn grant(&mut self, cluster: &mut Cluster) -> Result<(), String> {
-        let now = self.now();
-        let granted = wish(cluster, now, &mut self.rng).map_err(|error| error.to_string())?;
-        let Some(change) = granted else { return Ok(()) };
-        if let Change::Deployment(deployment) = &change
-            && !cluster.deployments.contains_key(&deployment.id)
-            && !is_spread(cluster, deployment, now)
-        {
-            return Err(format!("{} stands in one fault domain", deployment.id));
-        }
-        self.outcome.granted += 1;
-        self.note_at_once(cluster, &change);
-        // What customers wish goes through the same code as what the controller decides, so its bugs are there too.
-        let change =
-            sabotaged(change, cluster, self.canary.filter(|canary| *canary == Canary::ForgetsLeaving));
-        self.disk.commit(&change)?;
-        cluster.apply(change);
-        Ok(())
-    }
-
-    /// An update all at once, or one under way whose domains are counted anew or that stops running, may have more
-    /// than one domain down.
-    fn note_at_once(&mut self, cluster: &Cluster, change: &Change) {
-        let Change::Deployment(new) = change else { return };
-        let old = cluster.deployments.get(&new.id);
-        let under_way = old.is_some_and(|old| {
-            update_observed(old).is_some()
-                && (old.update_domains, old.goal.status) != (new.update_domains, new.goal.status)
-        });
-        if under_way || new.goal.update.mode == UpdateMode::Simultaneous || !new.runs() {
-            self.at_once.insert(new.id.clone());
-        }
-        self.outcome.updates += u64::from(old.is_some_and(|old| old.wanted() != new.wanted()));
+        Controller::begin(cluster, epoch, &mut self.disk)
     }
 
     fn rest(&mut self) -> Result<(), String> {
-        let now = self.now();
-        let cluster = self.cluster.as_ref().ok_or("the controller is down")?;
-        self.outcome.deployments = cluster.deployments.len();
-        let lost: BTreeSet<&NodeName> =
-            self.nodes.values().filter(|n| !n.answers()).map(|n| &n.name).collect();
-        if !lost.is_empty() {
-            return Err(format!("{lost:?} were not repaired"));
-        }
-        check::at_rest(cluster, &self.nodes, now, self.now_ms)
+        let controller = self.controllers.first().and_then(Option::as_ref).ok_or("no controller runs")?;
+        self.outcome.deployments = controller.cluster.deployments.len();
+        let now = time(controller, self.now_ms);
+        check::at_rest(&controller.cluster, &self.nodes, now, self.now_ms)
     }
+}
+
+fn time(controller: &Controller, now_ms: u64) -> Timestamp {
+    controller.epoch.plus(Duration::from_millis(now_ms))
 }
