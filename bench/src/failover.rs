@@ -19,7 +19,7 @@ const CONTROLLERS: usize = 3;
 const GOAL: Duration = Duration::from_secs(5);
 /// One that takes longer is no failover but a failure.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Between two kills, the ended controller is started again and the lease of the new leader is kept alive some time, at most.
+/// Once all run again, so long is waited at most, so that a kill meets any moment between two signs of life.
 const CALM_MS_MAX: u64 = 3_000;
 /// How often one looks.
 const POLL: Duration = Duration::from_millis(10);
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, default_value = "10.191.0.0/16")]
     pub network: String,
     /// Leaders that are killed.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 12)]
     pub kills: usize,
 }
 
@@ -110,6 +110,10 @@ async fn kill_leaders(state: &Path, kills: usize) -> Result<Report, Box<dyn Erro
     let mut leader = find(&controllers, Instant::now()).await?;
     let mut took = Vec::new();
     for _ in 0..kills {
+        // One that ends again and again is started again later each time.
+        while !all_answer(&controllers).await {
+            tokio::time::sleep(POLL).await;
+        }
         tokio::time::sleep(Duration::from_millis(rand::rng().random_range(0..CALM_MS_MAX))).await;
         let began = Instant::now();
         leader.kill(state)?;
@@ -118,6 +122,17 @@ async fn kill_leaders(state: &Path, kills: usize) -> Result<Report, Box<dyn Erro
     }
     took.sort();
     Ok(Report { took })
+}
+
+/// Whether every one of them says whether it leads.
+async fn all_answer(controllers: &[Controller]) -> bool {
+    for controller in controllers {
+        let asked = controller.client.get_json::<Value>("/v1/controller", ANSWER_BYTES_MAX);
+        if !matches!(tokio::time::timeout(ANSWER_TIMEOUT, Box::pin(asked)).await, Ok(Ok(_))) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The controller that answers what only the leader does.
