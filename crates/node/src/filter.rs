@@ -111,10 +111,13 @@ fn edge_ruleset(goal: &NodeGoal, slots: &BTreeMap<InstanceId, Slot>, rotation: &
     let forward = chain(
         "forward",
         "filter hook forward priority filter; policy accept;",
-        &["ct state established,related accept", "ct status dnat accept", REFUSED[0], REFUSED[1]]
-            .map(str::to_owned),
+        &[&GONE[..], &["ct state established,related accept", "ct status dnat accept"], &REFUSED]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>(),
     );
-    let vips = set("vips", "ipv4_addr", &virtual_ips(goal));
+    let vips = set("vips", "ipv4_addr", &virtual_ips(goal)) + &set("backends", "ipv4_addr", &backends(goal));
     // Nobody whom it leads somewhere stands there himself.
     table("ip", &[vips, access(goal), balance(goal, slots, rotation, &[]), forward])
 }
@@ -212,6 +215,7 @@ fn reach(goal: &NodeGoal, network: &NodeNetwork, guests: &[Guest<'_>]) -> String
     [
         inputs,
         set("vips", "ipv4_addr", &vips),
+        set("backends", "ipv4_addr", &backends(goal)),
         set("storage", "ipv4_addr . inet_service", &storage),
         set("selves", "ipv4_addr . ipv4_addr", &selves),
         ranges("peers", "ipv4_addr . ipv4_addr . inet_proto . inet_service", &peers),
@@ -221,6 +225,12 @@ fn reach(goal: &NodeGoal, network: &NodeNetwork, guests: &[Guest<'_>]) -> String
 
 fn virtual_ips(goal: &NodeGoal) -> BTreeSet<String> {
     goal.vips.iter().map(|vip| vip.address.to_string()).collect()
+}
+
+/// Every instance that a connection to a virtual IP may be with, in rotation or not.
+fn backends(goal: &NodeGoal) -> BTreeSet<String> {
+    let behind = goal.vips.iter().flat_map(|vip| &vip.backends).map(|backend| backend.address);
+    behind.chain(goal.draining.iter().map(|draining| draining.address)).map(|a| a.to_string()).collect()
 }
 
 /// `to . protocol . port` for each endpoint of a guest that a virtual IP may lead to. They follow from the guest and
@@ -321,18 +331,27 @@ const REFUSED: [&str; 2] = [
     "ip daddr @vips reject with icmp port-unreachable",
 ];
 
+/// Connections with an instance that is behind no virtual IP any more, since it begins anew elsewhere: what is left of
+/// it may hang and go on, and must neither be asked nor heard.
+const GONE: [&str; 3] = [
+    "ct status dnat ct direction original ip daddr != @backends meta l4proto tcp counter reject with tcp reset comment \"gone\"",
+    "ct status dnat ct direction original ip daddr != @backends counter drop comment \"gone\"",
+    "ct status dnat ct direction reply ip saddr != @backends counter drop comment \"gone\"",
+];
+
 /// Packets that pass through the node.
 fn forward(duty: Duty) -> String {
     let [refused, refused_too] = REFUSED.map(str::to_owned);
     let balanced = format!("iifname != \"{BRIDGE}\" ip daddr . meta l4proto . th dport @inputs accept");
-    let mut rules = vec![
+    let mut rules = GONE.map(str::to_owned).to_vec();
+    rules.extend([
         "ct state established,related accept".to_owned(),
         "ct state invalid counter drop comment \"invalid\"".to_owned(),
         // What the load balancer chose here.
         "ct status dnat accept".to_owned(),
         refused,
         refused_too,
-    ];
+    ]);
     // What another one chose: an edge, or the node of a guest that called.
     rules.extend((duty == Duty::Compute).then_some(balanced));
     rules.extend([

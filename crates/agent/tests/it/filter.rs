@@ -296,6 +296,33 @@ fn check_connections(node: &Node, expected: [u32; 2]) {
     });
 }
 
+/// What is left of an instance that begins anew elsewhere is neither asked nor heard, not even over a connection from before.
+#[test]
+fn connections_end_with_an_instance_that_is_gone() {
+    if !crate::namespace::can() {
+        return;
+    }
+    let mut node = Node::new();
+    node.serve("g0", "0.0.0.0:8080", "w0");
+    node.serve("g1", "0.0.0.0:8080", "w1");
+    node.apply(&[0]);
+    let ((mut with_gone, word), mut from_guest) =
+        (node.open("host", VIP).unwrap(), node.open("g2", VIP).unwrap().0);
+    assert_eq!(word, "w0");
+    let echo = |stream: &mut TcpStream| {
+        let _ = stream.write_all(b"x");
+        stream.read_exact(&mut [0]).is_ok()
+    };
+    // Out of rotation, but still an instance of the deployment.
+    node.apply(&[1]);
+    assert!(echo(&mut with_gone) && echo(&mut from_guest));
+    node.goal.vips[0].backends.remove(0);
+    node.apply(&[1]);
+    assert!(!echo(&mut with_gone) && !echo(&mut from_guest));
+    assert_eq!(node.spread("host", 4), BTreeMap::from([("w1".to_owned(), 4)]));
+    assert!(node.dropped("gone") > 0);
+}
+
 fn follows_readiness(node: &Node) {
     let (mut first, mut second) = (node.open("host", VIP).unwrap(), node.open("host", VIP).unwrap());
     check_connections(node, [1, 1]);

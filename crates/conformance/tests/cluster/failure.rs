@@ -1,7 +1,8 @@
 //! What breaks while the service is used.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -10,6 +11,8 @@ use serde_json::Value;
 use crate::cloud::{READY_LIMIT, eventually};
 use crate::{Cluster, tell};
 
+/// A request after which the connection stays open.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n";
 /// A dead node is out of the load balancer within this time.
 const OFF_LIMIT: Duration = Duration::from_secs(5);
 /// What it ran is ready elsewhere within this time, and that of a boot.
@@ -101,9 +104,12 @@ pub fn of_a_node_that_comes_back(cluster: &Cluster) {
     let lost = Lost::new(cluster);
     let stale = lost.vms(cluster);
     assert!(!stale.is_empty());
+    let mut connection = lost.connection(cluster);
     let load = cluster.load();
     let began = Instant::now();
     cluster.cloud.ok(&["node", "pause", &lost.node]);
+    // This waits in the stale instance's own kernel until it goes on.
+    connection.write_all(REQUEST).unwrap();
     let figures = lost.is_replaced(cluster, began);
     assert_eq!(lost.vms(cluster), stale, "the old VMs are still there, as stale as can be");
     let visits = load.ends().none_failed_from("a node hung", Some(began + OFF_LIMIT));
@@ -115,6 +121,10 @@ pub fn of_a_node_that_comes_back(cluster: &Cluster) {
     lost.stays_away(cluster);
     let took = began.elapsed();
     let visits = load.ends().none_failed("a node that hung went on");
+    let mut answer = Vec::new();
+    connection.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let _ = connection.read_to_end(&mut answer);
+    assert_eq!(String::from_utf8_lossy(&answer), "", "the stale instance answered");
     tell("node went on", &format!("its stale instances were gone after {took:.1?}; {visits}"));
 }
 
@@ -136,6 +146,22 @@ impl Lost {
         };
         assert!(cluster.balanced().contains(&lost.address), "{:?}", cluster.balanced());
         lost
+    }
+
+    /// A connection with the instance over the virtual IP, on which it has answered once.
+    fn connection(&self, cluster: &Cluster) -> TcpStream {
+        let address = cluster.url.trim_start_matches("http://").trim_end_matches('/');
+        eventually("a connection with the instance", READY_LIMIT, || {
+            let mut stream = TcpStream::connect(format!("{address}:80")).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+            stream.write_all(REQUEST).ok()?;
+            let (mut page, mut piece) = (String::new(), [0; 4096]);
+            while !page.contains("</html>") {
+                let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;
+                page.push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+            page.contains(self.name.as_str()?).then_some(stream)
+        })
     }
 
     /// The VMs on its node.
