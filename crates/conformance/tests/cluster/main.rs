@@ -47,10 +47,11 @@ fn a_service_goes_on_whatever_happens_to_its_cluster() {
     change::a_package(&cluster);
     change::places_with_another_deployment(&cluster);
     failure::of_controllers(&cluster);
-    failure::of_the_link_to_the_controllers(&cluster);
     failure::of_an_agent(&cluster);
     failure::of_a_node(&cluster);
     failure::of_a_node_that_comes_back(&cluster);
+    // Last: that every node was lost to the controllers keeps the brake on healing for two minutes.
+    failure::of_the_link_to_the_controllers(&cluster);
 
     cluster.cloud.ok(&["delete", SERVICE]);
     assert_eq!(cluster.cloud.vms(), [], "VMs after the deployment was deleted");
