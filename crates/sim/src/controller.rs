@@ -123,6 +123,11 @@ impl Controller {
         Ok(controller)
     }
 
+    /// It finds out by itself that another one leads: its lease is not renewed.
+    pub fn look(&mut self, disk: &Disk) {
+        self.deposed |= self.term != disk.term;
+    }
+
     /// Commits a change and takes it over; answers whether it was committed.
     ///
     /// # Errors

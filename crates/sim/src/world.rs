@@ -32,6 +32,8 @@ const CALM_MS: u64 = 240_000;
 const ROUND_MS: u64 = 1_000;
 /// A wish, per round of a controller.
 const WISH: f64 = 0.3;
+/// A controller that was deposed learns it by its lease, per round: within about five seconds.
+const LEASE_ENDS: f64 = 0.2;
 /// The cloud's network: a small one, and one for thousands of nodes.
 const NETWORKS: [&str; 2] = ["10.177.0.0/16", "10.0.0.0/8"];
 /// Nodes that the small one has addresses for.
@@ -312,6 +314,9 @@ impl World {
         }
         let names: Vec<NodeName> = self.nodes.keys().cloned().collect();
         names.into_iter().for_each(|name| self.send(Message::Read(number, name)));
+        if self.options.canary != Some(Canary::WritesDeposed) && self.rng.random_bool(LEASE_ENDS) {
+            controller.look(&self.disk);
+        }
         let now = time(&controller, self.now_ms);
         if self.now_ms < TROUBLED_MS {
             if self.rng.random_bool(WISH) {
