@@ -199,6 +199,7 @@ async fn fabric_config(
     let (address, thumbprint) = agent::start(name.clone(), own).await?;
     Ok(welkin_fabric_service::Config {
         drain_seconds_max: None,
+        ready_minutes_max: None,
         healing: welkin_fabric_service::HealingConfig::default(),
         data: folder.join("data"),
         listen: local(ports.fabric),

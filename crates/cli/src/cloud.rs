@@ -141,6 +141,10 @@ pub struct Choices {
     /// by hand and holds from the next start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_seconds_max: Option<u32>,
+    /// How long an instance that an update changed may take to get ready before the update goes back by itself; chosen in
+    /// the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_minutes_max: Option<u32>,
 }
 
 /// Fault domains when nobody says otherwise: as many as the classic service gave a role (SERVICEMODEL §6).
@@ -162,6 +166,7 @@ impl Choices {
             controllers: one(),
             fault_domains: None,
             drain_seconds_max: None,
+            ready_minutes_max: None,
         }
     }
 }

@@ -151,6 +151,7 @@ fn fabric(
         guest_os: cloud.path("images"),
         network: network.parse().map_err(|_| CliError::Service(format!("{network} is no network")))?,
         drain_seconds_max: cloud.choices.drain_seconds_max,
+        ready_minutes_max: cloud.choices.ready_minutes_max,
         healing: welkin_fabric_service::HealingConfig::default(),
         nodes: nodes.collect::<Result<_, CliError>>()?,
     })

@@ -39,6 +39,10 @@ pub struct Config {
     /// How long an instance that is to change waits for its connections to end, at most; 30 when nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_seconds_max: Option<u32>,
+    /// How long an instance that an update changed may take to get ready before the update goes back by itself; 30 when
+    /// nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_minutes_max: Option<u32>,
     /// How much is healed before somebody has to look.
     #[serde(default)]
     pub healing: HealingConfig,

@@ -74,6 +74,9 @@ impl Replica {
         if let Some(seconds) = self.config.drain_seconds_max {
             cluster.drain_max = Duration::from_secs(seconds.into());
         }
+        if let Some(minutes) = self.config.ready_minutes_max {
+            cluster.ready_max = Duration::from_secs(u64::from(minutes) * 60);
+        }
         cluster.policy = self.config.healing.policy();
         for NodeConfig { name, kind, number, fault_domain, .. } in &self.config.nodes {
             let number = u32::from(*number);

@@ -233,6 +233,9 @@ pub struct DeploymentObserved {
     pub input_endpoints: Vec<InputEndpoint>,
     /// The update that is in progress.
     pub update: Option<UpdateObserved>,
+    /// Why the last update went back to the version before by itself, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<String>,
 }
 
 /// An update in progress: not every instance follows the goal yet, or is ready since it does.

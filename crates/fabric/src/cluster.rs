@@ -16,6 +16,7 @@ use crate::ledger::{Deployments, Ledger};
 use crate::network::Network;
 use crate::observed::Seen;
 use crate::quiet::DRAIN_MAX;
+use crate::rollback::READY_MAX;
 
 /// Everything that a decision of the FC rests on.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Cluster {
     pub drain_max: Duration,
     /// How much is healed before somebody has to look.
     pub policy: Policy,
+    /// How long an instance that an update changed may take to get ready before the update goes back.
+    pub ready_max: Duration,
     /// Since when this controller watches.
     pub since: Timestamp,
     /// Nodes by name.
@@ -96,7 +99,17 @@ impl Cluster {
     pub fn new(network: Network, guest_os: GuestOs, since: Timestamp) -> Self {
         let (nodes, deployments, ledger) = (BTreeMap::new(), Deployments::default(), Ledger::default());
         let policy = Policy::default();
-        Self { network, guest_os, drain_max: DRAIN_MAX, policy, since, nodes, deployments, ledger }
+        Self {
+            network,
+            guest_os,
+            drain_max: DRAIN_MAX,
+            ready_max: READY_MAX,
+            policy,
+            since,
+            nodes,
+            deployments,
+            ledger,
+        }
     }
 
     /// Adds a node of which nothing was read yet.

@@ -123,6 +123,7 @@ pub fn deploy(
             instances: Vec::new(),
             leaving: Vec::new(),
             events: Vec::new(),
+            rolled_back: None,
         },
     };
     let surplus: Vec<InstanceName> = surplus(&deployment);
@@ -139,7 +140,7 @@ pub fn deploy(
 
 /// A deployment that exists, with a new goal: with another version, where the goal means one.
 fn renewed(held: &Deployment, goal: DeploymentGoal, version: Version) -> Result<Deployment, Refused> {
-    let mut deployment = Deployment { goal, ..held.clone() };
+    let mut deployment = Deployment { goal, rolled_back: None, ..held.clone() };
     let Some(last) = deployment.versions.last_mut() else { return Err(Refused::Other) };
     if last.update_domains_max != version.update_domains_max {
         return Err(Refused::UpdateDomains { held: last.update_domains_max });
@@ -208,7 +209,11 @@ pub fn delete(deployment: &Deployment) -> Deployment {
     deleted
 }
 
-fn place_missing(cluster: &Cluster, deployment: &mut Deployment, now: Timestamp) -> Result<(), NoRoom> {
+pub(crate) fn place_missing(
+    cluster: &Cluster,
+    deployment: &mut Deployment,
+    now: Timestamp,
+) -> Result<(), NoRoom> {
     let mut room = Room::new(cluster, now);
     let roles = deployment.roles().to_vec();
     for instance in &mut deployment.instances {
@@ -263,6 +268,7 @@ fn placed(deployment: &Deployment, role: &Role, index: u32, place: Place) -> Ins
         need: role.need,
         version: deployment.wanted(),
         changed: Generation::default(),
+        changed_at: None,
         turn: Turn::None,
         begins: None,
         vm_restarts: 0,

@@ -44,6 +44,9 @@ pub struct Deployment {
     pub leaving: Vec<Leaving>,
     /// VMs that were started again, oldest first.
     pub events: Vec<RebootEvent>,
+    /// Why the last update went back by itself.
+    #[serde(default)]
+    pub rolled_back: Option<String>,
 }
 
 /// What a package and a configuration make of a service.
@@ -184,6 +187,9 @@ pub struct Instance {
     pub version: Generation,
     /// The node's goal before the instance last changed: what the guest did by that one or an older says nothing of it.
     pub changed: Generation,
+    /// When an update last changed it.
+    #[serde(default)]
+    pub changed_at: Option<Timestamp>,
     /// What an update does with it just now.
     pub turn: Turn,
     /// What the customer asked it to do, until it is ready again.

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod quiet;
 pub mod quota;
 pub mod reboot;
+pub mod rollback;
 pub mod row;
 pub mod status;
 pub mod swap;

@@ -38,6 +38,7 @@ pub fn deployment_observed(cluster: &Cluster, deployment: &Deployment, now: Time
         vip: deployment.vip,
         input_endpoints: input_endpoints(deployment),
         update: update_observed(deployment),
+        rolled_back: deployment.rolled_back.clone(),
     }
 }
 

@@ -8,8 +8,8 @@
 //! Invariants:
 //! * By an update, instances of at most one update domain are down, unless the customer asked for all at once. What an
 //!   update has touched (its [`Turn`] is not `None`) is first made ready, even when a newer goal was laid over it.
-//! * A domain that does not become ready stops the walk, for as long as it takes: the customer lays a new goal or the
-//!   one before over it, and only what was changed changes back.
+//! * A domain that does not become ready stops the walk: the customer lays a new goal or the one before over it, or the
+//!   [rollback](crate::rollback) does after a while, and only what was changed changes back.
 
 use std::collections::BTreeSet;
 
@@ -20,6 +20,7 @@ use crate::cluster::Cluster;
 use crate::deployment::{Deployment, Instance, Need, Role, RoleEndpoint, Turn};
 use crate::health::{Health, goal_given, health};
 use crate::quiet::is_quiet;
+use crate::rollback::rolled_back;
 use crate::vip::{is_ready, passes_all};
 
 /// What a change of version means for an instance, from the least to the most.
@@ -103,7 +104,7 @@ pub fn update_observed(deployment: &Deployment) -> Option<UpdateObserved> {
 
 /// The next step of one deployment's update.
 fn advance(cluster: &Cluster, deployment: &Deployment, now: Timestamp) -> Option<Deployment> {
-    let mut next = deployment.clone();
+    let mut next = rolled_back(cluster, deployment, now).unwrap_or_else(|| deployment.clone());
     follow_what_is_same(&mut next);
     end_turns(cluster, &mut next, now);
     if !next.runs() || next.goal.update.mode == UpdateMode::Simultaneous {
@@ -269,6 +270,7 @@ fn change(
         let instance = &mut deployment.instances[at];
         instance.version = wanted;
         instance.changed = goal_given(cluster, &old.node);
+        instance.changed_at = Some(now);
         instance.turn = turn;
         if difference == Difference::Anew {
             instance.incarnation += 1;

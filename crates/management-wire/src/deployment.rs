@@ -190,6 +190,8 @@ impl Deployment {
             with_vip(element, vip, version).with("Port", endpoint.port)
         };
         let update = self.observed.as_ref().and_then(|observed| observed.update);
+        let rolled_back = self.observed.as_ref().and_then(|observed| observed.rolled_back.clone());
+        let warnings: Vec<String> = self.warnings.iter().cloned().chain(rolled_back).collect();
         Element::new("Deployment")
             .with("Name", &self.name)
             .with("DeploymentSlot", slot_name(self.slot))
@@ -213,7 +215,7 @@ impl Deployment {
                 let properties = extended_property::element(&self.extended_properties);
                 deployment.child(properties).child(virtual_ips(vip))
             })
-            .children(warnings_element(&self.warnings))
+            .children(warnings_element(&warnings))
     }
 }
 

@@ -82,6 +82,7 @@ impl Cloud {
         let listen = free_address().await;
         let config = Config {
             drain_seconds_max: None,
+            ready_minutes_max: None,
             data: folder.path().join("data"),
             listen,
             name: "fabric".to_owned(),

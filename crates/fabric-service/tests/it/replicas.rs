@@ -99,6 +99,7 @@ impl Replicas {
             .iter()
             .map(|own| Config {
                 drain_seconds_max: None,
+                ready_minutes_max: None,
                 data: at(format!("{}/data", own.name)),
                 listen: own.address,
                 name: own.name.clone(),

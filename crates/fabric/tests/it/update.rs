@@ -1,6 +1,7 @@
 //! The update walk, by scripts and by a property.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::{ProptestConfig, any, proptest};
 use welkin_fabric::update::{Difference, difference};
@@ -204,6 +205,70 @@ fn who_may_call_changes_at_once() {
     let node = &world.cluster.nodes[&node_name(0)];
     let goal = welkin_fabric::node_goal(&world.cluster, node, at(world.second));
     assert_eq!(goal.vips[0].access, access());
+}
+
+/// An automatic update that fails goes back by itself after a while, once, and says why.
+#[test]
+fn an_update_that_fails_goes_back_by_itself() {
+    let mut world = world(4);
+    world.cluster.ready_max = Duration::from_secs(60);
+    world.broken.insert(digest(10));
+    world.put(asked(2, UpdateMode::Automatic), application(10, 4)).unwrap();
+    world.until("domain 0 is stuck", |world| progress(world) == Some((0, true)) && !world.down().is_empty());
+    for _ in 0..50 {
+        world.tick();
+        assert_eq!((world.deployment().rolled_back.clone(), world.ready()), (None, 3));
+    }
+    world.until("gone back", |world| world.is_at_rest() && world.deployment().rolled_back.is_some());
+    let deployment = world.deployment();
+    assert_eq!((deployment.versions.len(), deployment.roles()[0].application), (1, digest(9)));
+    let why = deployment.rolled_back.clone().unwrap();
+    assert!(why.contains("Web_IN_0 was not ready 1 min after"), "{why}");
+    // The goal is still what the customer asked for; the next one is laid over as ever.
+    assert_eq!(deployment.goal.generation.0, 2);
+    world.put(asked(3, UpdateMode::Automatic), application(11, 4)).unwrap();
+    assert_eq!(world.deployment().rolled_back, None);
+    world.until("updated", World::is_at_rest);
+    assert_eq!(world.deployment().roles()[0].application, digest(11));
+}
+
+/// The first version has none before it, and whoever walks by hand says himself what happens next.
+#[test]
+fn what_does_not_go_back() {
+    let mut manual = world(4);
+    manual.cluster.ready_max = Duration::from_secs(60);
+    manual.broken.insert(digest(10));
+    manual.put(asked(2, UpdateMode::Manual { domain: Some(0) }), application(10, 4)).unwrap();
+    let mut first = World::new(&[0, 1]);
+    first.cluster.ready_max = Duration::from_secs(60);
+    first.broken.insert(digest(10));
+    first.put(goal(1), application(10, 2)).unwrap();
+    for _ in 0..200 {
+        manual.tick();
+        first.tick();
+    }
+    assert_eq!((manual.deployment().rolled_back.clone(), manual.ready()), (None, 3));
+    assert_eq!((first.deployment().rolled_back.clone(), first.ready()), (None, 0));
+}
+
+/// More instances that an update asked for stay, and a version before that needs more room gets it back.
+#[test]
+fn going_back_keeps_counts_and_finds_room() {
+    let mut world = world(3);
+    world.cluster.ready_max = Duration::from_secs(60);
+    world.broken.insert(digest(10));
+    let smaller = vec![Role { application: digest(10), ..role("Web", 4, 256) }];
+    let mut force = asked(2, UpdateMode::Automatic);
+    force.update.force = true;
+    world.put(force, smaller).unwrap();
+    world.until("gone back", |world| {
+        let need = |instance: &welkin_fabric::Instance| instance.need.memory_mib == 512;
+        world.deployment().rolled_back.is_some()
+            && world.is_at_rest()
+            && world.deployment().instances.iter().all(need)
+    });
+    assert_eq!(world.deployment().instances.len(), 4);
+    assert_eq!(world.deployment().roles()[0].need.memory_mib, 512);
 }
 
 #[test]

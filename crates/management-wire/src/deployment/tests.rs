@@ -75,6 +75,7 @@ fn observed(states: &[InstanceState]) -> DeploymentObserved {
             local_port: 8080,
         }],
         update: None,
+        rolled_back: Some("the update went back".into()),
     }
 }
 
@@ -138,7 +139,8 @@ fn the_element() {
         "<ConfigurationSet i:type=\"NetworkConfigurationSet\">",
         "<CreatedTime>2026-11-24T10:00:00Z</CreatedTime>",
         "<VirtualIPs><VirtualIP><Address>10.177.240.1</Address>",
-        "</VirtualIPs><Warnings><Warning>a &lt; b</Warning></Warnings></Deployment>",
+        "</VirtualIPs><Warnings><Warning>a &lt; b</Warning>\
+         <Warning>the update went back</Warning></Warnings></Deployment>",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }

@@ -438,6 +438,7 @@ fn observed(id: &DeploymentId, deployment: &Deployment) -> DeploymentObserved {
             local_port: 8080,
         }],
         update: deployment.update,
+        rolled_back: None,
     }
 }
 
