@@ -33,6 +33,8 @@ pub struct Cluster {
     pub ready_max: Duration,
     /// Since when this controller watches.
     pub since: Timestamp,
+    /// When this controller was back after it had been stopped or cut off. What it noted of nodes before says nothing of them.
+    pub back_since: Option<Timestamp>,
     /// Nodes by name.
     pub nodes: BTreeMap<NodeName, Node>,
     /// Deployments by id.
@@ -106,6 +108,7 @@ impl Cluster {
             ready_max: READY_MAX,
             policy,
             since,
+            back_since: None,
             nodes,
             deployments,
             ledger,

@@ -73,7 +73,12 @@ impl Share {
 pub fn brake(cluster: &Cluster, now: Timestamp) -> Option<String> {
     let Policy { nodes_lost_percent_max: percent, nodes_window: window, .. } = cluster.policy;
     let lately = |node: &Node| {
-        let lost = node.record.history.iter().filter(|change| change.health == Health::Lost);
+        let noted = node
+            .record
+            .history
+            .iter()
+            .filter(|change| cluster.back_since.is_none_or(|back| change.at > back));
+        let lost = noted.filter(|change| change.health == Health::Lost);
         lost.into_iter().any(|change| apart(change.at, now) <= window)
     };
     let share = Share::of(cluster, |node| health(cluster, node, now) == Health::Lost || lately(node));

@@ -69,6 +69,7 @@ impl Cluster {
     /// moved until each node has answered or has been silent since.
     pub fn watch_anew(&mut self, now: Timestamp) {
         self.since = now;
+        self.back_since = Some(now);
         self.nodes.values_mut().for_each(|node| node.seen.await_answer());
     }
 }

@@ -1,5 +1,6 @@
 //! A controller that was stopped or cut off for a while: what it missed says nothing of the nodes.
 
+use welkin_fabric::healing::brake;
 use welkin_fabric::health::{Health, health, was_away};
 use welkin_fabric::plan;
 
@@ -42,4 +43,32 @@ fn one_node_that_answers_shows_that_the_controller_was_there() {
         answer_ready(&mut cluster, 2, second);
         assert!(!was_away(&cluster, at(second + 1)), "second {second}");
     }
+}
+
+#[test]
+fn losses_that_a_controller_noted_while_it_was_cut_off_hold_no_brake() {
+    let mut cluster = cluster(&[0, 1, 0, 1]);
+    put(&mut cluster, 1, goal(1), vec![role("Web", 3, 512)], 0).unwrap();
+    for second in 1..=5 {
+        (0..4).for_each(|number| answer_ready(&mut cluster, number, second));
+        settle(&mut cluster, second);
+    }
+    // Cut off: all nodes are noted as lost, and nothing moves.
+    let before = cluster.deployments[&id(1)].clone();
+    for second in 6..=40 {
+        settle(&mut cluster, second);
+    }
+    assert!(brake(&cluster, at(40)).is_some());
+    assert_eq!(cluster.deployments[&id(1)].instances, before.instances);
+
+    // Back again, one of the nodes dies: its instance moves as soon as it would have before.
+    cluster.watch_anew(at(41));
+    let died = before.instances[0].node.clone();
+    for second in 41..=65 {
+        let alive = (0..4).filter(|number| node_name(*number) != died || second < 43);
+        alive.for_each(|number| answer_ready(&mut cluster, number, second));
+        settle(&mut cluster, second);
+    }
+    assert_eq!(brake(&cluster, at(65)), None);
+    assert!(cluster.deployments[&id(1)].instances.iter().all(|instance| instance.node != died));
 }
