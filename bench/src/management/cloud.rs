@@ -208,6 +208,7 @@ async fn fabric_config(
         peers: Vec::new(),
         identity: folder.join("identity"),
         clients: vec![client],
+        operators: Vec::new(),
         guest_os,
         network: "10.177.0.0/16".parse().map_err(unmade)?,
         nodes: vec![NodeConfig {

@@ -147,7 +147,8 @@ fn fabric(
             })
             .collect(),
         identity: folder.join("identity"),
-        clients: vec![identities.management, identities.operator],
+        clients: vec![identities.management],
+        operators: vec![identities.operator],
         guest_os: cloud.path("images"),
         network: network.parse().map_err(|_| CliError::Service(format!("{network} is no network")))?,
         drain_seconds_max: cloud.choices.drain_seconds_max,

@@ -1,4 +1,4 @@
-//! What management may ask: each call of `fabric-wire`, in one place.
+//! What management and the operator may ask: each call of `fabric-wire`, in one place.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::content::Kind;
 use crate::controller::Controller;
 use crate::deployment::{self, Answer, Terms};
 use crate::error::ContentError;
+use crate::front::Caller;
 use crate::inventory::{self, Order};
 
 /// What `Slots` takes at most: two ids.
@@ -51,14 +52,32 @@ enum Call {
     GetPackage(Digest),
 }
 
+impl Call {
+    /// Whether it is for who calls: what customers have is management's, what becomes of nodes the operator's.
+    fn may(&self, caller: Caller) -> bool {
+        match self {
+            Self::Identity | Self::Nodes | Self::Healing => caller != Caller::Replica,
+            Self::Node(..) => caller == Caller::Operator,
+            _ => caller == Caller::Client,
+        }
+    }
+}
+
 /// Subscription, hosted service and thumbprint.
 type CertificateKey = (SubscriptionId, ServiceName, Sha1Thumbprint);
 
 /// Answers a call.
-pub(crate) async fn answer(controller: Arc<Controller>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(
+    controller: Arc<Controller>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let Some(call) = parse(request.method(), request.uri().path()) else {
         return text(StatusCode::NOT_FOUND, "there is no such call");
     };
+    if !call.may(caller) {
+        return text(StatusCode::FORBIDDEN, "the certificate does not permit this call");
+    }
     match call {
         Call::Identity => identity(&controller),
         Call::PutPackage(digest) => put_package(&controller, &digest, request.into_body()).await,

@@ -30,8 +30,11 @@ pub struct Config {
     /// The other controllers, where there are several.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
-    /// Thumbprints (SHA-256) of those who may call: management.
+    /// Thumbprints (SHA-256) of those who may have deployments made: management.
     pub clients: Vec<Thumbprint>,
+    /// Thumbprints (SHA-256) of those who may drain and retire nodes: the operator.
+    #[serde(default)]
+    pub operators: Vec<Thumbprint>,
     /// Folder with the guest OS: `kernel`, `initramfs`, `root` and `version.toml`.
     pub guest_os: PathBuf,
     /// The cloud's network, such as `10.177.0.0/16`.
@@ -182,9 +185,9 @@ impl Config {
             if !controllers.insert(&peer.name) {
                 return Some(format!("two controllers are called {}; rename one", peer.name));
             }
-            if self.clients.contains(&peer.thumbprint) {
+            if self.clients.contains(&peer.thumbprint) || self.operators.contains(&peer.thumbprint) {
                 return Some(format!(
-                    "{} is a client and a peer; give it a certificate of its own",
+                    "{} is a client or operator, and a peer; give it a certificate of its own",
                     peer.name
                 ));
             }
@@ -266,7 +269,7 @@ mod tests {
         for (name, thumbprint, expected) in [
             ("fabric1", "1".repeat(64), None),
             ("fabric", "1".repeat(64), Some("two controllers")),
-            ("fabric1", zeros, Some("a client and a peer")),
+            ("fabric1", zeros, Some("and a peer")),
         ] {
             let text = several.replace("[[nodes]]", &peer(name, &thumbprint));
             let mistake = toml::from_str::<Config>(&text).unwrap().mistake();

@@ -9,31 +9,56 @@ use welkin_pki::Thumbprint;
 use welkin_transport::server::Peer;
 use welkin_transport::{Body, json, text};
 
+use crate::api;
 use crate::content::Kind;
 use crate::leadership::{Leadership, Watched};
 use crate::replica::Replica;
-use crate::{api, peer};
 
 /// What a call meets first.
 #[derive(Debug)]
 pub(crate) struct Front {
     pub replica: Arc<Replica>,
     pub leadership: Watched,
-    /// Those who may ask everything but for content.
+    /// Those who may have deployments made.
     pub clients: Vec<Thumbprint>,
+    /// Those who may drain and retire nodes.
+    pub operators: Vec<Thumbprint>,
+}
+
+/// Who calls, by the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Management.
+    Client,
+    /// The operator.
+    Operator,
+    /// Another controller: whoever else there is would not have been let in.
+    Replica,
+}
+
+impl Front {
+    fn caller(&self, peer: Peer) -> Caller {
+        let thumbprint = peer.certificate.map(|certificate| certificate.thumbprint());
+        let is_in = |known: &[Thumbprint]| thumbprint.is_some_and(|thumbprint| known.contains(&thumbprint));
+        if is_in(&self.clients) {
+            Caller::Client
+        } else if is_in(&self.operators) {
+            Caller::Operator
+        } else {
+            Caller::Replica
+        }
+    }
 }
 
 /// Answers a call.
-pub(crate) async fn answer(front: Arc<Front>, caller: Peer, request: Request<Incoming>) -> Response<Body> {
-    let thumbprint = caller.certificate.map(|certificate| certificate.thumbprint());
-    let is_client = thumbprint.is_some_and(|thumbprint| front.clients.contains(&thumbprint));
+pub(crate) async fn answer(front: Arc<Front>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+    let caller = front.caller(peer);
     let path = request.uri().path();
     if path == "/v1/controller" {
         return json(StatusCode::OK, &status(&front));
     }
     if let Some(content) = path.strip_prefix("/v1/content/") {
-        // Whoever is no client is another replica, or would not have been let in.
-        if is_client {
+        if caller != Caller::Replica {
             return text(StatusCode::FORBIDDEN, "content is for other fabric controllers");
         }
         let Some((kind, digest)) = parse(content) else {
@@ -43,15 +68,15 @@ pub(crate) async fn answer(front: Arc<Front>, caller: Peer, request: Request<Inc
             Kind::Packages => &front.replica.packages,
             Kind::Images => &front.replica.images,
         };
-        return peer::answer(folder, kind, &digest, request).await;
+        return crate::peer::answer(folder, kind, &digest, request).await;
     }
-    if !is_client {
-        return text(StatusCode::FORBIDDEN, "this is for management");
+    if caller == Caller::Replica {
+        return text(StatusCode::FORBIDDEN, "this is for management and the operator");
     }
     let leadership = front.leadership.borrow().clone();
     match leadership {
         Leadership::Ours(controller, term) if term.as_ref().is_none_or(|term| term.is_held()) => {
-            api::answer(controller, request).await
+            api::answer(controller, caller, request).await
         }
         Leadership::Ours(..) => text(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -30,7 +30,7 @@ pub async fn run(
     image::probe().await?;
     let identity = Identity::load(&config.identity)?;
     let peers = config.peers.iter().map(|peer| peer.thumbprint);
-    let callers = config.clients.iter().copied().chain(peers).collect();
+    let callers = config.clients.iter().chain(&config.operators).copied().chain(peers).collect();
     let tls = server_config(&identity, ClientAuth::Pinned(callers))?;
     let address = config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
@@ -57,7 +57,12 @@ pub async fn run(
             (replica, None)
         }
     };
-    let front = Arc::new(Front { replica, leadership, clients: config.clients.clone() });
+    let front = Arc::new(Front {
+        replica,
+        leadership,
+        clients: config.clients.clone(),
+        operators: config.operators.clone(),
+    });
     let handler = move |peer, request| front::answer(Arc::clone(&front), peer, request);
     tracing::info!(%address, nodes = config.nodes.len(), peers = config.peers.len(), "the fabric controller serves");
     serve(listener, tls, handler, shutdown).await;

@@ -54,7 +54,9 @@ pub struct Cloud {
     pub folder: TempDir,
     pub agents: Vec<FakeAgent>,
     pub config: Config,
+    /// Management's.
     pub client: Client,
+    pub operator: Client,
     running: Option<Running>,
 }
 
@@ -79,6 +81,7 @@ impl Cloud {
             agents.push(FakeAgent::start(&format!("node{number}"), vec![own.thumbprint()]).await);
         }
         let management = Identity::self_signed("management").unwrap();
+        let operator = Identity::self_signed("operator").unwrap();
         let listen = free_address().await;
         let config = Config {
             drain_seconds_max: None,
@@ -90,6 +93,7 @@ impl Cloud {
             peers: Vec::new(),
             identity: identity_folder,
             clients: vec![management.thumbprint()],
+            operators: vec![operator.thumbprint()],
             guest_os,
             network: "10.177.0.0/16".parse().unwrap(),
             healing: welkin_fabric_service::HealingConfig::default(),
@@ -105,9 +109,11 @@ impl Cloud {
                 })
                 .collect(),
         };
-        let tls = client_config(Some(&management), ServerAuth::Pinned(own.thumbprint())).unwrap();
-        let client = Client::new(listen, tls);
-        let mut cloud = Self { folder, agents, config, client, running: None };
+        let [client, operator] = [management, operator].map(|caller| {
+            let tls = client_config(Some(&caller), ServerAuth::Pinned(own.thumbprint())).unwrap();
+            Client::new(listen, tls)
+        });
+        let mut cloud = Self { folder, agents, config, client, operator, running: None };
         cloud.resume().await;
         cloud
     }
@@ -151,7 +157,11 @@ impl Cloud {
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> (StatusCode, String) {
-        let response = self.client.send(method, path, full(body)).await.unwrap();
+        Self::call_by(&self.client, method, path, body).await
+    }
+
+    pub async fn call_by(caller: &Client, method: Method, path: &str, body: Vec<u8>) -> (StatusCode, String) {
+        let response = caller.send(method, path, full(body)).await.unwrap();
         let status = response.status();
         let bytes = read_body(response.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(bytes.to_vec()).unwrap())

@@ -10,7 +10,8 @@ async fn nodes(cloud: &Cloud) -> Vec<NodeStatus> {
 }
 
 async fn order(cloud: &Cloud, what: &str, expected: StatusCode) -> String {
-    let (status, text) = cloud.call(Method::POST, &format!("/v1/nodes/{what}"), Vec::new()).await;
+    let path = format!("/v1/nodes/{what}");
+    let (status, text) = Cloud::call_by(&cloud.operator, Method::POST, &path, Vec::new()).await;
     assert_eq!(status, expected, "{what}: {text}");
     text
 }
@@ -52,5 +53,26 @@ async fn a_node_is_drained_retired_and_brought_back() {
     })
     .await;
     order(&cloud, "node9/drain", StatusCode::NOT_FOUND).await;
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn management_and_the_operator_have_rights_of_their_own() {
+    let mut cloud = Cloud::start(1).await;
+    for (method, path, management, operator) in [
+        (Method::GET, "/v1/nodes", true, true),
+        (Method::GET, "/v1/healing", true, true),
+        (Method::GET, "/v1/identity", true, true),
+        (Method::GET, "/v1/certificates", true, false),
+        (Method::PUT, "/v1/services/shop/slots", true, false),
+        (Method::POST, "/v1/nodes/node0/drain", false, true),
+        (Method::POST, "/v1/nodes/node0/undrain", false, true),
+        (Method::POST, "/v1/nodes/node0/retire", false, true),
+    ] {
+        for (caller, is_permitted) in [(&cloud.client, management), (&cloud.operator, operator)] {
+            let (status, text) = Cloud::call_by(caller, method.clone(), path, Vec::new()).await;
+            assert_eq!(status != StatusCode::FORBIDDEN, is_permitted, "{method} {path}: {status} {text}");
+        }
+    }
     cloud.stop().await;
 }

@@ -107,6 +107,7 @@ impl Replicas {
                 peers: peers.iter().filter(|peer| *peer != own).cloned().collect(),
                 identity: at(format!("{}/identity", own.name)),
                 clients: vec![management.thumbprint()],
+                operators: Vec::new(),
                 guest_os: guest_os.clone(),
                 network: "10.177.0.0/16".parse().unwrap(),
                 healing: welkin_fabric_service::HealingConfig::default(),
