@@ -319,7 +319,8 @@ async fn log(controller: &Controller, id: &DeploymentId, name: &InstanceName) ->
     }
 }
 
-fn reply(answer: Answer) -> Response<Body> {
+/// An answer, as it is told.
+pub(crate) fn reply(answer: Answer) -> Response<Body> {
     match answer {
         Answer::Goal(taken) => found(&taken),
         Answer::Done => empty(StatusCode::OK),

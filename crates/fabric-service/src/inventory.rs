@@ -8,7 +8,9 @@ use welkin_fabric::{
 use welkin_fabric_wire::{HealingStatus, HealingStop};
 use welkin_transport::{Body, json, text};
 
+use crate::api::reply;
 use crate::controller::Controller;
+use crate::deployment::{Answer, unable};
 use crate::row::RowsError;
 
 /// What is to become of a node.
@@ -84,9 +86,10 @@ pub(crate) async fn change(
             match state.commit(change).await {
                 Ok(()) => controller.changed.notify_one(),
                 Err(error @ RowsError::Conflict) => return text(StatusCode::CONFLICT, error.to_string()),
-                Err(error) => {
+                Err(RowsError::Store(error)) => return reply(unable(&error)),
+                Err(error @ RowsError::Row(_)) => {
                     tracing::error!(node = %name, %error, "a node's state cannot be stored");
-                    return text(StatusCode::INTERNAL_SERVER_ERROR, "the node's state cannot be stored");
+                    return reply(Answer::Failed);
                 }
             }
         }
