@@ -52,7 +52,7 @@ fn fixture(name: &str) -> Vec<u8> {
 #[test]
 fn a_private_key_is_where_it_is_used_and_nowhere_else() {
     let tls = PathBuf::from(std::env::var_os("WELKIN_TLS").expect("WELKIN_TLS is not set: run `./x test`"));
-    let cloud = Cloud::new(3);
+    let cloud = Cloud::new(4);
     cloud.up();
     let uploaded = KeyedCertificate::from_pfx(&fixture("legacy.pfx"), PASSWORD).unwrap();
     let thumbprint = uploaded.certificate.sha1_thumbprint().to_string();
