@@ -229,7 +229,7 @@ fn probes_and_traffic_rules() {
     check(
         &probe("protocol=\"http\" path=\"/a b\""),
         &[
-            "2, column 61: path=\"/a b\" of <LoadBalancerProbe> must be the path of a URL, without blanks, other characters \
+            "2, column 65: path=\"/a b\" of <LoadBalancerProbe> must be the path of a URL, without blanks, other characters \
            written as %..",
         ],
     );

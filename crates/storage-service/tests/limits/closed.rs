@@ -45,6 +45,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("storage-service/metrics HEAD_TIME_MAX", "a time that a silent reader of metrics has"),
     ("storage-service/config PARTITION_REQUESTS_MAX", "tests/fair.rs: with a smaller number"),
     ("storage-service/config READ_AHEAD_BYTES_MAX", "tests/connections.rs: with a smaller number"),
+    ("storage-service/config/store MEMTABLE_BYTES_MIN", "its own test: a setting, not a limit of requests"),
     ("storage-service/admission ACCOUNT_QUERIES_MAX", "its own test: so many at a time take too long here"),
     ("storage-service/admission QUERIES_MAX", "its own test: so many at a time take too long here"),
     ("storage-service/admission IDLE_TURNS_MAX", "how many accounts are remembered"),
