@@ -1,8 +1,8 @@
 //! What is asked for: roles of a few instances, in sizes as they are asked for in public clouds.
 //!
-//! Of the virtual machines in the traces that Azure published for packing and for workloads (`AzureTracesForPacking2020`,
-//! `AzurePublicDatasetV2`), about 45 % have 2 cores and 24 % have 8. How the rest divides among 1, 4 and 16 cores, that one
-//! in ten has the memory of the "A5 to A7" sizes, and how many instances a role has, is our assumption.
+//! That about 45 % have 2 cores and 24 % have 8 is said of public clouds' traces; we have not counted them there. How the
+//! rest divides among 1, 4 and 16 cores, that one in ten has the memory of the "A5 to A7" sizes, and how many
+//! instances a role has, is our assumption.
 
 use rand::Rng as _;
 use rand::rngs::StdRng;

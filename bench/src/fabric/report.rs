@@ -64,8 +64,8 @@ impl fmt::Display for Report {
             f,
             "A decision finds the node of one instance with the fabric controller's index, on one core, and takes it there. Each
 fleet has nodes of 64 cores, 192 GiB and 4 TiB, 40 to a fault domain, is filled to 90 % of its cores, and then roles go
-by chance and others come; medians of {rounds} rounds. Sizes are those of the traces that Azure published
-(`AzureTracesForPacking2020`, `AzurePublicDatasetV2`): 45 % have 2 cores and 24 % have 8. The rest is our assumption: 18 %
+by chance and others come; medians of {rounds} rounds. Of the instances 45 % have 2 cores and
+24 % have 8, which is said of public clouds' traces; we have not counted them there. The rest is our assumption: 18 %
 have 4, 8 % have 1 and 5 % have 16; one in ten has four times the memory; roles have 1 to 10 instances. \"Nodes in use\"
 are those after the filling, one role after the other and spread over fault domains; \"offline\" are those that best fit
 decreasing needs (of four orders the one with the fewest nodes), which knows all instances before and no fault domains,
